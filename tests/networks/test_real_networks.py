@@ -204,7 +204,7 @@ def test_text_generated_with_negligible_noise_is_that_of_the_network():
 def test_experts_that_process_a_part_of_the_rows_are_refused_in_a_measurement():
     model = noisify(make("sparse experts"), sigma=0.1, layers="experts.**", inputs=ROWS)
     assert not torch.equal(model(ROWS), model(ROWS))
-    message = r"'experts\.\d\.0', which returns shape \(\d+, 5\) for 3 rows .*; noisify the network with `layers` that"
+    message = r"'experts\.\d\.0', whose rows .* \(shape \(\d+, 5\) for 2 inputs\), .*; noisify the network with"
     with pytest.raises(ValueError, match=message):
         propagate(model, ROWS, draws=2)
     # Both remedies of the message.

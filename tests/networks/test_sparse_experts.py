@@ -6,6 +6,7 @@ from torch import nn
 
 import layerbits as lb
 from tests.support.random_arrays import normal_tensor
+from tests.support.vision import import_transformers
 
 INPUTS = 2 * normal_tensor(60, 4, seed=7).float()
 TOKENS = 2 * normal_tensor(20, 5, 4, seed=8).float()
@@ -110,7 +111,7 @@ def test_network_without_layers_beside_its_experts_is_refused():
             return super().forward(x)
 
     with pytest.raises(
-        lb.LayerSelectionError, match=r"^layers: got None, .* has only experts\.0\.1, .*name other layers"
+        lb.LayerSelectionError, match=r"^layers: got None, .* has only experts\.0\.1, .*name layers behind them"
     ):
         lb.layer_information(Only(calls_all=True), INPUTS, sigma=0.3)
 
@@ -153,3 +154,28 @@ def test_layers_behind_noisy_experts_are_refused_with_a_remedy_that_works():
         lb.layer_information(model, INPUTS, draws=4, layers="out")
     lb.noisify(model, sigma=0.3, layers=["act", "out"], inputs=INPUTS)
     assert lb.layer_information(model, INPUTS, draws=4)["out", "I(X;T)"].upper > 0
+
+
+def mixtral():
+    transformers = import_transformers()
+    torch.manual_seed(0)
+    small = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 2, "num_local_experts": 4}
+    heads = {"num_attention_heads": 2, "num_key_value_heads": 1, "max_position_embeddings": 8}
+    return transformers.MixtralModel(transformers.MixtralConfig(vocab_size=20, **small, **heads))
+
+
+def test_noise_within_experts_alone_is_refused_with_remedies_that_work():
+    """The experts of Mixtral get all tokens of a pass, ordered by expert."""
+    inputs = torch.randint(20, (30, 5))
+    model = lb.noisify(mixtral(), sigma=0.1, inputs=inputs)
+    act = r"layers\.0\.mlp\.experts\.act_fn"
+    with pytest.raises(lb.LayerSelectionError, match=rf"^layers: got noise at '{act}', whose .* \(20, 8\)") as error:
+        lb.layer_information(model, inputs, draws=2)
+    around = ["layers.0.mlp", "layers.1.mlp"]
+    assert f"call layerbits.noisify(model, sigma=..., layers={around}), or layerbits.remove_noise" in str(error.value)
+    lb.noisify(model, sigma=0.1, layers=around, inputs=inputs)
+    assert lb.layer_information(model, inputs, draws=4, queries=100).layers == tuple(around)
+    lb.remove_noise(model)
+    with pytest.raises(lb.LayerSelectionError, match=r"^layers: got None, .*; pass layers=\['layers\.0\.mlp', 'layers"):
+        lb.layer_information(model, inputs, sigma=0.1)
+    assert lb.layer_information(model, inputs, sigma=0.1, layers=around).layers == tuple(around)

@@ -90,6 +90,10 @@ class DropoutNoise:
         """Return the noise itself, which is the same for every unit."""
         return self
 
+    def repeated(self, times: int) -> DropoutNoise:
+        """Return the noise itself, which is the same for every unit."""
+        return self
+
     def divergence(self, signals: Tensor, other_signals: Tensor) -> Tensor:
         """Compute D(p(t|s) || p(t|s')), in nats, for each row s of signals (n, d) and the same row s' of the others."""
         variances = (self.alpha * other_signals).square() + self.sigma**2

@@ -128,6 +128,14 @@ class GaussianNoise:
         assert isinstance(self.scale, Tensor)
         return GaussianNoise(self.scale.repeat_interleave(math.prod(shape[2:])))
 
+    def repeated(self, times: int) -> GaussianNoise:
+        """Return the independent noise of `times` signals as that of one signal of all their units."""
+        if not isinstance(self.scale, Tensor):
+            return self
+        if self.scale.ndim == 1:
+            return GaussianNoise(self.scale.repeat(times))
+        return GaussianNoise(torch.kron(torch.eye(times, dtype=self.scale.dtype), self.scale.contiguous()))
+
     def _has_channels(self, shape: Sequence[int]) -> bool:
         """Return whether the noise has a standard deviation for each channel, axis 1, of signals (n, C, ...).
 

@@ -29,12 +29,10 @@ from layerbits.networks.observation.call_recorders import RefuseOriginals
 from layerbits.networks.observation.layer_calls import LayerCall, call_name, observe_inputs
 from layerbits.networks.observation.layer_selection import Layers, choose_layers
 from layerbits.networks.observation.signal_values import rounding_step
-from layerbits.networks.passes.measured_network import EndOfPass, MeasuredNetwork
+from layerbits.networks.passes.flattened_rows import find_flattened_rows
+from layerbits.networks.passes.measured_network import OBSERVED_ROWS, EndOfPass, MeasuredNetwork
 from layerbits.networks.passes.other_rows import leave_out_other_rows
 from layerbits.networks.passes.rows import check_rows
-
-# Rows of the pass that shows which layers a network has.
-_OBSERVED_ROWS = 2
 
 
 class _NoisyLayerHook:
@@ -110,7 +108,7 @@ def noisy_network(
     if not may_be_off and any(hook.switch.is_off for hook in hooks):
         raise NoNoiseError("model: got a network whose noise is off, wanted it on; measure outside of noise_off")
     copied, originals = shadow(root), modules_by_name(root)
-    network = MeasuredNetwork(copied, inputs, adds_noise=True)
+    network = MeasuredNetwork(copied, inputs, original=root, adds_noise=True)
     network.max_memory = max_memory
     network.padding_tokens.make_dense(copied)
     for name, module in modules_by_name(copied).items():
@@ -137,6 +135,7 @@ def noisy_network(
             "model: got a network of which no noisy layer runs in a pass of these inputs, wanted one that runs; call "
             "noisify again, with these inputs"
         )
+    find_flattened_rows(network, inputs.tensors)
     for layer in network.other_outputs:
         network.find_other_output(layer, _first_rows(inputs.tensors))
     return network
@@ -173,7 +172,7 @@ def network_without_noise(
     calls = choose_layers(observe_inputs(root, *arguments), layers, named=by_key, network=root)
     copied, switch = shadow(root), NoiseSwitch()
     delete_own_hooks(copied)
-    network = MeasuredNetwork(copied, inputs, adds_noise=False)
+    network = MeasuredNetwork(copied, inputs, original=root, adds_noise=False)
     network.max_memory = max_memory
     network.switches = {switch}
     network.padding_tokens.make_dense(copied)
@@ -186,12 +185,14 @@ def network_without_noise(
         else:
             module.register_forward_hook(hook)
     add_function_hooks(copied, switch, functions)
+    find_flattened_rows(network, inputs.tensors)
     if layers is None:
         leave_out_other_rows(network, inputs.tensors, by_key)
     if any(isinstance(noise, RelativeSigma) for noise in by_key.values()):
         network.calls = _with_root_mean_squares(network, inputs.tensors)
     noise = noise_of_layers(by_key, network.calls) if by_key else {}
-    network.noise = {call.name: noise[call.name].per_unit(call.shape) for call in network.calls if by_key}
+    for call in network.calls if by_key else ():
+        network.noise[call.name] = noise[call.name].per_unit(call.shape).repeated(network.tokens.get(call.name, 1))
     return network
 
 
@@ -226,6 +227,6 @@ def _unwrapped(model: object) -> nn.Module:
     return unwrapped(model)
 
 
-def _first_rows(inputs: Sequence[Tensor], rows: int = _OBSERVED_ROWS) -> tuple[Tensor, ...]:
+def _first_rows(inputs: Sequence[Tensor], rows: int = OBSERVED_ROWS) -> tuple[Tensor, ...]:
     """Return copies of the first rows of the inputs: a network may write into its arguments."""
     return tuple(tensor[:rows].clone() for tensor in inputs)

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
+from layerbits._base import LayerSelectionError
 from layerbits.networks.observation.layer_selection import Layers
-from layerbits.networks.passes.measured_network import MeasuredNetwork
-from layerbits.networks.passes.other_rows import layers_with_other_rows
+from layerbits.networks.passes.measured_network import OBSERVED_ROWS, MeasuredNetwork
+from layerbits.networks.passes.other_rows import OTHER_ROWS, layers_around, layers_with_other_rows
 from layerbits.networks.passes.rows import check_rows
 
 
@@ -44,15 +45,17 @@ def measured_layers(network: MeasuredNetwork, inputs: Sequence[Tensor], layers: 
             raise
         error = failed
     first = _first_with_other_rows(network, inputs, names)
-    if not first or first == len(names):
+    if first == len(names):
         if error is not None:
             raise error
         return names
+    if not first:
+        raise _noise_at_other_rows(network, inputs, names) from error
     check_rows(network, inputs, names[:first])
     behind = f" ({', '.join(names[first + 1 :])})" if names[first + 1 :] else ""
     warnings.warn(
-        f"layers: None leaves out {names[first]}, whose rows in a pass are not those of the inputs, as in an expert "
-        f"that gets some of them, and all layers behind its noise{behind}; {network.remedy_for_rows}",
+        f"layers: None leaves out {names[first]}, {OTHER_ROWS}, and all layers behind its noise{behind}; "
+        f"{network.remedy_for_rows}",
         stacklevel=2,
     )
     return names[:first]
@@ -62,3 +65,22 @@ def _first_with_other_rows(network: MeasuredNetwork, inputs: Sequence[Tensor], n
     """Return the index of the first layer whose rows are not those of the inputs; the number of layers if none."""
     others = layers_with_other_rows(network, inputs)
     return next((index for index, name in enumerate(names) if name in others), len(names))
+
+
+def _noise_at_other_rows(
+    network: MeasuredNetwork, inputs: Sequence[Tensor], names: Sequence[str]
+) -> LayerSelectionError:
+    """Return the error for a first layer whose rows are not those of the inputs, with layers that can be measured."""
+    n_inputs = min(OBSERVED_ROWS, len(inputs[0]))
+    first, *others = (call for call in network.calls if call.name in names)
+    around = layers_around(network, [first, *(call for call in others if call.shape[:1] != (n_inputs,))])
+    remedy = network.remedy_for_rows
+    if around:
+        remedy = (
+            f"call layerbits.noisify(model, sigma=..., layers={around}), or layerbits.remove_noise(model) and measure "
+            f"with sigma=... and layers={around}"
+        )
+    return LayerSelectionError(
+        f"layers: got noise at {first.name!r}, {OTHER_ROWS} (shape {first.shape} for {n_inputs} inputs), wanted noise "
+        f"at layers with rows of the inputs; {remedy}"
+    )

@@ -19,13 +19,16 @@ from layerbits.networks.inputs.pass_inputs import PassInputs
 from layerbits.networks.noise.dropout import Noise
 from layerbits.networks.noise.hooks import noise_hooks
 from layerbits.networks.observation.dependence_graph import DependenceGraph
-from layerbits.networks.observation.layer_calls import LayerCall
+from layerbits.networks.observation.layer_calls import LayerCall, observe_inputs
 from layerbits.networks.observation.layer_selection import Layers, choose_layers
 from layerbits.networks.passes.dense_encoders import PaddingTokens
 from layerbits.networks.passes.observed_dependence import observe_dependence
 
 # Maps the index of a layer and its signal to the value with which the network continues.
 Channel = Callable[[int, Tensor], Tensor]
+
+# Rows of the pass that shows which layers a network has.
+OBSERVED_ROWS = 2
 
 
 class EndOfPass(Exception):  # noqa: N818 - no error: it ends a forward method
@@ -49,6 +52,8 @@ class MeasuredNetwork:
         Switches of the hooks of the shadow.
     row_axes : dict of str to int
         For each layer, the axis of its signal that belongs to the rows of a pass; 0 if it is not known.
+    tokens : dict of str to int
+        Number of rows for each input of a layer whose signals (n k, ...) the channel gets as (n, k, ...).
     max_memory : int
         Budget of the measurement in bytes.
     row_bytes : int
@@ -59,26 +64,27 @@ class MeasuredNetwork:
         Whether the network itself used one of torch's generators in the probing passes.
     compared_passes : list of tuple of frozenset of str and int
         Recorded layers and rows of the passes that were compared with passes of few rows.
-    module : torch.nn.Module
-        The shadow.
+    module, original : torch.nn.Module
+        The shadow, and the network itself.
     padding_tokens : PaddingTokens
         The tokens that nested tensors of an encoder would not have: their signals are 0.
     """
 
-    def __init__(self, copied: nn.Module, inputs: PassInputs, *, adds_noise: bool) -> None:
+    def __init__(self, copied: nn.Module, inputs: PassInputs, *, original: nn.Module, adds_noise: bool) -> None:
         self.adds_noise = adds_noise
         self.calls: list[LayerCall] = []
         self.noise: dict[str, Noise] = {}
         self.other_outputs: dict[str, bool] = {}
         self.switches = {hook.switch for hook in noise_hooks(copied)}
         self.row_axes: dict[str, int] = {}
+        self.tokens: dict[str, int] = {}
         self.max_memory = MAX_MEMORY
         self.row_bytes = 0
         self.units: dict[str, int] = {}
         self.uses_random_numbers = False
         self.compared_passes: list[tuple[frozenset[str], int]] = []
         self._state: ModuleState | None = None  # before the first pass
-        self.module = copied
+        self.module, self.original = copied, original
         self.padding_tokens = PaddingTokens()
         self._inputs = inputs
         self._channel: Channel | None = None
@@ -97,7 +103,10 @@ class MeasuredNetwork:
         A measurement repeats the noise of each row, so such a layer of a noisy network must have no noise.
         """
         if self.adds_noise:
-            return "noisify the network with `layers` that leave it out, or measure it without noise, with sigma="
+            return (
+                "noisify the network with `layers` that leave it out, or call layerbits.remove_noise and measure the "
+                "network with sigma= and other `layers`"
+            )
         return "choose other layers"
 
     def choose(self, layers: Layers) -> tuple[str, ...]:
@@ -115,6 +124,11 @@ class MeasuredNetwork:
         rounded = any(call.name == layer and call.rounding_step > 0 for call in self.calls)
         other = self.other_outputs.get(layer, False)
         return (MEASUREMENT_NOISE,) * (not self.adds_noise) + (BEFORE_ROUNDING,) * rounded + (OTHER_OUTPUT,) * other
+
+    def observed_shapes(self, rows: int) -> dict[str, tuple[int, ...]]:
+        """Return the shape of the signal of each call in the network itself, in an observed pass of the first rows."""
+        arguments = self._inputs.arguments([tensor[:rows].clone() for tensor in self._inputs.tensors])
+        return {call.name: call.shape for call in observe_inputs(self.original, *arguments)}
 
     @functools.cached_property
     def dependence(self) -> DependenceGraph:
@@ -138,8 +152,16 @@ class MeasuredNetwork:
     def unit_shape(self, layer: str) -> tuple[int, ...]:
         """Return the shape of the signal of one input in a layer; empty if its shapes differ by input."""
         shape = next(call.shape for call in self.calls if call.name == layer)
+        if layer in self.tokens:
+            return (self.tokens[layer], *shape[1:])
         axis = self.row_axes.get(layer, 0)
         return shape[:axis] + shape[axis + 1 :]
+
+    def by_input(self, layer: str, signal: Tensor) -> Tensor:
+        """Return a signal (n k, ...) of a layer with k `tokens` as (n, k, ...); other signals as they are."""
+        tokens = self.tokens.get(layer, 1)
+        n_inputs, remainder = divmod(signal.shape[0], tokens)
+        return signal if tokens == 1 or remainder else signal.reshape(n_inputs, tokens, *signal.shape[1:])
 
     def run(
         self, channel: Channel | None, inputs: Sequence[Tensor], *, restores: bool = True, gradients: bool = False
@@ -234,9 +256,9 @@ class MeasuredNetwork:
             for tensor in other_tensors(output):
                 output = replace_tensor(output, tensor, tensor + 1)
         axis = self.row_axes.get(name, 0)
-        values = self.padding_tokens.cleared(signal)
+        values = self.by_input(name, self.padding_tokens.cleared(signal))
         rows_first = values.movedim(axis, 0) if axis else values
         value = self._channel(index, rows_first)
         if value is rows_first:
             return output
-        return replace_tensor(output, signal, value.movedim(0, axis) if axis else value)
+        return replace_tensor(output, signal, (value.movedim(0, axis) if axis else value).reshape(signal.shape))

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from layerbits._base import LayerSelectionError
 from layerbits.networks.execution.live_memory import LiveMemory, bytes_of_a_row
+from layerbits.networks.observation.layer_calls import LayerCall
 from layerbits.networks.passes.batch_effects import batches_among_other_rows
 from layerbits.networks.passes.measured_network import MeasuredNetwork
 from layerbits.networks.passes.probing import Probe
@@ -17,6 +18,13 @@ from layerbits.networks.passes.probing import Probe
 # Rows of the passes, as in `Probe.rows`; the memory of the first two shows that of a row.
 _ROWS, _FEWER_ROWS = (0, 1, 0), (0, 1)
 _FURTHER_ROWS = ((1, 1, 0), (0, 0, 0), (0, 1, 1))
+
+# Numbers of inputs of the passes that show which modules have a row for each input.
+_FEW_INPUTS, _MORE_INPUTS = 2, 7
+
+OTHER_ROWS = (
+    "whose rows in a pass are not those of the inputs in their order, as in experts that get some of the tokens"
+)
 
 
 def leave_out_other_rows(network: MeasuredNetwork, inputs: Sequence[Tensor], named: Collection[str]) -> None:
@@ -35,18 +43,27 @@ def leave_out_other_rows(network: MeasuredNetwork, inputs: Sequence[Tensor], nam
     left_out = layers_with_other_rows(network, inputs) - set(named)
     if not left_out:
         return
-    names = ", ".join(call.name for call in network.calls if call.name in left_out)
-    reason = "whose rows in a pass are not those of the inputs, as in an expert that gets some of them"
+    calls = [call for call in network.calls if call.name in left_out]
+    names, around = ", ".join(call.name for call in calls), layers_around(network, calls)
+    remedy = f"pass layers={around}, which are around them" if around else "name layers behind them"
     network.calls = [call for call in network.calls if call.name not in left_out]
     if not network.calls:
         raise LayerSelectionError(
-            f"layers: got None, which selects hidden activation functions, but the network has only {names}, {reason}; "
-            "name other layers, such as the block that adds up the experts"
+            f"layers: got None, which selects hidden activation functions, but the network has only {names}, "
+            f"{OTHER_ROWS}; {remedy}"
         )
-    warnings.warn(
-        f"layers: None leaves out {names}, {reason}; measure a layer behind them, such as the block that adds them up",
-        stacklevel=2,
-    )
+    warnings.warn(f"layers: None leaves out {names}, {OTHER_ROWS}; {remedy}", stacklevel=2)
+
+
+def layers_around(network: MeasuredNetwork, calls: Sequence[LayerCall]) -> list[str]:
+    """Return the innermost modules around some calls whose outputs have a row for each input."""
+    shapes = [(rows, network.observed_shapes(rows)) for rows in (_FEW_INPUTS, _MORE_INPUTS)]
+    names = []
+    for call in calls:
+        parts = call.module_name.split(".")
+        around = (".".join(parts[:end]) for end in range(len(parts) if call.function else len(parts) - 1, 0, -1))
+        names += [name for name in around if all(of_pass.get(name, ())[:1] == (rows,) for rows, of_pass in shapes)][:1]
+    return list(dict.fromkeys(names))
 
 
 def layers_with_other_rows(network: MeasuredNetwork, inputs: Sequence[Tensor]) -> set[str]:

@@ -122,36 +122,107 @@ def test_network_without_experts_has_no_warning():
     assert list(lb.layer_activations(model, INPUTS)) == ["1", "3"]
 
 
+class DenseExperts(Experts):
+    """Computes the values of `Experts` with every expert on every row."""
+
+    def forward(self, x):
+        hidden = self.act(self.stem(x)).reshape(-1, 6)
+        weights = self.gate(hidden).softmax(1)
+        best = torch.nn.functional.one_hot(weights.argmax(1), 4)
+        total = (torch.stack([expert(hidden) for expert in self.experts], -1) * (best * weights)[:, None]).sum(-1)
+        return self.head(self.out((hidden + total).reshape(*x.shape[:-1], 6)))
+
+
 @networks
 @pytest.mark.parametrize("inputs", [INPUTS, TOKENS], ids=["rows", "tokens"])
-def test_noisy_experts_are_measured_up_to_their_noise(calls_all, inputs):
+def test_layers_behind_noisy_experts_have_the_signals_of_dense_experts(calls_all, inputs):
+    sigma, inputs = {"experts.*.1": 0.8, "out": 0.3}, inputs[:10]
+    model = lb.noisify(Experts(calls_all), sigma=sigma, layers=["experts.*.1", "out"], inputs=TOKENS)
+    dense = lb.noisify(DenseExperts(True), sigma=sigma, layers=["experts.*.1", "out"], inputs=TOKENS)
+    with pytest.warns(UserWarning, match=r"None leaves out experts\.\d\.1, .*; their noise acts on the layers behind"):
+        signals = lb.propagate(model, inputs, draws=4000)["out"]
+    expected = lb.propagate(dense, inputs, draws=4000, layers="out")["out"]
+    deviations, expected_deviations = (values.std(1) for values in (signals, expected))
+    assert expected_deviations.min() > 0.01
+    # Differences of means and of standard deviations have at most sqrt(2 / 4000) times the deviation as standard error,
+    # for kurtoses up to 5; 6 standard errors are exceeded with a probability of 1e-6 for all values together.
+    bound = 6 * (2 / 4000) ** 0.5 * expected_deviations
+    assert ((signals.mean(1) - expected.mean(1)).abs() < bound).all()
+    assert ((deviations - expected_deviations).abs() < bound).all()
+    # The noises of two rows are independent: the correlation of 4000 pairs has a standard error of 4000^-1/2.
+    values = (signals - signals.mean(1, keepdim=True)) / deviations[:, None]
+    correlations = (values[0] * values[1:]).mean(1)
+    assert correlations.abs().max() < 6 / 4000**0.5
+    with pytest.warns(UserWarning, match="None leaves out"):
+        assert lb.propagate(model, inputs, draws=4000)["out"].equal(signals)
+
+
+@networks
+@pytest.mark.parametrize("inputs", [INPUTS, TOKENS], ids=["rows", "tokens"])
+def test_layers_before_and_behind_noisy_experts_are_measured(calls_all, inputs):
     model = lb.noisify(Experts(calls_all), sigma=0.3, inputs=inputs)
     model(inputs).sum().backward()
-    with pytest.warns(
-        UserWarning, match=r"None leaves out experts\.\d\.1, whose .* all layers behind its noise \(.*out"
-    ):
-        table = lb.layer_information(model, inputs, draws=4, queries=500)
-    named = lb.layer_information(model, inputs, draws=4, queries=500, layers="act")
-    assert [row.value for row in table] == [row.value for row in named]
+    with pytest.warns(UserWarning, match=r"None leaves out experts\.\d\.1, .*; their noise acts on the layers behind"):
+        table = lb.layer_information(model, inputs, draws=8, queries=500)
+    assert table.layers == ("act", "out")
     truth = lb.information(Experts(calls_all).reference(inputs)["act"].flatten(1), 0.3)["signals", "I(X;T)"]
-    # Both intervals hold with their confidence, so they overlap.
-    assert table["act", "I(X;T)"].lower <= truth.upper
-    assert truth.lower <= table["act", "I(X;T)"].upper
+    dense = lb.noisify(DenseExperts(True), sigma=0.3, inputs=inputs)
+    expected = lb.layer_information(dense, inputs, draws=8, queries=500, layers="out")["out", "I(X;T)"]
+    # All intervals hold with their confidence, so they overlap.
+    for layer, interval in (("act", truth), ("out", expected)):
+        assert table[layer, "I(X;T)"].lower <= interval.upper
+        assert interval.lower <= table[layer, "I(X;T)"].upper
+    assert lb.layer_information(model, inputs, draws=8, queries=500, layers="out")["out", "I(X;T)"].upper > 0
 
 
-def test_noisy_expert_without_rows_in_the_first_pass_ends_the_measured_layers():
-    model = lb.noisify(Experts(calls_all=False), sigma=0.3, inputs=INPUTS)
+class Sorted(nn.Module):
+    """Runs a layer on all tokens in an order that depends on their values, as grouped experts do."""
+
+    def __init__(self, is_sorted):
+        super().__init__()
+        torch.manual_seed(0)
+        self.is_sorted, self.act, self.mix, self.out = is_sorted, nn.Tanh(), nn.Linear(4, 3), nn.Sigmoid()
+
+    def forward(self, x):
+        tokens = x.reshape(-1, 4)
+        order = tokens.sum(1).argsort() if self.is_sorted else torch.arange(len(tokens))
+        tokens = self.act(tokens[order])[order.argsort()]
+        return self.out(self.mix(tokens.reshape(x.shape))).sum(1)
+
+
+def test_noise_of_sorted_tokens_counts_as_random_numbers_of_the_network():
+    signals = {}
+    for is_sorted in (True, False):
+        model = lb.noisify(Sorted(is_sorted), sigma=0.5, inputs=TOKENS)
+        signals[is_sorted] = lb.propagate(model, TOKENS, draws=1000, layers="out")["out"].std(1)
+        if is_sorted:
+            with pytest.warns(UserWarning, match="None leaves out act, whose rows"):
+                table = lb.layer_information(model, TOKENS, draws=4, queries=50)
+            assert table["out", "h(T|X)"].lower < table["out", "h(T|X)"].upper
+            with pytest.raises(ValueError, match="'out' on which random numbers of the network itself act"):
+                lb.layer_information(model, TOKENS, layers="out", estimator="known")
+    # A standard deviation of 1000 values, of kurtosis up to 5, has a standard error of 1 / 1000^0.5 of its value.
+    assert ((signals[True] / signals[False] - 1).abs() < 6 * (2 / 1000) ** 0.5).all()
+
+
+def test_noisy_expert_without_rows_in_the_first_pass_has_noise():
+    sigma = {"experts.*.1": 0.8, "out": 0.3}
+    model = lb.noisify(Experts(calls_all=False), sigma=sigma, layers=["experts.*.1", "out"], inputs=INPUTS)
     # The first two rows, which show the layers of a measurement, go to expert 2 alone.
     best = model.gate(model.reference(INPUTS)["act"]).argmax(1)
     inputs = torch.cat([INPUTS[best == 2][:2], INPUTS])
     with pytest.warns(UserWarning, match=r"None leaves out experts\.2\.1, whose"):
-        assert list(lb.propagate(model, inputs, draws=2)) == ["act"]
+        signals = lb.propagate(model, inputs, draws=20)["out"]
+    assert signals.std(1).min() > 0.01
 
 
-def test_layers_behind_noisy_experts_are_refused_with_a_remedy_that_works():
+def test_noisy_experts_that_are_named_are_refused_with_a_remedy_that_works():
     model = lb.noisify(Experts(calls_all=True), sigma=0.3, inputs=INPUTS)
-    with pytest.raises(lb.LayerSelectionError, match=r"noisify the network with `layers` that leave it out"):
-        lb.layer_information(model, INPUTS, draws=4, layers="out")
+    for layers in ("experts.*.1", ["out", "experts.2.1"]):
+        with pytest.raises(lb.LayerSelectionError, match=r"noisify the network with `layers` that leave it out"):
+            lb.layer_information(model, INPUTS, draws=4, layers=layers)
+    with pytest.raises(lb.LayerSelectionError, match=r"^given: got 'experts\.0\.1', wanted names among .*: act, out$"):
+        lb.propagate(model, INPUTS, draws=2, layers="out", given={"experts.0.1": INPUTS})
     lb.noisify(model, sigma=0.3, layers=["act", "out"], inputs=INPUTS)
     assert lb.layer_information(model, INPUTS, draws=4)["out", "I(X;T)"].upper > 0
 

@@ -77,8 +77,8 @@ def layer_information(
         the growth of the weights. Rows have the flag ``"measurement_noise"``.
     layers : None, str, type, callable or a sequence of them
         The layers to measure, as in `noisify`. None selects all noisy layers, or with `sigma` every hidden activation
-        function. A warning names the layers that None leaves out: with `sigma` those of experts that get some of the
-        rows, in a noisy network also the layers behind the noise of such an expert.
+        function. A warning names the layers that None leaves out: those of experts that get some of the rows. In a
+        noisy network their noise acts on the layers behind them.
     readout : "mean", "first", "last", int, Tokens, Channels, slices, None, or a sequence of them
         The linear views A^T T of each layer to measure, all in the same passes; None is the whole layer. ``"mean"``,
         ``"first"``, ``"last"`` and positions are along the tokens, axis 1 of (n, L, d); `Tokens` names another axis,

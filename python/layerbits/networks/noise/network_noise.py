@@ -199,6 +199,9 @@ def noise_off(model: nn.Module) -> Iterator[None]:
 def noise_of(model: nn.Module) -> LayerNoise:
     """Return a mapping from each noisy layer to its noise, in the order of the data; setting an item changes the noise.
 
+    The mapping lists the calls of the observed pass. If all observed calls of a module have the same noise, later calls
+    have it too, and can be read by their names.
+
     Returns
     -------
     LayerNoise

@@ -14,7 +14,7 @@ from layerbits._base import LayerSelectionError, NoNoiseError
 from layerbits.networks.execution.arguments import MAX_MEMORY, check_module
 from layerbits.networks.execution.generators import generators_restored
 from layerbits.networks.execution.originals import originals_protected
-from layerbits.networks.execution.output_tensor import measured_signal, other_tensors
+from layerbits.networks.execution.output_tensor import measured_signal, other_tensors, replace_tensor, signal_of
 from layerbits.networks.execution.own_hooks import delete_own_hooks
 from layerbits.networks.execution.shadow import modules_by_name, shadow, unwrapped
 from layerbits.networks.inputs.pass_inputs import PassInputs
@@ -23,6 +23,7 @@ from layerbits.networks.noise.function_hooks import EnterFunctions, add_function
 from layerbits.networks.noise.gaussian import RelativeSigma
 from layerbits.networks.noise.hooks import noise_hooks
 from layerbits.networks.noise.installation import observe_waiting, waiting_noise
+from layerbits.networks.noise.normal_values import standard_normal
 from layerbits.networks.noise.sigma_by_layer import Sigma, noise_by_key, noise_of_layers
 from layerbits.networks.noise.switch import NoiseSwitch
 from layerbits.networks.observation.call_recorders import RefuseOriginals
@@ -60,6 +61,12 @@ class _NoisyLayerHook:
             self.network.calls.append(call)
             if other_tensors(output):
                 self.network.other_outputs[name] = False
+        elif self.network.has_routed_noise and name not in self.network.layer_names:
+            if not self.network.draws_routed_noise:
+                return output
+            signal = signal_of(name, output)
+            normals = [standard_normal(signal, self.hook.switch) for _ in range(noise.n_normals)]
+            return replace_tensor(output, signal, noise.add(signal, *normals))
         return self.network.pass_on(name, output)
 
 

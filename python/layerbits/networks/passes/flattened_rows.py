@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
-from layerbits._base import LayerSelectionError
 from layerbits.networks.observation.signal_values import are_close
 from layerbits.networks.passes.batch_effects import batches_among_other_rows
 from layerbits.networks.passes.measured_network import OBSERVED_ROWS, MeasuredNetwork
@@ -34,17 +33,10 @@ def find_flattened_rows(network: MeasuredNetwork, inputs: Sequence[Tensor]) -> N
         for call in network.calls
         if call.shape and call.shape[0] > n_observed and call.shape[0] % n_observed == 0
     ]
-    while layers:
-        probe = Probe(network, inputs, layers)
-        try:
-            _find(probe)
-            break
-        except LayerSelectionError:  # a noisy layer that was not observed ends the pass
-            layers_run = [layer for layer in layers if layer in probe.shapes]
-            if not network.adds_noise or len(layers_run) == len(layers):
-                raise
-            network.tokens.clear()
-            layers = layers_run
+    if not layers:
+        return
+    with network.taking_unobserved_calls():
+        _find(Probe(network, inputs, layers))
     for layer, tokens in network.tokens.items():
         if layer in network.noise:
             network.noise[layer] = network.noise[layer].repeated(tokens)

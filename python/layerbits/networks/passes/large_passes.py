@@ -84,10 +84,11 @@ class LargePass:
 def large_pass(network: MeasuredNetwork, channel: Channel, layers: Sequence[str], n_rows: int) -> LargePass | None:
     """Return a pass to compare with small ones; None if it is not larger than passes that were compared before.
 
-    Random numbers of the network itself depend on the number of rows of a pass, so its passes are not compared.
+    Random numbers of the network itself depend on the number of rows of a pass, so its passes are not compared; neither
+    are those with the noise of experts.
     """
     compared = [rows for other_layers, rows in network.compared_passes if other_layers.issuperset(layers)]
-    if n_rows <= max([_PROBED_ROWS, *compared]) or network.uses_random_numbers:
+    if n_rows <= max([_PROBED_ROWS, *compared]) or network.uses_random_numbers or network.has_routed_noise:
         return None
     network.compared_passes.append((frozenset(layers), n_rows))
     return LargePass(network, channel)

@@ -17,14 +17,13 @@ from layerbits.networks.passes.rows import check_rows
 def measured_layers(network: MeasuredNetwork, inputs: Sequence[Tensor], layers: Layers) -> tuple[str, ...]:
     """Return the names of the layers that match `layers`, in the order of the data, after `check_rows` of them.
 
-    None selects all layers. In a noisy network whose layers do not all have the rows of the inputs, as those of experts
-    that get some of them, None selects the layers before the first such layer: the noise of a draw and an input cannot
-    be repeated in a layer whose rows belong to no known inputs, so neither can the signals behind it.
+    In a noisy network, experts that get some of the tokens have rows of no known inputs. Then None leaves their layers
+    out, and their noise becomes random numbers of the network itself.
 
     Raises
     ------
     LayerSelectionError, TypeError
-        As `MeasuredNetwork.choose`.
+        As `MeasuredNetwork.choose`; or a noisy network has no layers with the rows of the inputs.
     LayerSelectionError, ValueError
         As `check_rows`.
 
@@ -34,37 +33,32 @@ def measured_layers(network: MeasuredNetwork, inputs: Sequence[Tensor], layers: 
         Names the layers that None leaves out.
     """
     names = network.choose(layers)
-    is_default = layers is None and network.adds_noise
     try:
         check_rows(network, inputs, names)
-        if not is_default or network.units.keys() >= set(names):
+        if not network.adds_noise or network.units.keys() >= set(names):
             return names
         error: ValueError | None = None  # a layer did not run in all passes of the check
     except ValueError as failed:
-        if not is_default:
+        if not network.adds_noise:
             raise
         error = failed
-    first = _first_with_other_rows(network, inputs, names)
-    if first == len(names):
+    others = layers_with_other_rows(network, inputs)
+    if not others or (layers is not None and others & set(names)):
         if error is not None:
             raise error
         return names
-    if not first:
+    kept = tuple(name for name in names if name not in others)
+    if not kept:
         raise _noise_at_other_rows(network, inputs, names) from error
-    check_rows(network, inputs, names[:first])
-    behind = f" ({', '.join(names[first + 1 :])})" if names[first + 1 :] else ""
-    warnings.warn(
-        f"layers: None leaves out {names[first]}, {OTHER_ROWS}, and all layers behind its noise{behind}; "
-        f"{network.remedy_for_rows}",
-        stacklevel=2,
-    )
-    return names[:first]
-
-
-def _first_with_other_rows(network: MeasuredNetwork, inputs: Sequence[Tensor], names: Sequence[str]) -> int:
-    """Return the index of the first layer whose rows are not those of the inputs; the number of layers if none."""
-    others = layers_with_other_rows(network, inputs)
-    return next((index for index, name in enumerate(names) if name in others), len(names))
+    left_out = [name for name in names if name in others]
+    network.route_noise(others)
+    check_rows(network, inputs, kept)
+    if left_out:
+        warnings.warn(
+            f"layers: None leaves out {', '.join(left_out)}, {OTHER_ROWS}; their noise acts on the layers behind them",
+            stacklevel=2,
+        )
+    return kept
 
 
 def _noise_at_other_rows(
@@ -73,7 +67,7 @@ def _noise_at_other_rows(
     """Return the error for a first layer whose rows are not those of the inputs, with layers that can be measured."""
     n_inputs = min(OBSERVED_ROWS, len(inputs[0]))
     first, *others = (call for call in network.calls if call.name in names)
-    around = layers_around(network, [first, *(call for call in others if call.shape[:1] != (n_inputs,))])
+    around = layers_around(network, inputs, [first, *(call for call in others if call.shape[:1] != (n_inputs,))])
     remedy = network.remedy_for_rows
     if around:
         remedy = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -54,6 +54,8 @@ class MeasuredNetwork:
         For each layer, the axis of its signal that belongs to the rows of a pass; 0 if it is not known.
     tokens : dict of str to int
         Number of rows for each input of a layer whose signals (n k, ...) the channel gets as (n, k, ...).
+    has_routed_noise : bool
+        Whether noisy calls that are no layers, as of experts, have noise as random numbers of the network itself.
     max_memory : int
         Budget of the measurement in bytes.
     row_bytes : int
@@ -78,6 +80,8 @@ class MeasuredNetwork:
         self.switches = {hook.switch for hook in noise_hooks(copied)}
         self.row_axes: dict[str, int] = {}
         self.tokens: dict[str, int] = {}
+        self.has_routed_noise = self.draws_routed_noise = False
+        self._before_routed: frozenset[str] = frozenset()
         self.max_memory = MAX_MEMORY
         self.row_bytes = 0
         self.units: dict[str, int] = {}
@@ -147,7 +151,35 @@ class MeasuredNetwork:
             return frozenset(layer for layer in self.layer_names if graph.is_function_of_input(layer))
         if not graph.is_deterministic:
             return frozenset()
-        return frozenset(self.layer_names[:1] if self.adds_noise else self.layer_names)
+        first = frozenset(self.layer_names[:1] if self.adds_noise else self.layer_names)
+        return first & self._before_routed if self.has_routed_noise else first
+
+    def route_noise(self, layers: Collection[str]) -> None:
+        """Make the noise of layers, and of calls that were not observed, random numbers of the network itself."""
+        names = self.layer_names
+        self._before_routed = frozenset(names[: min(map(names.index, layers))])
+        self.calls = [call for call in self.calls if call.name not in layers]
+        self.noise = {layer: noise for layer, noise in self.noise.items() if layer not in layers}
+        self.has_routed_noise = True
+        vars(self).pop("dependence", None)
+
+    @contextlib.contextmanager
+    def taking_unobserved_calls(self) -> Iterator[None]:
+        """Take noisy calls that were not observed, without their noise, within a ``with`` block."""
+        before, self.has_routed_noise = self.has_routed_noise, True
+        try:
+            yield
+        finally:
+            self.has_routed_noise = before
+
+    @contextlib.contextmanager
+    def drawing_routed_noise(self, is_on: bool = True) -> Iterator[None]:
+        """Draw the noise of calls that are not among the layers from torch's generators within a ``with`` block."""
+        self.draws_routed_noise = is_on
+        try:
+            yield
+        finally:
+            self.draws_routed_noise = False
 
     def unit_shape(self, layer: str) -> tuple[int, ...]:
         """Return the shape of the signal of one input in a layer; empty if its shapes differ by input."""
@@ -159,9 +191,10 @@ class MeasuredNetwork:
 
     def by_input(self, layer: str, signal: Tensor) -> Tensor:
         """Return a signal (n k, ...) of a layer with k `tokens` as (n, k, ...); other signals as they are."""
-        tokens = self.tokens.get(layer, 1)
-        n_inputs, remainder = divmod(signal.shape[0], tokens)
-        return signal if tokens == 1 or remainder else signal.reshape(n_inputs, tokens, *signal.shape[1:])
+        tokens = self.tokens.get(layer)
+        if tokens is None or len(signal) % tokens:
+            return signal
+        return signal.reshape(len(signal) // tokens, tokens, *signal.shape[1:])
 
     def run(
         self, channel: Channel | None, inputs: Sequence[Tensor], *, restores: bool = True, gradients: bool = False
@@ -211,7 +244,7 @@ class MeasuredNetwork:
     def own_randomness(self, seed: int) -> contextlib.AbstractContextManager[GeneratorUse | None]:
         """Give the random numbers that the network itself draws in a ``with`` block a seed; restore the generators."""
         # Watching every operator for its use of a generator takes time, so only networks that may use one are watched.
-        if self.uses_random_numbers or self.may_branch:
+        if self.uses_random_numbers or self.may_branch or self.has_routed_noise:
             return generators_restored(self.module, seed)
         return contextlib.nullcontext()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import warnings
 from collections.abc import Collection, Sequence
 
@@ -44,7 +43,7 @@ def leave_out_other_rows(network: MeasuredNetwork, inputs: Sequence[Tensor], nam
     if not left_out:
         return
     calls = [call for call in network.calls if call.name in left_out]
-    names, around = ", ".join(call.name for call in calls), layers_around(network, calls)
+    names, around = ", ".join(call.name for call in calls), layers_around(network, inputs, calls)
     remedy = f"pass layers={around}, which are around them" if around else "name layers behind them"
     network.calls = [call for call in network.calls if call.name not in left_out]
     if not network.calls:
@@ -55,22 +54,24 @@ def leave_out_other_rows(network: MeasuredNetwork, inputs: Sequence[Tensor], nam
     warnings.warn(f"layers: None leaves out {names}, {OTHER_ROWS}; {remedy}", stacklevel=2)
 
 
-def layers_around(network: MeasuredNetwork, calls: Sequence[LayerCall]) -> list[str]:
+def layers_around(network: MeasuredNetwork, inputs: Sequence[Tensor], calls: Sequence[LayerCall]) -> list[str]:
     """Return the innermost modules around some calls whose outputs have a row for each input."""
-    shapes = [(rows, network.observed_shapes(rows)) for rows in (_FEW_INPUTS, _MORE_INPUTS)]
+    numbers = (min(n_inputs, len(inputs[0])) for n_inputs in (_FEW_INPUTS, _MORE_INPUTS))
+    shapes = [(n_inputs, network.observed_shapes(n_inputs)) for n_inputs in numbers]
     names = []
     for call in calls:
         parts = call.module_name.split(".")
         around = (".".join(parts[:end]) for end in range(len(parts) if call.function else len(parts) - 1, 0, -1))
-        names += [name for name in around if all(of_pass.get(name, ())[:1] == (rows,) for rows, of_pass in shapes)][:1]
+        names += [
+            name for name in around if all(of_pass.get(name, ())[:1] == (n_inputs,) for n_inputs, of_pass in shapes)
+        ][:1]
     return list(dict.fromkeys(names))
 
 
 def layers_with_other_rows(network: MeasuredNetwork, inputs: Sequence[Tensor]) -> set[str]:
     """Return the layers that do not run in all probing passes, or whose shapes in them have no axis for the rows.
 
-    A pass ends at a noisy layer that was not observed, so the layers behind do not run in it. The passes also give the
-    network its `row_bytes`, by which the number of other rows is chosen.
+    The passes also give the network its `row_bytes`, by which the number of other rows is chosen.
     """
     network.row_axes.clear()  # those of an earlier check would move the axes of the signals
     probe = Probe(network, inputs, network.layer_names)
@@ -80,17 +81,17 @@ def layers_with_other_rows(network: MeasuredNetwork, inputs: Sequence[Tensor]) -
     def run(batch: Sequence[Tensor], memory: LiveMemory | None = None) -> None:
         nonlocal n_passes
         n_passes += 1
-        with contextlib.suppress(LayerSelectionError) if network.adds_noise else contextlib.nullcontext():
-            probe.run(batch, memory, kept_rows=())
+        probe.run(batch, memory, kept_rows=())
         for layer, shape in probe.shapes.items():
             shapes[layer].append((len(batch[0]), shape))
 
     memory, fewer_memory = LiveMemory(), LiveMemory()
-    run(probe.rows(_ROWS), memory)
-    run(probe.rows(_FEWER_ROWS), fewer_memory)
-    network.row_bytes = bytes_of_a_row(memory, len(_ROWS), fewer_memory, len(_FEWER_ROWS))
-    for batch in (*map(probe.rows, _FURTHER_ROWS), *batches_among_other_rows(probe)):
-        run(batch)
+    with network.taking_unobserved_calls():
+        run(probe.rows(_ROWS), memory)
+        run(probe.rows(_FEWER_ROWS), fewer_memory)
+        network.row_bytes = bytes_of_a_row(memory, len(_ROWS), fewer_memory, len(_FEWER_ROWS))
+        for batch in (*map(probe.rows, _FURTHER_ROWS), *batches_among_other_rows(probe)):
+            run(batch)
     return {
         layer
         for layer, shapes_of_layer in shapes.items()

@@ -136,8 +136,8 @@ def propagate(
     max_memory = check_max_memory(max_memory)
     data = read_inputs(inputs, model, max_memory=max_memory)
     network = noisy_network(model, data, max_memory=max_memory)
-    emitted = _emitted_values(given, network, len(data))
     layer_names = measured_layers(network, data.tensors, layers)
+    emitted = _emitted_values(given, network, len(data))
     passes = Passes(layer_names, range(draws), seed, chunk, emitted, checks_float=False)
     signals = record(network, data.tensors, passes)
     return {layer: signal.numpy(force=True) for layer, signal in signals.items()} if data.are_arrays else signals
@@ -217,7 +217,7 @@ def layer_activations(
     max_memory = check_max_memory(max_memory)
     data = read_inputs(inputs, model, max_memory=max_memory)
     if layers is None and is_noisy(model):
-        layers = list(noisy_network(model, data, may_be_off=True).layer_names)
+        layers = measured_layers(noisy_network(model, data, may_be_off=True), data.tensors, None)
     network = network_without_noise(model, data, layers, max_memory=max_memory)
     check_rows(network, data.tensors, network.layer_names)
     signals = record(network, data.tensors, Passes(network.layer_names, range(1), seed=None))

@@ -1,10 +1,9 @@
 """`record`: noisy passes of a measurement that record the signals of layers.
 
 Noise comes from counter-based streams: on one kind of device, a value depends on the seed, the layer, the draw, the
-input and the unit alone, so a range of draws can be recorded by itself. Torch's generators are not used, unless the
-network itself uses random numbers, which then come from the seed; the generators get their states back. The passes run
-in evaluation mode: batch statistics must neither depend on the rows of a pass nor be learnt from a measurement. A pass
-ends after the last recorded layer, unless the network adds noise and all noisy layers are recorded.
+input and the unit alone, so a range of draws can be recorded alone. Random numbers of the network itself and the noise
+of experts come from torch's generators, seeded and restored. The passes run in evaluation mode: batch statistics must
+not depend on a pass. A pass ends after the last recorded layer, unless these are all noisy layers.
 """
 
 from __future__ import annotations
@@ -125,7 +124,7 @@ def record_draws(
     rows = network.rows_per_pass(inputs, passes.rows)
     draws_per_pass = min(n_draws, rows, max(_DRAWS_PER_PASS, rows // n_inputs))
     recorder = _Recorder(network, passes, n_inputs, signals or {})
-    with recorder.pool:
+    with recorder.pool, network.drawing_routed_noise(passes.seed is not None):
         for start in range(0, n_draws, draws_per_pass):
             recorder.begin_draws(passes.draws[start : start + draws_per_pass])
             inputs_per_pass = rows // len(recorder.draws)  # the last block may have fewer draws

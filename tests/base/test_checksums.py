@@ -94,5 +94,5 @@ def test_path_that_is_no_regular_file_is_refused_at_once(tmp_path, kind):
         path.symlink_to("/dev/zero")
     else:
         path.mkdir()
-    with pytest.raises(UsageError, match=r"t\.csv: cannot resume from this file: .*not a regular file"):
+    with pytest.raises(UsageError, match=r"t\.csv: cannot be read: .*not a regular file"):
         read(path)

@@ -56,7 +56,7 @@ def test_interrupted_table_is_completed_without_measuring_its_rows_again(tmp_pat
 def test_table_with_other_columns_types_or_rows_is_refused(tmp_path, text):
     path = tmp_path / "squares.csv"
     path.write_text(text)
-    with pytest.raises(UsageError, match=r"squares\.csv: cannot resume"):
+    with pytest.raises(UsageError, match=r"squares\.csv: cannot be read"):
         fill_table(path, Square, [1], square)
 
 

@@ -109,6 +109,20 @@ def test_page_that_cannot_be_written_is_refused(run, capsys):
     assert not list(run.path.glob(f"{DRAFT_PREFIX}*"))
 
 
+@pytest.mark.parametrize("out", ["", ".", "nonesuch/report.html"])
+def test_page_that_is_no_file_in_a_folder_is_refused(out, run, monkeypatch, capsys):
+    monkeypatch.chdir(run.path)
+    assert main(["report", ".", "--out", out]) == 2
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err.count("\n")) == ("", 1)
+    assert "wanted a file in a folder that exists" in captured.err
+
+
+def test_report_on_no_folder_is_refused():
+    with pytest.raises(UsageError, match="got none"):
+        write_report([])
+
+
 def test_report_without_matplotlib_is_refused_with_the_remedy(run, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r"^matplotlib: not installed.* pip install"):

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import layerbits as lb
-from layerbits._base import COLUMNS, write_csv
+from layerbits._base import COLUMNS, UsageError, write_csv
 from layerbits.cli import main
 from layerbits.report import write_report
 from tests.support.html_page import HtmlPage
@@ -30,11 +30,6 @@ def folder(tmp_path):
     return tmp_path
 
 
-def curves(page, quantity="I(X;T)"):
-    (chart,) = page.charts
-    return {trace["name"]: trace for trace in chart[quantity]["data"] if trace.get("hoverinfo") == "text"}
-
-
 def test_report_of_a_monitor_has_curves_of_layers_and_readouts(folder, capsys):
     before = file_contents(folder)
     assert main(["report", str(folder)]) == 0
@@ -46,8 +41,8 @@ def test_report_of_a_monitor_has_curves_of_layers_and_readouts(folder, capsys):
     assert page.images.keys() == {"information.png"}
     assert "Status: 3 epochs measured" in page.text
     assert "measurement_noise" in page.text  # a setting of the monitor
-    assert list(curves(page)) == ["1[mean]", "1"]
-    assert curves(page)["1[mean]"]["x"] == [0, 1, 3]
+    assert list(page.curves()) == ["1[mean]", "1"]
+    assert page.curves()["1[mean]"]["epochs"] == [0, 1, 3]
 
 
 def test_a_monitor_can_continue_after_a_report(folder):
@@ -58,7 +53,7 @@ def test_a_monitor_can_continue_after_a_report(folder):
     monitor.step(7)
     page = HtmlPage(write_report(folder).page)
     assert "Status: 4 epochs measured" in page.text
-    assert curves(page)["1"]["x"] == [0, 1, 3, 7]
+    assert page.curves()["1"]["epochs"] == [0, 1, 3, 7]
 
 
 def test_table_alone_is_enough(tmp_path, write_information):
@@ -67,8 +62,19 @@ def test_table_alone_is_enough(tmp_path, write_information):
     assert report.notes == ()
     page = HtmlPage(report.page)
     assert "measured by another program" in page.text
-    assert list(curves(page)) == ["last hidden"]
+    assert list(page.curves()) == ["last hidden"]
     assert page.images.keys() == {"information.png"}
+
+
+def test_table_that_was_changed_is_refused_with_the_remedy(folder, capsys):
+    path = folder / "information.csv"
+    path.write_text(path.read_text().replace("pooled", "poole", 1))
+    assert main(["report", str(folder)]) == 2
+    captured = capsys.readouterr()
+    assert captured.err.count("\n") == 1
+    assert f"{path}: cannot be read: it was changed after it was written" in captured.err
+    (folder / ".information.csv.sha256").unlink()
+    assert main(["report", str(folder)]) == 0
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"weights": 3}'])
@@ -88,8 +94,17 @@ def test_table_without_rows_is_refused(tmp_path, capsys):
     assert "no table has rows" in capsys.readouterr().err
 
 
-def test_damaged_table_is_noted(tmp_path, write_information):
+@pytest.mark.parametrize("content", ["a,b\n1,2\n", "epoch\n1\n", "\0"])
+def test_folder_with_another_table_of_this_name_is_refused(tmp_path, content, capsys):
+    (tmp_path / "information.csv").write_text(content)
+    assert main(["report", str(tmp_path)]) == 2
+    captured = capsys.readouterr()
+    assert captured.err.count("\n") == 1
+    assert str(tmp_path / "information.csv") in captured.err or "no table has rows" in captured.err
+    assert [file.name for file in tmp_path.iterdir()] == ["information.csv"]
+
+
+def test_damaged_table_is_refused(tmp_path, write_information):
     write_information(tmp_path / "information.csv", value="much")
-    notes = write_report(tmp_path).notes
-    assert len(notes) == 2
-    assert all("much" in note for note in notes)
+    with pytest.raises(UsageError, match=r"information\.csv: .*much"):
+        write_report(tmp_path)

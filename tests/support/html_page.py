@@ -3,7 +3,8 @@
 import json
 from html.parser import HTMLParser
 
-_VOID = {"meta", "img"}
+_VOID = {"meta", "img", "input"}
+_CODE = (("<style>", "</style>"), ("<script>", "</script>"))
 
 
 class HtmlPage(HTMLParser):
@@ -11,6 +12,7 @@ class HtmlPage(HTMLParser):
 
     def __init__(self, path):
         super().__init__()
+        self._path = path
         self.elements, self.texts, self._scripts, self._open = [], [], [], []
         self.feed(path.read_text(encoding="utf-8"))
         self.close()
@@ -39,10 +41,24 @@ class HtmlPage(HTMLParser):
         return {attributes["alt"]: attributes["src"] for attributes in self.attributes("img")}
 
     @property
-    def charts(self):
-        """The JSON scripts; scripts without a type are code."""
+    def data(self):
+        """The data of the charts: the script of type application/json; scripts without a type are code."""
         types = [attributes.get("type") for attributes in self.attributes("script")]
-        return [json.loads(script) for script_type, script in zip(types, self._scripts, strict=True) if script_type]
+        (data,) = [json.loads(text) for script_type, text in zip(types, self._scripts, strict=True) if script_type]
+        return data
+
+    @property
+    def code(self):
+        """The content of the style and of the script, as the browser hashes it."""
+        text = self._path.read_text(encoding="utf-8")
+        return [text.partition(start)[2].partition(end)[0] for start, end in _CODE]
+
+    def curves(self, quantity="I(X;T) in nats", *, kind="information", run=0):
+        """The curves of a quantity of a run by the name of the layer, each with its epochs as ``epochs``."""
+        names = [layer["full"] for layer in self.data["splits" if kind == "training" else "layers"]]
+        content = self.data[kind][run]
+        curves = content["curves"][quantity].items()
+        return {names[int(index)]: {"epochs": content["epochs"], **curve} for index, curve in curves}
 
     def attributes(self, tag):
         return [attributes for name, attributes in self.elements if name == tag]

@@ -231,7 +231,7 @@ def test_damaged_hashes_are_refused(tmp_path):
     path = tmp_path / "information.json"
     for weights in ([], {"one": "0"}):
         path.write_text(json.dumps(json.loads(path.read_text()) | {"weights": weights}))
-        with pytest.raises(UsageError, match=r"information.json: cannot resume from this file"):
+        with pytest.raises(UsageError, match=r"information.json: cannot be read"):
             make_monitor(tmp_path)
 
 
@@ -265,7 +265,7 @@ def test_epoch_that_lost_rows_is_measured_again(tmp_path):
 def test_damaged_table_is_named(content, tmp_path):
     make_monitor(tmp_path).step(1)
     (tmp_path / "information.csv").write_bytes(content)
-    with pytest.raises(UsageError, match=r"information.csv: cannot resume from this file"):
+    with pytest.raises(UsageError, match=r"information.csv: cannot be read"):
         make_monitor(tmp_path)
 
 
@@ -274,7 +274,7 @@ def test_damaged_cell_is_named(tmp_path):
     path = tmp_path / "information.csv"
     path.write_text(path.read_text().replace("pooled,", "pooled,x", 1))
     (tmp_path / ".information.csv.sha256").unlink()
-    with pytest.raises(UsageError, match=r"information.csv: cannot resume from this file: could not convert"):
+    with pytest.raises(UsageError, match=r"information.csv: cannot be read: could not convert"):
         make_monitor(tmp_path)
 
 

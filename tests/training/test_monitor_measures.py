@@ -95,7 +95,7 @@ def test_folder_of_other_measures_is_refused(tmp_path):
 def test_damaged_file_is_named(content, tmp_path):
     make_monitor(tmp_path, ["binned_entropy"]).step(1)
     (tmp_path / "measures.csv").write_text(content)
-    with pytest.raises(lb.UsageError, match=r"measures.csv: cannot resume from this file"):
+    with pytest.raises(lb.UsageError, match=r"measures.csv: cannot be read"):
         make_monitor(tmp_path, ["binned_entropy"])
 
 

@@ -3,6 +3,7 @@
 The package imports no other package of layerbits.
 """
 
+from layerbits._base.checksums import checksum_path, read_verified
 from layerbits._base.errors import (
     BackendError,
     DataError,
@@ -61,6 +62,7 @@ __all__ = [
     "check_confidence",
     "check_count",
     "check_positive",
+    "checksum_path",
     "damaged_file",
     "data_frame",
     "data_set",
@@ -72,6 +74,7 @@ __all__ = [
     "progress_bar",
     "read_csv",
     "read_json",
+    "read_verified",
     "replacing",
     "require_package",
     "write_csv",

@@ -52,7 +52,7 @@ def read_csv(path: Path, columns: Sequence[str]) -> list[list[str]]:
 
 def damaged_file(path: Path, reason: str) -> UsageError:
     """Return the error for a file of a run whose content was changed or lost."""
-    return UsageError(f"{path}: cannot resume from this file: {reason}; start a new run in another folder")
+    return UsageError(f"{path}: cannot be read: {reason}; use another folder")
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:

@@ -71,10 +71,12 @@ def _parser() -> argparse.ArgumentParser:
     add_measure(commands)
     report = commands.add_parser(
         "report",
-        help="plot the figures of a run and write an HTML page",
-        description="Plot the figures of a run, finished or not, or of a Monitor, and write DIR/report.html.",
+        help="plot the figures of a run and write an HTML page, or compare several runs on a page",
+        description="Plot the figures of a run, finished or not, or of a Monitor, and write DIR/report.html, or "
+        "compare several runs. Runs that differ in the seed alone are plotted as one, with bands.",
     )
-    add_path(report, "directory", "DIR", "folder of the run, or of a Monitor")
+    add_path(report, "directories", "DIR", "folder of a run or of a Monitor, or of such folders", nargs="+")
+    add_path(report, "--out", "FILE.html", "the page (default: DIR/report.html, or report.html for several)")
     report.set_defaults(execute=_report)
     add_check(commands)
     completion = commands.add_parser(
@@ -117,7 +119,7 @@ def _info(_: argparse.Namespace) -> int:
 
 
 def _report(arguments: argparse.Namespace) -> int:
-    report = write_report(arguments.directory)
+    report = write_report(arguments.directories, out=arguments.out)
     print(f"report is in {report.page}")
     for note in report.notes:
         print(f"  {' '.join(note.split())}")

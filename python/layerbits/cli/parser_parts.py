@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
 
-def add_path(parser: argparse.ArgumentParser, name: str, metavar: str, help: str) -> None:
+def add_path(
+    parser: argparse.ArgumentParser, name: str, metavar: str, help: str, *, nargs: Literal["+"] | None = None
+) -> None:
     """Add an argument with a path, which shells complete by folders if `metavar` is DIR and by files otherwise."""
-    action = parser.add_argument(name, metavar=metavar, type=Path, help=help)
+    action = parser.add_argument(name, metavar=metavar, type=Path, help=help, nargs=nargs)
     if metavar == "DIR":
         complete(action, bash="_shtab_compgen_dirs", zsh="_files -/")
     else:

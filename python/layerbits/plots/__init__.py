@@ -12,6 +12,7 @@ from layerbits.plots.figures import (
     band,
     class_colors,
     curve_panel,
+    cut_name,
     legend_outside,
     mark_epochs,
     new_figure,
@@ -20,7 +21,7 @@ from layerbits.plots.figures import (
     sequence_colors,
 )
 from layerbits.plots.geometry import distances, scatter
-from layerbits.plots.over_epochs import curves
+from layerbits.plots.over_epochs import curves, limit_label
 from layerbits.plots.over_sigma import sigma_profile
 from layerbits.plots.plane import information_plane
 
@@ -32,10 +33,12 @@ __all__ = [
     "class_colors",
     "curve_panel",
     "curves",
+    "cut_name",
     "distances",
     "information_plane",
     "intervals",
     "legend_outside",
+    "limit_label",
     "mark_epochs",
     "new_figure",
     "reference_line",

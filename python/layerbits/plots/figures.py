@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -70,11 +70,11 @@ def new_figure(*, width: float, height: float) -> Figure:
     return figure
 
 
-def sequence_colors(count: int) -> list[tuple[float, float, float, float]]:
-    """Return `count` colours for an ordered series, from light to dark."""
+def sequence_colors(count: int, *, dark: bool = False) -> list[tuple[float, float, float, float]]:
+    """Return `count` colours for an ordered series, from light to dark; with `dark`, for a dark background."""
     from matplotlib import colormaps
 
-    return [colormaps["viridis"](position) for position in np.linspace(0.88, 0.0, count)]
+    return [colormaps["viridis"](position) for position in np.linspace(*((1.0, 0.4) if dark else (0.88, 0.0)), count)]
 
 
 def class_colors(count: int) -> list[Color]:
@@ -128,6 +128,14 @@ def mark_epochs(axes: Axes, epochs: Sequence[int]) -> None:
 
 
 def legend_outside(axes: Axes, title: str | None = None) -> None:
-    """Place the legend of `axes` to the right of the panel, unless no curve has a label."""
-    if axes.get_legend_handles_labels()[1]:
-        axes.legend(title=title, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, alignment="left")
+    """Place the legend of `axes` to the right of the panel, unless no curve has a label; cut long names."""
+    handles, labels = axes.get_legend_handles_labels()
+    if labels:
+        names = list(map(cut_name, labels))
+        place: dict[str, Any] = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)}
+        axes.legend(handles, names, title=title, frameon=False, alignment="left", **place)
+
+
+def cut_name(name: str, most: int = 40) -> str:
+    """Return a name, or its beginning and its end around an ellipsis if it has more than `most` characters."""
+    return name if len(name) <= most else f"{name[: most // 2]}…{name[len(name) - (most - most // 2 - 1) :]}"

@@ -1,15 +1,145 @@
-// Plots the chosen view of each chart when its section is open; a closed section has no width.
-// The button that sends a chart to plotly's server is left out, because the page works without a network.
+// The information plane, curves over the epochs, and points of a layer. Each function plots one run at one epoch into
+// an SVG element, and lists in `svg.marks` the positions and texts that the pointer finds.
 "use strict";
-for (const section of document.querySelectorAll("details.chart")) {
-  const views = JSON.parse(section.querySelector("script").textContent);
-  const choice = section.querySelector("select");
-  const plot = section.querySelector("div");
-  const plotView = () => {
-    const { data, layout } = views[choice.value];
-    Plotly.react(plot, data, layout, { responsive: true, displaylogo: false, showSendToCloud: false });
+
+const MOST_DOTS = 60; // epochs of a curve with dots
+const at = (position, value) => (value === null || value === undefined ? null : position(value));
+
+function intervalText(curve, index, quantity) {
+  const ends = curve.l ? ` [${number(curve.l[index])}, ${number(curve.u[index])}]` : "";
+  return `${quantity}: ${number(curve.v[index])}${ends}`;
+}
+
+const note = (curve, index) => (curve.n ? data.notes[curve.n[index]] : "");
+
+function limitLine(svg, [value, name], scales, isVertical) {
+  const position = (isVertical ? scales.x : scales.y)(value);
+  const { left, right, top, bottom } = scales;
+  const path = isVertical ? `M${position} ${top}V${bottom}` : `M${left} ${position}H${right}`;
+  add(svg, "path", { class: "limit", d: path });
+  const place = isVertical
+    ? { x: position - 4, y: bottom - 6, "text-anchor": "end" }
+    : { x: left + 4, y: position - 4 };
+  add(svg, "text", { class: "limit-name", ...place }, name);
+}
+
+// Plot I(X;T) against I(T;Y) of each layer: the path of the values up to epoch `last`, the rectangles of both
+// intervals, and bars through the value, because a rectangle may be thinner than a pixel.
+function plotPlane(svg, run, [xName, yName], last, { layers, domain }) {
+  const scales = axes(svg, { x: domain(xName), y: domain(yName), xLabel: xName, yLabel: yName });
+  const end = Math.min(domain(xName)[1], domain(yName)[1]);
+  const start = Math.max(domain(xName)[0], domain(yName)[0]);
+  add(svg, "path", {
+    class: "diagonal",
+    d: line([[scales.x(start), scales.y(start)], [scales.x(end), scales.y(end)]]),
+  });
+  if (run.limits[xName]) limitLine(svg, run.limits[xName], scales, true);
+  if (run.limits[yName]) limitLine(svg, run.limits[yName], scales, false);
+  svg.marks = [];
+  for (const [index, layer] of layers) {
+    const [x, y] = [run.curves[xName]?.[index], run.curves[yName]?.[index]];
+    if (!x || !y || last < 0) continue;
+    const group = colored(svg, "g", layer, { "data-layer": index });
+    const box = (i) => {
+      const [l, r] = [at(scales.x, x.l[i]), at(scales.x, x.u[i])];
+      const [b, t] = [at(scales.y, y.l[i]), at(scales.y, y.u[i])];
+      if ([l, r, b, t].includes(null)) return "";
+      return `M${l.toFixed(1)} ${b.toFixed(1)}H${r.toFixed(1)}V${t.toFixed(1)}H${l.toFixed(1)}Z`;
+    };
+    const position = (i) => [at(scales.x, x.v[i]), at(scales.y, y.v[i])];
+    const earlier = Array.from({ length: last }, (_, i) => i);
+    add(group, "path", { class: "earlier", d: earlier.map(box).join("") });
+    add(group, "path", { class: "path", d: line([...earlier, last].map(position)) });
+    add(group, "path", { class: "interval", d: box(last) });
+    const [px, py] = position(last);
+    if (px === null || py === null) continue;
+    if (box(last)) {
+      const horizontal = `M${scales.x(x.l[last])} ${py}H${scales.x(x.u[last])}`;
+      const vertical = `M${px} ${scales.y(y.l[last])}V${scales.y(y.u[last])}`;
+      add(group, "path", { class: "bars", d: horizontal + vertical });
+    }
+    add(group, "circle", { cx: px, cy: py, r: 4.5, class: x.s?.[last] ? "hollow" : "filled" });
+    const texts = [intervalText(x, last, xName), intervalText(y, last, yName), note(x, last), note(y, last)];
+    svg.marks.push({ x: px, y: py, text: [`${layer.full}, epoch ${run.epochs[last]}`, ...texts] });
+  }
+}
+
+// Plot a quantity of each layer over the epochs, with bands; a vertical line marks epoch `last`.
+function plotCurves(svg, run, quantity, last, { layers, domain, epochs }) {
+  const isLogarithmic = epochs[0] > 0;
+  const x = epochs[0] < epochs[1] ? epochs : [epochs[0] * 0.9 - !isLogarithmic, epochs[0] * 1.1 + 1];
+  const scales = axes(svg, { x, y: domain(quantity), xLabel: "epoch", yLabel: quantity, isLogarithmic });
+  if (run.limits[quantity]) limitLine(svg, run.limits[quantity], scales, false);
+  if (last >= 0) {
+    const position = scales.x(run.epochs[last]);
+    add(svg, "path", { class: "now", d: `M${position} ${scales.top}V${scales.bottom}` });
+  }
+  svg.marks = [];
+  const points = (column) => run.epochs.map((epoch, i) => [scales.x(epoch), at(scales.y, column[i])]);
+  // A band ends where an end is missing; a single interval is a bar.
+  const band = (lower, upper) => {
+    const parts = [[]];
+    run.epochs.forEach((_, i) => (lower[i] === null || upper[i] === null ? parts.push([]) : parts.at(-1).push(i)));
+    const outline = (part) => {
+      const edge = (column) => part.map((i) => [scales.x(run.epochs[i]), scales.y(column[i])]);
+      const [below, above] = [edge(lower), edge(upper)];
+      if (part.length > 1) return line([...above, ...below.reverse()]);
+      const [[x, low], [, high]] = [below[0], above[0]];
+      return line([[x - 2, low], [x + 2, low], [x + 2, high], [x - 2, high]]);
+    };
+    return parts.filter((part) => part.length).map((part) => `${outline(part)}Z`).join("");
   };
-  choice.addEventListener("change", plotView);
-  section.addEventListener("toggle", () => section.open && plotView());
-  if (section.open) plotView();
+  for (const [index, layer] of layers) {
+    const curve = run.curves[quantity]?.[index];
+    if (!curve) continue;
+    const group = colored(svg, "g", layer, { "data-layer": index });
+    if (curve.l) add(group, "path", { class: "band", d: band(curve.l, curve.u) });
+    if (curve.a) add(group, "path", { class: "band", d: band(curve.a, curve.b) });
+    add(group, "path", { class: "curve", d: line(points(curve.v)) });
+    // Lines of no length have round ends, which are dots.
+    const known = run.epochs.length <= MOST_DOTS ? points(curve.v).filter((point) => point[1] !== null) : [];
+    add(group, "path", { class: "dots", d: known.map(([px, py]) => `M${px} ${py}h0`).join("") });
+    points(curve.v).forEach(([px, py], i) => {
+      if (py === null) return;
+      const text = [`${layer.full}, epoch ${run.epochs[i]}`, intervalText(curve, i, quantity), note(curve, i)];
+      svg.marks.push({ x: px, y: py, epoch: run.epochs[i], text });
+    });
+  }
+}
+
+// Plot points with two coordinates, or with three, turned by the angles of `view`, inside a square or a cube.
+function plotPoints(svg, run, last, classes, view) {
+  const size = Math.min(svg.parentElement.clientWidth || 360, 420);
+  svg.replaceChildren();
+  svg.setAttribute("viewBox", `0 0 ${size} ${size}`);
+  svg.setAttribute("height", size);
+  if (last < 0) return;
+  const is3d = run.points[last][0].length === 3;
+  const limit = run.limit;
+  const [c, s, ce, se] = [Math.cos(view.turn), Math.sin(view.turn), Math.cos(view.tilt), Math.sin(view.tilt)];
+  const unit = size / (is3d ? 3.7 : 2.5) / limit;
+  const project = ([x, y, z]) =>
+    is3d
+      ? [size / 2 + unit * (c * x + s * y), size / 2 - unit * (ce * z + se * (c * y - s * x))]
+      : [size / 2 + unit * x, size / 2 - unit * y];
+  const corners = is3d ? [0, 1, 2, 3, 4, 5, 6, 7] : [0, 1, 2, 3];
+  const corner = (i) => [0, 1, 2].map((axis) => (i & (1 << axis) ? limit : -limit));
+  const pairs = corners.flatMap((i) => [1, 2, 4].map((bit) => [i, i | bit]));
+  const edges = pairs.filter(([i, j]) => i < j && corners.includes(j));
+  add(svg, "path", { class: "cube", d: edges.map((edge) => line(edge.map((i) => project(corner(i))))).join("") });
+  const end = [...Array(is3d ? 3 : 2).keys()];
+  for (const axis of end) {
+    const [x, y] = project([0, 1, 2].map((i) => (i === axis ? limit * 1.12 : i === 2 && !is3d ? 0 : -limit)));
+    add(svg, "text", { class: "axis-name", x, y, "text-anchor": "middle" }, `t${axis + 1}`);
+  }
+  const paths = new Map();
+  run.points[last].forEach((point, i) => {
+    const [x, y] = project(point);
+    const label = run.labels[last][i];
+    paths.set(label, `${paths.get(label) ?? ""}M${x.toFixed(1)} ${y.toFixed(1)}h0`);
+  });
+  for (const [label, d] of paths) {
+    const group = colored(svg, "g", { light: classes[label][0], dark: classes[label][1] }, { "data-class": label });
+    add(group, "path", { class: "points", d });
+  }
 }

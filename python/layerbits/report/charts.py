@@ -1,128 +1,90 @@
-"""Interactive charts of training.csv and information.csv in plotly's JSON."""
+"""Read the charts of all runs of a page from copies of their tables."""
 
 from __future__ import annotations
 
-import html
-import math
-import textwrap
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
-import numpy as np
+from layerbits._base import UsageError
+from layerbits.report.curves import (
+    LayerPoints,
+    RunCurves,
+    information_curves,
+    layer_points,
+    over_seeds,
+    training_curves,
+)
+from layerbits.report.folders import list_files
+from layerbits.report.page_data import page_data
+from layerbits.report.record import RunRecord
+from layerbits.report.seeds import seed_groups
+from layerbits.report.thinning import Table
+from layerbits.training import INFORMATION_FILE
 
-from layerbits import plots
-from layerbits._base import InformationRow
-from layerbits.training import read_information, read_training
+_MAX_CHARTS = 64
 
-Chart = dict[str, dict[str, Any]]
-"""The views of a table, by quantity; a view is ``{"data": ..., "layout": ...}``."""
-
-_GRID = "#e6e6e6"
-
-
-class _Point(NamedTuple):
-    """A point of a curve; `lower` and `upper` are the ends of its interval, NaN if it has none."""
-
-    epoch: int
-    value: float
-    text: str
-    lower: float = math.nan
-    upper: float = math.nan
-
-
-def training_chart(path: Path) -> Chart:
-    """Return the views of loss and accuracy over the epochs; raise UsageError if the file is damaged."""
-    curves: dict[str, dict[str, list[_Point]]] = {"loss": {}, "accuracy": {}}
-    for row in read_training(path):
-        for name, value in (("loss", row.loss), ("accuracy", row.accuracy)):
-            text = _hover(f"{row.split}, epoch {row.epoch}", f"{name} {value:.4f}")
-            curves[name].setdefault(row.split, []).append(_Point(row.epoch, value, text))
-    return {name: _view(split_curves, name) for name, split_curves in curves.items() if split_curves}
+_Part = TypeVar("_Part", RunCurves, LayerPoints)
+_Parts = dict[tuple[int, str], _Part]  # by the position of the run and the folder of its variant
 
 
-def information_chart(path: Path) -> Chart:
-    """Return a view of each quantity over the epochs, with intervals; raise UsageError if the file is damaged."""
-    curves: dict[str, dict[str, list[_Point]]] = {}
-    units: dict[str, str] = {}
-    for epoch, table in read_information(path).items():
-        has_several_estimators = len({(row.layer, row.quantity) for row in table}) < len(table)
-        for row in table:
-            curve = f"{row.layer}, {row.estimator}" if has_several_estimators else row.layer
-            curves.setdefault(row.quantity, {}).setdefault(curve, []).append(_information_point(epoch, curve, row))
-            units[row.quantity] = row.unit
-    return {quantity: _view(layers, f"{quantity} in {units[quantity]}") for quantity, layers in curves.items()}
+class CopiedRun(NamedTuple):
+    """A run whose tables were copied to the folder `snapshot`."""
+
+    name: str
+    folder: Path
+    record: RunRecord
+    snapshot: Path
+    tables: list[Table]
 
 
-CHARTS: Mapping[str, Callable[[Path], Chart]] = {
-    "training.csv": training_chart,
-    "information.csv": information_chart,
-}
-"""The function that makes the chart of a table, by the name of its file."""
+def read_charts(runs: Sequence[CopiedRun]) -> tuple[dict[str, Any], list[str]]:
+    """Return the data of the charts, and notes on tables that are damaged or left out."""
+    notes: list[str] = []
+    groups = seed_groups([run.name for run in runs], [run.record for run in runs])
+    information = _over_seeds(runs, groups, _read(runs, INFORMATION_FILE, information_curves, notes))
+    training = _over_seeds(runs, groups, _read(runs, "training.csv", training_curves, notes))
+    all_points = _read(runs, "scatter.csv", layer_points, notes)
+    first = {positions[0] for _, positions in groups}
+    points = [part for (position, _), part in all_points.items() if position in first]
+    for name, parts in (("information", information), ("training", training), ("points", points)):
+        if len(parts) > _MAX_CHARTS:
+            notes.append(f"{name}: the first {_MAX_CHARTS} of {len(parts)} charts are shown")
+    return page_data(information[:_MAX_CHARTS], training[:_MAX_CHARTS], points[:_MAX_CHARTS]), notes
 
 
-def _information_point(epoch: int, curve: str, row: InformationRow) -> _Point:
-    ends = f"interval {row.lower:.4f} to {row.upper:.4f}"
-    text = _hover(f"{curve}, epoch {epoch}", f"{row.quantity} {row.value:.4f} {row.unit}", ends, row.note)
-    return _Point(epoch, row.value, text, row.lower, row.upper)
+def _read(
+    runs: Sequence[CopiedRun], file: str, read: Callable[[Path, str], _Part | None], notes: list[str]
+) -> _Parts[_Part]:
+    """Read the tables of a name in all runs and variants; add a note on each damaged one."""
+    parts: _Parts[_Part] = {}
+    for position, run in enumerate(runs):
+        for path in list_files(run.snapshot, "csv"):
+            if path.name != file:
+                continue
+            variant = path.parent.relative_to(run.snapshot).as_posix().removeprefix(".")
+            try:
+                part = read(path.parent, _name(runs, run.name, variant))
+            except UsageError as error:
+                notes.append(f"no chart: {error}".replace(str(run.snapshot), str(run.folder)))
+            else:
+                if part is not None:
+                    parts[position, variant] = part
+    return parts
 
 
-def _hover(*lines: str) -> str:
-    # Plotly interprets some HTML tags in texts.
-    wrapped = [part for line in lines for part in textwrap.wrap(line, 60)]
-    return "<br>".join(html.escape(part, quote=False) for part in wrapped)
+def _over_seeds(
+    runs: Sequence[CopiedRun], groups: Iterable[tuple[str, Sequence[int]]], parts: _Parts[RunCurves]
+) -> list[RunCurves]:
+    """Return the curves of each variant of each group with bands, and alone if the runs have no common epoch."""
+    curves = []
+    for name, positions in groups:
+        for variant in dict.fromkeys(variant for position, variant in parts if position in positions):
+            members = [parts[position, variant] for position in positions if (position, variant) in parts]
+            band = over_seeds(_name(runs, name, variant), members) if len(members) > 1 else None
+            curves += members if band is None else [band]
+    return curves
 
 
-def _view(curves: dict[str, list[_Point]], title: str) -> dict[str, Any]:
-    traces: list[dict[str, Any]] = []
-    colors = plots.sequence_colors(len(curves))
-    # Later curves are thinner, so that coinciding curves are all visible.
-    widths = np.linspace(5, 2, len(curves)).tolist()
-    for (name, points), (*color, _), width in zip(curves.items(), colors, widths, strict=True):
-        rgb = ",".join(str(round(255 * part)) for part in color)
-        label = html.escape(name, quote=False)
-        intervals = [point for point in points if math.isfinite(point.lower) and math.isfinite(point.upper)]
-        if intervals:
-            traces.append(_band(label, intervals, rgb))
-        traces.append(_curve(label, points, rgb, width))
-    first_epoch = min(point.epoch for points in curves.values() for point in points)
-    return {"data": traces, "layout": _layout(title, "log" if first_epoch > 0 else "linear")}
-
-
-def _band(label: str, points: list[_Point], rgb: str) -> dict[str, Any]:
-    """Return the area of the intervals: along the upper ends and back along the lower ends."""
-    return {
-        "type": "scatter", "mode": "lines", "name": label, "legendgroup": label, "showlegend": False,
-        "x": [point.epoch for point in points] + [point.epoch for point in reversed(points)],
-        "y": [point.upper for point in points] + [point.lower for point in reversed(points)],
-        "fill": "toself", "fillcolor": f"rgba({rgb},0.3)", "line": {"width": 0}, "hoverinfo": "skip",
-    }  # fmt: skip
-
-
-def _curve(label: str, points: list[_Point], rgb: str, width: float) -> dict[str, Any]:
-    return {
-        "type": "scatter", "mode": "lines+markers", "name": label, "legendgroup": label,
-        "x": [point.epoch for point in points],
-        "y": _finite_or_none(point.value for point in points),
-        "text": [point.text for point in points], "hoverinfo": "text",
-        "line": {"color": f"rgb({rgb})", "width": width}, "marker": {"size": width + 2},
-    }  # fmt: skip
-
-
-def _layout(title: str, epoch_scale: str) -> dict[str, Any]:
-    return {
-        "height": 460,
-        "margin": {"l": 60, "r": 10, "t": 20, "b": 50},
-        "paper_bgcolor": "white",
-        "plot_bgcolor": "white",
-        "font": {"color": "#222222"},
-        "hovermode": "closest",
-        "legend": {"orientation": "h", "y": -0.2, "yanchor": "top"},
-        "xaxis": {"type": epoch_scale, "title": {"text": "epoch"}, "gridcolor": _GRID},
-        "yaxis": {"title": {"text": html.escape(title, quote=False)}, "gridcolor": _GRID, "zerolinecolor": _GRID},
-    }
-
-
-def _finite_or_none(values: Iterable[float]) -> list[float | None]:
-    """Replace NaN and infinity, which JSON lacks, by None, which leaves a gap in the curve."""
-    return [value if math.isfinite(value) else None for value in values]
+def _name(runs: Sequence[CopiedRun], name: str, variant: str) -> str:
+    return (variant or name) if len(runs) == 1 else f"{name}/{variant}".rstrip("/")

@@ -1,123 +1,242 @@
-"""The HTML of a report: one page that loads no other file and escapes all texts."""
+"""The HTML of a report: one page that loads no other file and escapes all texts.
+
+The charts are a few hundred lines of SVG by scripts of this package. Plotly would add 4.8 MB to a page, which take
+longer than a second to load, and would need a trace for each rectangle of an information plane.
+"""
 
 from __future__ import annotations
 
 import base64
 import dataclasses
 import datetime
+import hashlib
 import html
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from layerbits.report.charts import Chart
+from layerbits.plots import cut_name
+from layerbits.report.page_data import as_json
+from layerbits.report.thinning import Table
 
 _STATUS = {
     "running": "running, or killed: a killed run cannot change its status",
     "interrupted": "interrupted; the same command with --resume continues",
     "finished": "finished",
 }
-# The browser must not load anything, even if a text on the page contained a link.
-_POLICY = "default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
-
-
-class Table(NamedTuple):
-    """A table of a run: its file, its number of rows (None if it cannot be read) and its columns."""
-
-    name: str
-    rows: int | None
-    columns: Sequence[str]
+_SCRIPTS = ("axes.js", "charts.js", "tables.js", "page.js")
+_MAX_CELL = 300
 
 
 @dataclasses.dataclass(frozen=True)
-class PageContent:
-    """The content of a report.
+class RunContent:
+    """What a page shows of one run beside the charts.
 
     Attributes
     ----------
-    record : mapping
-        Content of run.json.
+    name, record : str, mapping
+        Name of the run on the page, and content of its run.json.
     folder, description, last_written
         Folder of the run, description of its experiment, and the time at which the run last wrote.
     defaults : mapping
         Default settings of the experiment.
-    notes : sequence of str
-        Notes on missing figures and charts, with reasons.
-    figures : mapping of str to bytes
-        PNG files by name.
-    charts : mapping of str to Chart
-        Charts by the name of their table. A page with charts contains plotly.js.
     tables : sequence of Table
         All tables of the run.
+    figures : mapping of str to bytes
+        PNG files by name.
     """
 
+    name: str
     record: Mapping[str, Any]
     _: dataclasses.KW_ONLY
     folder: Path
     description: str
     defaults: Mapping[str, Any]
     last_written: datetime.datetime
-    notes: Sequence[str]
-    figures: Mapping[str, bytes]
-    charts: Mapping[str, Chart]
     tables: Sequence[Table]
+    figures: Mapping[str, bytes]
 
 
-def render_page(content: PageContent) -> str:
-    """Return the HTML of a report."""
-    record = content.record
-    status = _STATUS.get(record["status"], record["status"])
-    settings = [(key, value, content.defaults.get(key)) for key, value in record["configuration"].items()]
-    charts = [_chart(*chart, opened=index == 0) for index, chart in enumerate(content.charts.items())]
+def render_page(runs: Sequence[RunContent], charts: Mapping[str, Any], notes: Sequence[str], fallback: bytes) -> str:
+    """Return the HTML of a report.
+
+    Parameters
+    ----------
+    runs : sequence of RunContent
+        The runs.
+    charts : mapping
+        The data of the charts, from `page_data`.
+    notes : sequence of str
+        Notes on what is missing or thinned, with reasons.
+    fallback : bytes
+        A PNG file of the information, for browsers without scripts; empty if there is none.
+    """
+    title = runs[0].record["experiment"] if len(runs) == 1 else f"{len(runs)} runs"
     body = [
-        f"<h1>{_text(record['experiment'])}</h1>",
-        f"<p>{_text(content.description)}</p>",
-        f'<p class="quiet">Status: {_text(status)}. Last written {content.last_written:%Y-%m-%d %H:%M:%S} UTC in '
-        f"<code>{_text(content.folder)}</code>.</p>",
-        *(f'<p class="notice">{_text(note[:1].upper() + note[1:])}.</p>' for note in content.notes),
-        *_section("Summary", _pairs({key.replace("_", " "): value for key, value in record["summary"].items()})),
-        *_section("Figures", "".join(_figure(*figure) for figure in content.figures.items())),
-        *_section("Charts", "".join(charts)),
-        *_section("Tables", _grid(("file", "rows", "columns"), map(_table_row, content.tables))),
-        *_section("Configuration", _grid(("setting", "value", "default"), settings)),
-        *_section("Timings", _pairs({f"{key}, seconds": value for key, value in record["timings"].items()})),
-        *_section("Machine", _pairs(record["machine"])),
-        *_section("Versions", _pairs(record["versions"])),
-        *(_scripts() if charts else ()),
+        f"<h1>{_text(title)}</h1>",
+        *(_head(runs[0]) if len(runs) == 1 else ()),
+        *(f'<p class="notice">{_text(note)}</p>' for note in notes),
+        *(_section("Runs", _comparison(runs)) if len(runs) > 1 else ()),
+        *_section("Summary", _summary(runs[0]) if len(runs) == 1 else ""),
+        _charts(charts, fallback),
+        *(_details(runs[0]) if len(runs) == 1 else _section("Each run", "".join(map(_folded, runs)))),
     ]
-    return _document(f"{record['experiment']}: {content.folder.name}", "\n".join(body))
+    return _document(f"{title}: {', '.join(run.name for run in runs)}", "\n".join(body), as_json(charts))
 
 
-def _document(title: str, body: str) -> str:
+def _document(title: str, body: str, data: str) -> str:
+    style = f"\n{_resource('page.css')}"
+    script = "\n" + "".join(map(_resource, _SCRIPTS))
+    # The browser loads nothing, and runs and applies only what this package wrote, whatever texts the page contains.
+    policy = (
+        f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}; base-uri 'none'; "
+        "form-action 'none'"
+    )
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{_POLICY}">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{_text(title)}</title>
-<style>
-{_resource("page.css")}</style>
+<style>{style}</style>
 </head>
 <body>
 {body}
+<script type="application/json" id="data">{data}</script>
+<script>{script}</script>
 </body>
 </html>
 """
 
 
+def _charts(charts: Mapping[str, Any], fallback: bytes) -> str:
+    """Return the places and controls of the charts that have data, which the scripts fill."""
+    quantities = dict.fromkeys(quantity for run in charts["information"] for quantity in run["curves"])
+    names = {run["full"] for kind in ("information", "training", "points") for run in charts[kind]}
+    parts = []
+    if charts["information"] or charts["points"]:
+        parts.append(
+            '<div class="controls"><label for="epoch">Epoch</label><input type="range" id="epoch" min="0" value="0">'
+            '<output id="epoch-text" for="epoch"></output><button type="button" id="play">Play</button></div>'
+        )
+    if len(names) > 1:
+        parts.append('<fieldset id="runs"><legend>Runs</legend></fieldset>')
+    if charts["information"]:
+        parts.append('<fieldset id="layers"><legend>Layers</legend></fieldset>')
+        if charts["planes"]:
+            pairs = [f"{y.partition(' in ')[0]} against {x}" for x, y in charts["planes"]]
+            parts.append(
+                f"<h3>Information plane</h3>{_choice('plane', pairs)}{_panels('planes', 'Information plane')}"
+                '<p class="quiet">A rectangle spans the intervals of both informations at this epoch, pale ones those '
+                "of earlier epochs. A hollow mark is saturated. Dashed lines: the largest possible values.</p>"
+            )
+        parts.append(
+            f"<h3>Over the epochs</h3>{_choice('quantity', quantities, by_name=True)}{_panels('curves', 'Curves')}"
+            '<p class="quiet">Bands are intervals. A click on a value goes to its epoch.</p>'
+            '<h3>Table of this epoch</h3><div class="tall"><table class="sortable" id="rows"><thead><tr>'
+            + "".join(f'<th scope="col">{name}</th>' for name in _ROWS)
+            + "</tr></thead><tbody></tbody></table></div>"
+        )
+    if charts["points"]:
+        parts.append(
+            f"<h3>Points of a layer, coloured by class</h3>{_panels('points', 'Points')}"
+            '<p class="quiet">Drag, or press the arrow keys, to turn three dimensions.</p>'
+        )
+    if charts["training"]:
+        choice = _choice("training-quantity", ("loss", "accuracy"), by_name=True)
+        parts.append(f'<h3>Training</h3>{choice} <span id="splits"></span>{_panels("training", "Training")}')
+    image = f"<p>{_image('information.png', fallback)}</p>" if fallback else ""
+    noscript = f'<noscript><p class="notice">The charts need scripts.</p>{image}</noscript>'
+    return f'<section id="charts">{noscript}{"".join(parts)}</section>' if parts else ""
+
+
+_ROWS = ("run", "epoch", "layer", "value", "lower", "upper", "interval", "notes")
+
+
+def _panels(name: str, label: str) -> str:
+    return f'<div class="panels" id="{name}" data-label="{label}"></div>'
+
+
+def _choice(name: str, texts: Iterable[str], *, by_name: bool = False) -> str:
+    """Return a menu; its values are the texts, or their numbers."""
+    options = "".join(
+        f'<option value="{html.escape(text) if by_name else index}">{_text(cut_name(text))}</option>'
+        for index, text in enumerate(texts)
+    )
+    return f'<label>Show <select id="{name}">{options}</select></label>'
+
+
+def _head(run: RunContent) -> Iterable[str]:
+    status = _STATUS.get(run.record["status"], run.record["status"])
+    return (
+        f"<p>{_text(run.description)}</p>",
+        f'<p class="quiet">Status: {_text(status)}. Last written {run.last_written:%Y-%m-%d %H:%M:%S} UTC in '
+        f"<code>{_text(run.folder)}</code>.</p>",
+    )
+
+
+def _summary(run: RunContent) -> str:
+    return _pairs({key.replace("_", " "): value for key, value in run.record["summary"].items()})
+
+
+def _details(run: RunContent) -> Iterable[str]:
+    record = run.record
+    settings = [(key, value, run.defaults.get(key)) for key, value in record["configuration"].items()]
+    tables = [
+        (table.name, "cannot be read" if table.rows is None else table.rows, table.columns) for table in run.tables
+    ]
+    return (
+        *_section("Figures", "".join(_figure(*figure) for figure in run.figures.items())),
+        *_section("Tables", _grid(("file", "rows", "columns"), tables)),
+        *_section("Configuration", _grid(("setting", "value", "default"), settings)),
+        *_section("Timings", _pairs({f"{key}, seconds": value for key, value in record["timings"].items()})),
+        *_section("Machine", _pairs(record["machine"])),
+        *_section("Versions", _pairs(record["versions"])),
+    )
+
+
+def _comparison(runs: Sequence[RunContent]) -> str:
+    """Return a table of the runs with their summaries and the settings in which they differ."""
+    configurations = [run.record["configuration"] for run in runs]
+    settings = dict.fromkeys(key for config in configurations for key in config)
+    values = {key: {repr(config[key]) for config in configurations if key in config} for key in settings}
+    different = [key for key in settings if len(values[key]) > 1]
+    numbers = list(dict.fromkeys(key for run in runs for key in run.record["summary"]))
+    heads = ("run", "experiment", "status", *different, *(key.replace("_", " ") for key in numbers))
+    rows = [
+        (
+            run.name, run.record["experiment"], run.record["status"],
+            *(run.record["configuration"].get(key, "–") for key in different),
+            *(run.record["summary"].get(key, "–") for key in numbers),
+        )
+        for run in runs
+    ]  # fmt: skip
+    return f'<div class="runs">{_grid(heads, rows)}</div>'
+
+
+def _folded(run: RunContent) -> str:
+    content = "".join((*_head(run), _summary(run), *_details(run)))
+    return f"<details><summary>{_text(run.name)}</summary>{content}</details>"
+
+
+def _hash(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
 def _text(value: object) -> str:
-    return html.escape(str(value))
+    return html.escape(cut_name(str(value), _MAX_CELL))
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return ", ".join(str(_plain(part)) for part in value) if isinstance(value, list) else value
 
 
 def _cell(value: object) -> str:
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    if isinstance(value, list):
-        return ", ".join(map(_cell, value))
-    return _text(value)
+    return _text(_plain(value))
 
 
 def _section(title: str, content: str) -> Iterable[str]:
@@ -134,35 +253,16 @@ def _pairs(values: Mapping[str, object]) -> str:
 def _grid(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     heads = "".join(f'<th scope="col">{_text(name)}</th>' for name in head)
     lines = "".join(f"<tr>{''.join(f'<td>{_cell(value)}</td>' for value in row)}</tr>" for row in rows)
-    return f'<div class="scroll"><table><tr>{heads}</tr>{lines}</table></div>' if lines else ""
-
-
-def _table_row(table: Table) -> tuple[object, ...]:
-    return table.name, "cannot be read" if table.rows is None else table.rows, list(table.columns)
+    table = f'<table class="sortable"><thead><tr>{heads}</tr></thead><tbody>{lines}</tbody></table>'
+    return f'<div class="scroll">{table}</div>' if lines else ""
 
 
 def _figure(name: str, content: bytes) -> str:
-    source = f"data:image/png;base64,{base64.b64encode(content).decode()}"
-    caption = f"<figcaption>{_text(name)}</figcaption>"
-    return f'<figure class="figure"><img alt="{_text(name)}" src="{source}">{caption}</figure>'
+    return f'<figure class="figure">{_image(name, content)}<figcaption>{_text(name)}</figcaption></figure>'
 
 
-def _chart(name: str, chart: Chart, *, opened: bool) -> str:
-    options = "".join(f"<option>{_text(view)}</option>" for view in chart)
-    # Without "<" no text can end the script.
-    data = json.dumps(chart, allow_nan=False).replace("<", "\\u003c")
-    return (
-        f'<details class="chart"{" open" if opened else ""}><summary>{_text(name)}</summary>'
-        f'<label>Show <select>{options}</select></label><div class="plot"></div>'
-        f'<script type="application/json">{data}</script></details>'
-    )
-
-
-def _scripts() -> Iterable[str]:
-    from plotly.offline import get_plotlyjs  # an optional dependency, of the extra `report`
-
-    yield f"<script>{get_plotlyjs()}</script>"
-    yield f"<script>\n{_resource('charts.js')}</script>"
+def _image(name: str, content: bytes) -> str:
+    return f'<img alt="{_text(name)}" loading="lazy" src="data:image/png;base64,{base64.b64encode(content).decode()}">'
 
 
 def _resource(name: str) -> str:

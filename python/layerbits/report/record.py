@@ -10,8 +10,9 @@ from typing import Any
 
 from layerbits._base import UsageError, read_json
 from layerbits.experiments import EXPERIMENTS, Experiment, with_settings
+from layerbits.report.folders import RECORD_FILE
 from layerbits.report.information_figure import plot_information
-from layerbits.training import INFORMATION_FILE, SETTINGS_FILE, WEIGHTS
+from layerbits.training import SETTINGS_FILE, WEIGHTS
 
 _MONITOR = "Information of the layers of a network at the epochs of its training."
 
@@ -56,21 +57,13 @@ def read_record(folder: Path) -> RunRecord:
     Raises
     ------
     UsageError
-        The folder, a file or a field is missing or damaged, or this version has no such experiment or other settings.
+        A file or a field is missing or damaged, or this version has no such experiment or other settings.
     """
-    if not folder.is_dir():
-        problem = "not a folder" if folder.exists() else "no such folder"
-        raise UsageError(f"{folder}: {problem}, wanted the folder of a run")
-    path = folder / "run.json"
+    path = folder / RECORD_FILE
     try:
         content = read_json(path)
-    except FileNotFoundError as error:
-        if (folder / INFORMATION_FILE).is_file():
-            return RunRecord(_monitor_record(folder), None, None)
-        raise UsageError(
-            f"{folder}: no run.json and no {INFORMATION_FILE} in it, so nothing to report on; name the folder of a run "
-            "or of a Monitor"
-        ) from error
+    except FileNotFoundError:
+        return RunRecord(_monitor_record(folder), None, None)
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror})") from error
     for name, kind in _FIELDS.items():

@@ -1,28 +1,33 @@
-"""Plot the figures of a run and write its report.
+"""Plot the figures of a run and write its report, or a report that compares several runs.
 
-The run may continue in another process: `write_report` uses the files that exist, and writes only figures and
+A run may continue in another process: `write_report` uses the files that exist, and writes only figures and
 report.html, which no run reads.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 import os
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from layerbits import plots
 from layerbits._base import LayerbitsError, UsageError, replacing
-from layerbits.report.charts import CHARTS, Chart
-from layerbits.report.page import PageContent, render_page
-from layerbits.report.record import RunRecord, read_record
-from layerbits.report.snapshot import copy_tables, file_stamp, last_written, list_files
+from layerbits.report.charts import CopiedRun, read_charts
+from layerbits.report.folders import left_out_files, list_files, run_folders
+from layerbits.report.information_figure import INFORMATION_FIGURE
+from layerbits.report.page import RunContent, render_page
+from layerbits.report.record import read_record
+from layerbits.report.seeds import run_names
+from layerbits.report.snapshot import copy_tables, file_stamp, last_written
+from layerbits.report.thinning import MAX_ROWS
 
 _LOG = logging.getLogger("layerbits")
 
 _PAGE = "report.html"
+_MAX_NOTES = 20
 
 
 class Report(NamedTuple):
@@ -32,13 +37,21 @@ class Report(NamedTuple):
     notes: tuple[str, ...]
 
 
-def write_report(directory: str | os.PathLike[str]) -> Report:
-    """Plot the figures of a run from its tables, and write ``report.html`` beside them.
+def write_report(
+    directories: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    *,
+    out: str | os.PathLike[str] | None = None,
+) -> Report:
+    """Write an HTML page of a run, and plot its figures, or write a page that compares several runs.
 
     Parameters
     ----------
-    directory : path
-        Folder of a finished, interrupted or running run, or of a `Monitor`: any folder with an information.csv.
+    directories : path, or sequence of paths
+        Folders of finished, interrupted or running runs, or of a `Monitor`: any folders with an information.csv. A
+        folder that is no run stands for the runs in its subfolders. Runs that differ in the seed alone are plotted as
+        one, with bands.
+    out : path, optional
+        The page; by default report.html in the folder, or for several folders in the working directory.
 
     Returns
     -------
@@ -48,75 +61,96 @@ def write_report(directory: str | os.PathLike[str]) -> Report:
     Raises
     ------
     UsageError
-        matplotlib is not installed, or the folder has neither a run of this version nor an information.csv, or no table
-        with rows; no file is written then. Or the folder cannot be written to.
+        matplotlib is not installed, or a folder has neither a run of this version nor an information.csv, or no table
+        with rows; no file is written then. Or the page cannot be written.
     """
     plots.require_matplotlib()
-    folder = Path(directory)
-    run = read_record(folder)
+    given = [directories] if isinstance(directories, str | os.PathLike) else directories
+    folders = run_folders([Path(directory) for directory in given])
+    page = Path(given[0] if len(given) == 1 else "", _PAGE) if out is None else Path(out)
+    if out is not None and (page.is_dir() or not page.absolute().parent.is_dir()):
+        raise UsageError(f"out: got {os.fspath(out)!r}, wanted a file in a folder that exists")
     try:
-        with tempfile.TemporaryDirectory(prefix="layerbits-") as snapshot:
-            return _write(folder, run, Path(snapshot))
+        with tempfile.TemporaryDirectory(prefix="layerbits-") as temporary:
+            notes = _write(page, folders, Path(temporary))
     except OSError as error:
-        raise UsageError(f"{error.filename or folder}: {error.strerror}, so no report could be written") from error
+        raise UsageError(f"{error.filename or page}: {error.strerror}, so no report could be written") from error
+    return Report(page, tuple(notes))
 
 
-def _write(folder: Path, run: RunRecord, snapshot: Path) -> Report:
-    """Write the report from copies of the tables in the empty folder `snapshot`, because the run may replace tables."""
-    stamps = {path: file_stamp(path) for path in folder.rglob("*.png")}
-    last_write = last_written(folder)
-    tables = copy_tables(folder, snapshot)
-    if not any(table.rows for table in tables):
-        raise UsageError(f"{folder}: nothing to show yet, because no table has rows; try again later")
-    charts, chart_notes = _make_charts(snapshot)
-    notes = [note.replace(str(snapshot), str(folder)) for note in (*_plot(run, snapshot), *chart_notes)]
-    for figure in list_files(snapshot, "png"):
-        path = folder / figure.relative_to(snapshot)
-        # If the file has changed, the run has plotted the figure in the meantime, from newer tables.
-        if file_stamp(path) == stamps.get(path):
-            _replace(path, figure.read_bytes())
-    content = PageContent(
-        run.content,
-        folder=folder.absolute(),
-        description=run.description,
-        defaults=run.defaults,
-        last_written=last_write,
-        notes=notes,
-        figures={path.relative_to(folder).as_posix(): path.read_bytes() for path in list_files(folder, "png")},
-        charts=charts,
-        tables=tables,
-    )
-    _replace(folder / _PAGE, render_page(content).encode(errors="replace"))
-    return Report(folder / _PAGE, tuple(notes))
+def _write(page: Path, folders: Sequence[Path], temporary: Path) -> list[str]:
+    """Write the report from copies of the tables in the empty folder `temporary`, because a run may replace tables."""
+    stamps = {path: file_stamp(path) for path in folders[0].rglob("*.png")}  # also links, which are replaced
+    last_writes = {folder: last_written(folder) for folder in folders}
+    runs, notes = _copy_runs(folders, temporary)
+    charts, chart_notes = read_charts(runs)
+    is_monitor = len(runs) == 1 and runs[0].record.experiment is None
+    if is_monitor and chart_notes and not any(charts[kind] for kind in ("information", "training", "points")):
+        raise UsageError(chart_notes[0].removeprefix("no chart: "))
+    # A page of several runs compares them by charts; the figures of a run are on its own page.
+    figure_notes, figures = _plot(runs[0], stamps) if len(folders) == 1 else ([], {})
+    fallback = figures.pop(INFORMATION_FIGURE, b"") if is_monitor else b""
+    contents = [
+        RunContent(
+            run.name, run.record.content,
+            folder=run.folder.absolute(), description=run.record.description, defaults=run.record.defaults,
+            last_written=last_writes[run.folder], tables=run.tables, figures=figures,
+        )
+        for run in runs
+    ]  # fmt: skip
+    notes += [*figure_notes, *chart_notes, *(note for run in runs for note in _notes_on_files(run))]
+    if len(notes) > _MAX_NOTES:
+        notes[_MAX_NOTES:] = [f"{len(notes) - _MAX_NOTES} further notes are left out"]
+    _replace(page, render_page(contents, charts, notes, fallback).encode(errors="replace"))
+    return notes
 
 
-def _plot(run: RunRecord, snapshot: Path) -> list[str]:
-    """Plot the figures from the tables in `snapshot`; return a note if not all could be plotted."""
+def _copy_runs(folders: Sequence[Path], temporary: Path) -> tuple[list[CopiedRun], list[str]]:
+    """Copy the tables of the runs, and return a note on each run of several that is damaged or has no rows."""
+    runs: list[CopiedRun] = []
+    notes: list[str] = []
+    for name, folder in zip(run_names(folders), folders, strict=True):
+        snapshot = temporary / str(len(runs))
+        try:
+            record = read_record(folder)
+            tables = copy_tables(folder, snapshot, max_rows=MAX_ROWS // len(folders))
+            if not any(table.rows for table in tables):
+                raise UsageError(f"{folder}: nothing to show yet, because no table has rows; try again later")
+        except UsageError as error:
+            if len(folders) == 1:
+                raise
+            notes.append(f"left out: {error}")
+        else:
+            runs.append(CopiedRun(name, folder, record, snapshot, tables))
+    if not runs:
+        raise UsageError(notes[0].removeprefix("left out: "))
+    return runs, notes
+
+
+def _notes_on_files(run: CopiedRun) -> list[str]:
+    thinned = [f"{run.folder / table.name}: {table.thinned}" for table in run.tables if table.thinned]
+    return [*thinned, *(note for suffix in ("csv", "png") for note in left_out_files(run.folder, suffix))]
+
+
+def _plot(run: CopiedRun, stamps: dict[Path, tuple[int, int] | None]) -> tuple[list[str], dict[str, bytes]]:
+    """Plot the figures of a run from copies of its tables; return a note if not all could be plotted, and all figures.
+
+    A file that is not as in `stamps` is not replaced: the run has plotted the figure in the meantime, from newer
+    tables.
+    """
+    notes = []
     try:
-        run.plot(snapshot)
+        run.record.plot(run.snapshot)
     except Exception as error:  # an incomplete or edited table may cause any exception
         _LOG.debug("figures were not plotted", exc_info=True)
         reason = str(error) if isinstance(error, LayerbitsError) else f"{type(error).__name__}: {error}"
-        return [f"not all figures could be plotted: {reason}"]
-    return []
-
-
-def _make_charts(folder: Path) -> tuple[dict[str, Chart], list[str]]:
-    """Return the charts of training and information by file, and notes on the missing charts."""
-    paths = [path for path in list_files(folder, "csv") if path.name in CHARTS]
-    if paths and importlib.util.find_spec("plotly") is None:
-        return {}, ["no interactive charts, because plotly is not installed; pip install 'layerbits[report]'"]
-    charts: dict[str, Chart] = {}
-    notes: list[str] = []
-    for path in paths:
-        try:
-            chart = CHARTS[path.name](path)
-        except UsageError as error:
-            notes.append(f"no chart: {error}")
-        else:
-            if chart:
-                charts[path.relative_to(folder).as_posix()] = chart
-    return charts, notes
+        notes.append(f"not all figures could be plotted: {reason}".replace(str(run.snapshot), str(run.folder)))
+    for figure in list_files(run.snapshot, "png"):
+        path = run.folder / figure.relative_to(run.snapshot)
+        if file_stamp(path) == stamps.get(path):
+            _replace(path, figure.read_bytes())
+    paths = list_files(run.folder, "png")
+    return notes, {path.relative_to(run.folder).as_posix(): path.read_bytes() for path in paths}
 
 
 def _replace(path: Path, content: bytes) -> None:

@@ -2,40 +2,59 @@
 
 from __future__ import annotations
 
-import csv
 import datetime
 import shutil
 from pathlib import Path
 
-from layerbits._base import DRAFT_PREFIX
-from layerbits.report.page import Table
-from layerbits.training import SETTINGS_FILE
+from layerbits._base import checksum_path, read_verified
+from layerbits.report.folders import RECORD_FILE, list_files, special_kind
+from layerbits.report.thinning import Table, copy_table
+from layerbits.training import INFORMATION_FILE, MEASURES_FILE, SETTINGS_FILE
+
+# No experiment writes as many rows over epochs, so figures from copies show whole tables.
+_MAX_ROWS_OF_A_COPY = 200_000
+_COPIES = 3
 
 
-def list_files(folder: Path, suffix: str) -> list[Path]:
-    """Return the files of a run and of its variants, the files of the run first.
+def copy_tables(folder: Path, snapshot: Path, *, max_rows: int) -> list[Table]:
+    """Copy all tables of a run, and the settings of its measurements, into `snapshot`, and describe the tables.
 
-    Drafts and links are left out; a link may lead to a file outside the folder.
+    The tables of information share `max_rows` rows.
     """
-    files = [
-        path
-        for path in folder.rglob(f"*.{suffix}")  # rglob follows no link to a folder
-        if not path.name.startswith(DRAFT_PREFIX) and path.is_file() and not path.is_symlink()
-    ]
-    return sorted(files, key=lambda path: (len(path.parts), path))
-
-
-def copy_tables(folder: Path, snapshot: Path) -> list[Table]:
-    """Copy all tables of a run, and the settings of its measurements, into `snapshot`, and describe the tables."""
     for path in list_files(folder, "json"):
         if path.name == SETTINGS_FILE:
-            _copy(folder, path.relative_to(folder), snapshot)
-    return [_copy_table(folder, path.relative_to(folder), snapshot) for path in list_files(folder, "csv")]
+            copy = snapshot / path.relative_to(folder)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, copy)
+    paths = list_files(folder, "csv")
+    share = max(500, max_rows // max(1, sum(path.name == INFORMATION_FILE for path in paths)))
+    tables = []
+    for path in paths:
+        name = path.relative_to(folder)
+        limit = share if path.name in (INFORMATION_FILE, MEASURES_FILE) else _MAX_ROWS_OF_A_COPY
+        tables.append(_copy_verifiable(path, snapshot / name, name.as_posix(), limit))
+    return tables
+
+
+def _copy_verifiable(path: Path, copy: Path, name: str, max_rows: int) -> Table:
+    """Copy a table, and its checksum if the copy is the whole table; the reader of a copy refuses a changed table."""
+    for _ in range(_COPIES):
+        table = copy_table(path, copy, name=name, max_rows=max_rows)
+        checksum = checksum_path(path)
+        if table.rows is None or table.thinned or special_kind(checksum) or not checksum.exists():
+            return table
+        shutil.copyfile(checksum, checksum_path(copy))
+        try:
+            read_verified(copy)
+        except ValueError:
+            continue  # the run may have replaced the table in the meantime
+        return table
+    return table
 
 
 def last_written(folder: Path) -> datetime.datetime:
     """Return the time at which the run last wrote its record or a table."""
-    paths = [folder / "run.json", *list_files(folder, "csv")]
+    paths = [folder / RECORD_FILE, *list_files(folder, "csv")]
     newest = max(path.stat().st_mtime for path in paths if path.exists())  # the folder of a Monitor has no run.json
     return datetime.datetime.fromtimestamp(newest, datetime.timezone.utc)
 
@@ -47,21 +66,3 @@ def file_stamp(path: Path) -> tuple[int, int] | None:
     except FileNotFoundError:
         return None
     return status.st_ino, status.st_mtime_ns
-
-
-def _copy_table(folder: Path, name: Path, snapshot: Path) -> Table:
-    copy = _copy(folder, name, snapshot)
-    try:
-        with copy.open(newline="", encoding="utf-8") as file:
-            rows = csv.reader(file)
-            columns = next(rows, [])
-            return Table(name.as_posix(), sum(1 for _ in rows), columns)
-    except (ValueError, csv.Error):
-        return Table(name.as_posix(), None, [])
-
-
-def _copy(folder: Path, name: Path, snapshot: Path) -> Path:
-    copy = snapshot / name
-    copy.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(folder / name, copy)
-    return copy

@@ -12,12 +12,14 @@ from layerbits.training.history import (
     read_training,
 )
 from layerbits.training.loop import Batches, single_threaded, train
+from layerbits.training.measures import MEASURES_FILE, read_measures
 from layerbits.training.monitor import Monitor
 from layerbits.training.regularizers import ParsevalRegularizer
 from layerbits.training.session import TrainingSession, generator_seed
 
 __all__ = [
     "INFORMATION_FILE",
+    "MEASURES_FILE",
     "SETTINGS_FILE",
     "WEIGHTS",
     "Batches",
@@ -32,6 +34,7 @@ __all__ = [
     "nearest_epochs",
     "read_history",
     "read_information",
+    "read_measures",
     "read_training",
     "single_threaded",
     "train",

@@ -1,0 +1,97 @@
+// Elements, scales and axes in SVG. A text from the data enters the page as textContent or as an attribute alone.
+"use strict";
+
+function add(parent, tag, attributes = {}, text = "") {
+  const isSvg = tag === "svg" || parent instanceof SVGElement;
+  const element = isSvg ? document.createElementNS("http://www.w3.org/2000/svg", tag) : document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  if (text !== "") element.textContent = text;
+  return parent.appendChild(element);
+}
+
+// Colours are CSS variables, so that they follow the colour scheme without a new plot.
+function colored(parent, tag, { light, dark }, attributes = {}) {
+  const element = add(parent, tag, { ...attributes, class: `colored ${attributes.class ?? ""}` });
+  element.style.setProperty("--light", light);
+  element.style.setProperty("--dark", dark);
+  return element;
+}
+
+function number(value) {
+  if (value === null || value === undefined) return "–";
+  return value !== 0 && (Math.abs(value) < 1e-3 || Math.abs(value) >= 1e6) ? value.toExponential(3) : value.toFixed(4);
+}
+
+// Return the ends of the finite numbers; `numbers` may have millions of entries.
+function extent(numbers) {
+  let low = Infinity;
+  let high = -Infinity;
+  for (const value of numbers) {
+    if (value === null || value === undefined) continue;
+    low = Math.min(low, value);
+    high = Math.max(high, value);
+  }
+  return low <= high ? [low, high] : [0, 1];
+}
+
+function scale([low, high], [start, end], isLogarithmic = false) {
+  const map = isLogarithmic ? Math.log : (value) => value;
+  const span = map(high) - map(low) || 1;
+  return (value) => start + ((map(value) - map(low)) / span) * (end - start);
+}
+
+function ticks([low, high], isLogarithmic, most) {
+  const values = [];
+  if (isLogarithmic) {
+    const steps = high / low < 200 ? [1, 2, 5] : [1];
+    for (let power = Math.floor(Math.log10(low)); 10 ** power <= high; power++) {
+      values.push(...steps.map((step) => step * 10 ** power).filter((value) => value >= low && value <= high));
+    }
+    return values.length ? values : ticks([low, high], false, most);
+  }
+  const rough = (high - low) / most || 1;
+  const unit = 10 ** Math.floor(Math.log10(rough));
+  const step = unit * ([1, 2, 5].find((multiple) => multiple * unit >= rough) ?? 10);
+  for (let index = Math.ceil(low / step); index * step <= high + step * 1e-9; index++) values.push(index * step);
+  return values;
+}
+
+// Empty `svg`, plot axes in it, and return the scales of both axes.
+function axes(svg, { x, y, xLabel, yLabel, isLogarithmic = false }) {
+  const width = svg.parentElement.clientWidth || 480;
+  const height = Math.min(420, Math.max(260, width * 0.7));
+  const [left, right, top, bottom] = [52, width - 12, 14, height - 42];
+  svg.replaceChildren();
+  svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
+  svg.setAttribute("height", height);
+  const scales = { x: scale(x, [left, right], isLogarithmic), y: scale(y, [bottom, top]), left, right, top, bottom };
+  const grid = add(svg, "g", { class: "axis" });
+  for (const value of ticks(y, false, 5)) {
+    const position = scales.y(value);
+    add(grid, "path", { d: `M${left} ${position}H${right}` });
+    add(grid, "text", { x: left - 6, y: position + 4, "text-anchor": "end" }, String(+value.toPrecision(6)));
+  }
+  for (const value of ticks(x, isLogarithmic, width / 90)) {
+    add(grid, "path", { d: `M${scales.x(value)} ${bottom}v4` });
+    add(grid, "text", { x: scales.x(value), y: bottom + 17, "text-anchor": "middle" }, String(+value.toPrecision(6)));
+  }
+  add(grid, "text", { x: (left + right) / 2, y: height - 6, "text-anchor": "middle" }, xLabel);
+  const middle = (top + bottom) / 2;
+  add(grid, "text", { x: 13, y: middle, "text-anchor": "middle", transform: `rotate(-90 13 ${middle})` }, yLabel);
+  return scales;
+}
+
+// Return an SVG path through points, with gaps where a coordinate is null.
+function line(points) {
+  let isAfterGap = true;
+  let path = "";
+  for (const [x, y] of points) {
+    if (x === null || y === null) {
+      isAfterGap = true;
+      continue;
+    }
+    path += `${isAfterGap ? "M" : "L"}${x.toFixed(1)} ${y.toFixed(1)}`;
+    isAfterGap = false;
+  }
+  return path;
+}

@@ -1,0 +1,139 @@
+"""The data of the charts of a page as JSON, with the colours of `layerbits.plots`.
+
+The content of the JSON::
+
+    layers, splits    [{name, full, light, dark}]: names, cut and whole, and their colours on a light and a dark page
+    planes            [[quantity, quantity]]: the pairs that have an information plane
+    information, training
+                      [{name, full, remark, epochs, limits: {quantity: [value, name]}, curves: {quantity: {i: curve}}}]
+                      with the index i of the layer (of the split), and a curve {v, l, u, a, b, n, s}: values, lower
+                      and upper ends, ends of the range over seeds, indices of notes, 1 if saturated; null if missing
+    notes             [text]
+    points            [{name, full, limit, epochs, labels, points}], for each epoch a list of n labels and of n points;
+                      the axes end at -limit and limit
+    classes           [[light, dark]]: colours of the classes
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from layerbits import plots
+from layerbits.plots import cut_name
+from layerbits.report.curves import Curve, LayerPoints, RunCurves
+
+_MAX_TEXT = 300
+_LARGEST = 1e300  # an axis ends a little beyond the largest number
+_CUBE_MARGIN = 0.2  # points up to this far outside the cube of tanh do not enlarge the axes
+_BLACK, _WHITE = "#000000", "#ffffff"
+
+
+def page_data(
+    information: Sequence[RunCurves], training: Sequence[RunCurves], points: Sequence[LayerPoints]
+) -> dict[str, Any]:
+    """Return the data of the charts; see the docstring of the module."""
+    notes: dict[str, int] = {}
+    layers = _layer_colors(information)
+    splits = list(dict.fromkeys(split for run in training for curves in run.curves.values() for split in curves))
+    colors = plots.class_colors(len(splits))
+    n_classes = max((int(labels.max()) + 1 for run in points for labels, _ in run.points.values()), default=0)
+    return {
+        "layers": [_named(layer, *colors) for layer, colors in layers.items()],
+        "splits": [_named(split, color, color) for split, color in zip(splits, colors, strict=True)],
+        "planes": _planes(quantity for run in information for quantity in run.curves),
+        "information": [_run(run, list(layers), notes) for run in information],
+        "training": [_run(run, splits, notes) for run in training],
+        "notes": [cut_name(note, _MAX_TEXT) for note in notes],
+        "points": [_points(run) for run in points],
+        "classes": [_pair(color, color) for color in plots.class_colors(n_classes)],
+    }
+
+
+def as_json(data: Mapping[str, Any]) -> str:
+    """Return JSON that cannot end the script that contains it."""
+    return json.dumps(data, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def _planes(quantities: Iterable[str]) -> list[tuple[str, str]]:
+    """Return the pairs of I(X;T) and I(T;Y), also of slices, such as SI_1(X;T), and of other label sets."""
+    names = list(dict.fromkeys(quantities))
+    pairs = []
+    for name in names:
+        match = re.fullmatch(r"(\w+)\(X;T\)( in \w+)", name)
+        if match:
+            symbol, unit = match.groups()
+            pairs += [(name, y) for y in names if y.startswith(f"{symbol}(T;") and y.endswith(unit)]
+    return pairs
+
+
+def _run(run: RunCurves, names: Sequence[str], notes: dict[str, int]) -> dict[str, Any]:
+    """Return the data of a run; add its notes to `notes`, which maps a note to its index."""
+    position = {name: index for index, name in enumerate(names)}
+    return {
+        "name": cut_name(run.name), "full": cut_name(run.name, _MAX_TEXT), "remark": run.remark,
+        "epochs": list(run.epochs),
+        "limits": {quantity: [limit, cut_name(label)] for quantity, (limit, label) in run.limits.items()},
+        "curves": {
+            quantity: {position[layer]: _curve(curve, notes) for layer, curve in curves.items()}
+            for quantity, curves in run.curves.items()
+        },
+    }  # fmt: skip
+
+
+def _curve(curve: Curve, notes: dict[str, int]) -> dict[str, Any]:
+    columns: dict[str, Any] = {"v": _numbers(curve.value)}
+    if curve.lower is not curve.value:
+        columns |= {"l": _numbers(curve.lower), "u": _numbers(curve.upper)}
+    if curve.least is not None and curve.largest is not None:
+        columns |= {"a": _numbers(curve.least), "b": _numbers(curve.largest)}
+    if any(curve.notes):
+        columns["n"] = [notes.setdefault(note, len(notes)) for note in curve.notes]
+    if any(curve.saturated):
+        columns["s"] = [int(saturated) for saturated in curve.saturated]
+    return columns
+
+
+def _points(run: LayerPoints) -> dict[str, Any]:
+    largest = max(float(abs(rows).max()) for _, rows in run.points.values())
+    return {
+        "limit": 1.0 if largest < 1 + _CUBE_MARGIN else largest,
+        "name": cut_name(run.name),
+        "full": cut_name(run.name, _MAX_TEXT),
+        "epochs": list(run.points),
+        "labels": [labels.tolist() for labels, _ in run.points.values()],
+        "points": [[_numbers(point, 4) for point in rows] for _, rows in run.points.values()],
+    }
+
+
+def _numbers(values: Iterable[float], digits: int = 8) -> list[float | None]:
+    """Round numbers, and replace NaN and infinity, which JSON lacks, and numbers that overflow, by None."""
+    return [float(f"{value:.{digits}g}") if abs(value) < _LARGEST else None for value in values]
+
+
+def _layer_colors(runs: Sequence[RunCurves]) -> dict[str, tuple[Any, Any]]:
+    """Return the colours of each layer on a light and a dark page, by its place in the run of most layers that has it.
+
+    So the layers of a run have different colours, also if another run has some of them alone.
+    """
+    layers_of = [list(dict.fromkeys(layer for curves in run.curves.values() for layer in curves)) for run in runs]
+    colors: dict[str, tuple[Any, Any]] = {}
+    for layers in sorted(layers_of, key=len, reverse=True):
+        light, dark = plots.sequence_colors(len(layers)), plots.sequence_colors(len(layers), dark=True)
+        for layer, *pair in zip(layers, light, dark, strict=True):
+            colors.setdefault(layer, (pair[0], pair[1]))
+    return {layer: colors[layer] for layers in layers_of for layer in layers}
+
+
+def _named(name: str, light: Any, dark: Any) -> dict[str, str]:
+    on_light, on_dark = _pair(light, dark)
+    return {"name": cut_name(name), "full": cut_name(name, _MAX_TEXT), "light": on_light, "dark": on_dark}
+
+
+def _pair(light: Any, dark: Any) -> tuple[str, str]:
+    from matplotlib.colors import to_hex
+
+    on_light, on_dark = to_hex(light), to_hex(dark)
+    return on_light, _WHITE if on_dark == _BLACK else on_dark

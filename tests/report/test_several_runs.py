@@ -1,0 +1,153 @@
+"""Reports that compare several runs, and runs over seeds."""
+
+import json
+
+import numpy as np
+import pytest
+
+from layerbits._base import InformationRow, InformationTable
+from layerbits.cli import main
+from layerbits.report import write_report
+from layerbits.training.history import write_information
+from tests.support.html_page import HtmlPage
+from tests.support.run_files import file_contents
+
+
+@pytest.fixture
+def write_run(tmp_path):
+    """Return a function that writes an information.csv, with values by epoch, and settings into a folder."""
+
+    def write(name, values, **settings):
+        folder = tmp_path / name
+        folder.mkdir(parents=True)
+        tables = {}
+        for epoch, value in values.items():
+            fields = (value, 0.1, value - 0.5, value + 0.25, "nats", 32, 0.1)
+            tables[epoch] = InformationTable((InformationRow("fc", "I(X;T)", "pooled", *fields),))
+        write_information(folder / "information.csv", tables)
+        (folder / "information.json").write_text(json.dumps({"confidence": 0.95, **settings}))
+        return folder
+
+    return write
+
+
+def names(page):
+    return [content["name"] for content in page.data["information"]]
+
+
+def test_runs_stand_side_by_side_and_no_file_of_a_run_changes(write_run, tmp_path, capsys):
+    folders = [write_run("a/mine", {1: 1.0}, seed=0), write_run("b/mine", {1: 2.0, 3: 1.0}, seed=1)]
+    before = file_contents(tmp_path)
+    assert main(["report", *map(str, folders), f"--out={tmp_path / 'both.html'}"]) == 0
+    assert capsys.readouterr().out == f"report is in {tmp_path / 'both.html'}\n"
+    assert file_contents(tmp_path).keys() - before.keys() == {(tmp_path / "both.html").relative_to(tmp_path)}
+    page = HtmlPage(tmp_path / "both.html")
+    assert names(page) == ["a/mine", "b/mine"]
+    assert [content["epochs"] for content in page.data["information"]] == [[1], [1, 3]]
+    assert "2 runs" in page.text
+    assert page.images == {}
+
+
+def test_page_of_several_folders_is_in_the_working_directory(write_run, tmp_path, monkeypatch):
+    folders = [write_run(name, {1: 1.0}) for name in ("a", "b")]
+    monkeypatch.chdir(tmp_path)
+    assert write_report(folders).page.resolve() == tmp_path / "report.html"
+    assert (tmp_path / "report.html").exists()
+
+
+def test_folder_of_runs_stands_for_its_runs(write_run, tmp_path):
+    for name in ("b", "a"):
+        write_run(name, {1: 1.0})
+    (tmp_path / "other").mkdir()
+    report = write_report(tmp_path)
+    assert report.page == tmp_path / "report.html"
+    assert names(HtmlPage(report.page)) == ["a", "b"]
+    assert names(HtmlPage(write_report([tmp_path, tmp_path / "a"], out=report.page).page)) == ["a", "b"]
+
+
+def test_band_over_seeds_spans_all_intervals_and_values(write_run, tmp_path):
+    values = {0: [1.0, 4.0, 2.0], 1: [3.0, 1.0, 2.0], 2: [2.0, 1.0, 2.0]}
+    for seed, run in values.items():
+        write_run(f"mine-seed{seed}", dict(zip((1, 2, 5), run, strict=True)), seed=seed)
+    page = HtmlPage(write_report(tmp_path).page)
+    assert names(page) == ["mine, 3 seeds"]
+    curve = page.curves()["fc"]
+    runs = np.array(list(values.values()))
+    for column, expected in {
+        "v": runs.mean(0), "a": runs.min(0), "b": runs.max(0), "l": runs.min(0) - 0.5, "u": runs.max(0) + 0.25,
+    }.items():  # fmt: skip
+        np.testing.assert_allclose(curve[column], expected, rtol=1e-7)  # the page has 8 digits
+    assert page.text.count("mine-seed") >= 6  # the runs are in the table of runs, and have sections
+
+
+def test_band_has_the_epochs_of_all_seeds_and_says_so(write_run, tmp_path):
+    write_run("seed=0", {1: 1.0, 2: 1.0, 5: 1.0})
+    write_run("seed=1", {1: 1.0, 5: 1.0, 9: 1.0})
+    (content,) = HtmlPage(write_report(tmp_path).page).data["information"]
+    assert content["epochs"] == [1, 5]
+    assert "Left out: 2 epochs" in content["remark"]
+
+
+def test_missing_value_of_a_seed_leaves_a_gap(write_run, tmp_path):
+    write_run("seed0", {1: 1.0, 2: float("nan")})
+    write_run("seed1", {1: 1.0, 2: 1.0})
+    assert HtmlPage(write_report(tmp_path).page).curves()["fc"]["u"] == [1.25, None]
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (("mine", {}), ("yours", {})),  # nothing says that these are one training
+        (("wide-seed0", {}), ("deep-seed1", {})),
+        (("mine-seed0", {"draws": 3}), ("mine-seed1", {"draws": 4})),
+    ],
+)
+def test_other_runs_are_no_seeds_of_one_training(first, second, write_run, tmp_path):
+    for name, settings in (first, second):
+        write_run(name, {1: 1.0}, **settings)
+    assert len(names(HtmlPage(write_report(tmp_path).page))) == 2
+
+
+def test_runs_of_an_experiment_with_equal_settings_are_seeds(start_run, write_information, tmp_path):
+    for name, settings in {"a": {"seed": 0}, "b": {"seed": 1}, "c": {"seed": 1}, "d": {"draws": 7, "seed": 2}}.items():
+        write_information(start_run(name, **settings).path / "information.csv")
+    page = HtmlPage(write_report(tmp_path).page)
+    assert names(page) == ["a, 2 seeds", "c", "d"]  # c is a copy of b, and d has another number of draws
+    assert [attributes for attributes in page.attributes("details")] == [{}] * 4
+    for text in ("seed", "draws"):  # settings that differ
+        assert text in page.text
+
+
+def test_cells_of_a_sweep_are_seeds_by_the_other_settings(start_run, write_information, tmp_path):
+    for seed in (0, 1):
+        for draws in (3, 4):
+            cell = start_run(f"seed={seed},draws={draws}", seed=seed, draws=draws)
+            write_information(cell.path / "information.csv")
+    assert names(HtmlPage(write_report(tmp_path).page)) == ["draws=3, 2 seeds", "draws=4, 2 seeds"]
+
+
+def test_runs_named_by_seeds_alone_have_the_name_of_the_experiment(start_run, write_information, tmp_path):
+    for seed in (0, 1):
+        write_information(start_run(f"seed={seed}", seed=seed).path / "information.csv")
+    assert names(HtmlPage(write_report(tmp_path).page)) == ["curve, 2 seeds"]
+
+
+def test_run_without_rows_is_left_out_by_name(write_run, start_run, tmp_path):
+    write_run("a", {1: 1.0})
+    empty = start_run("b").path
+    (empty / "curve.csv").unlink()
+    (start_run("c").path / "run.json").write_text("{")
+    report = write_report(tmp_path)
+    assert names(HtmlPage(report.page)) == ["a"]
+    assert [str(folder) in note for folder, note in zip((empty, tmp_path / "c"), report.notes, strict=True)] == [
+        True
+    ] * 2
+
+
+def test_damaged_run_is_named_and_the_others_are_shown(write_run, tmp_path):
+    write_run("a", {1: 1.0})
+    damaged = write_run("b", {1: 1.0}) / "information.csv"
+    damaged.write_text(damaged.read_text().replace("0.5", "much"))
+    report = write_report(tmp_path)
+    assert any(str(damaged) in note for note in report.notes)
+    assert names(HtmlPage(report.page)) == ["a"]

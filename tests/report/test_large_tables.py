@@ -5,8 +5,9 @@ import itertools
 
 import pytest
 
-from layerbits._base import COLUMNS, write_csv
+from layerbits._base import COLUMNS, UsageError, checksums, read_csv, write_csv
 from layerbits.report import run_report, write_report
+from layerbits.report.snapshot import copy_tables
 from layerbits.report.thinning import copy_table, evenly
 from tests.support.html_page import HtmlPage
 
@@ -105,3 +106,17 @@ def test_runs_of_a_page_share_its_rows(tmp_path, monkeypatch):
         write_csv(tmp_path / name / "information.csv", ["epoch", *COLUMNS], information_rows(150, 10))
     page = HtmlPage(write_report(tmp_path).page)
     assert [len(content["epochs"]) for content in page.data["information"]] == [50, 50]
+
+
+def test_long_table_that_was_changed_is_not_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(checksums, "_SECONDS_BETWEEN_READS", 0.0)
+    folder, path = tmp_path / "run", tmp_path / "run" / "information.csv"
+    folder.mkdir()
+    write_csv(path, ["epoch", *COLUMNS], information_rows(600, 2))
+    (table,) = copy_tables(folder, tmp_path / "copy", max_rows=600)
+    assert table.thinned
+    assert len(read_csv(tmp_path / "copy" / "information.csv", table.columns)) == 600
+    path.write_text(path.read_text().replace("\n7,fc0", "\n8,fc0"))
+    copy_tables(folder, tmp_path / "changed", max_rows=600)
+    with pytest.raises(UsageError, match=r"information\.csv: .* it was changed after it was written"):
+        read_csv(tmp_path / "changed" / "information.csv", table.columns)

@@ -3,7 +3,7 @@
 The package imports no other package of layerbits.
 """
 
-from layerbits._base.checksums import checksum_path, read_verified
+from layerbits._base.checksums import checksum_path, is_verified, read_verified
 from layerbits._base.errors import (
     BackendError,
     DataError,
@@ -69,6 +69,7 @@ __all__ = [
     "fixed",
     "flat_name",
     "html_table",
+    "is_verified",
     "open_regular",
     "progress",
     "progress_bar",

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import time
 from pathlib import Path
 
 from layerbits._base.files import replacing
-from layerbits._base.regular_files import read_regular
+from layerbits._base.regular_files import open_regular, read_regular
 
 _LIMIT = 2**30  # bytes of a table
 _CHECKSUMS_LIMIT = 2**12
+_PART = 2**20
 _READS = 5
 _SECONDS_BETWEEN_READS = 0.02
 
@@ -65,6 +67,23 @@ def read_verified(path: Path) -> bytes:
     raise ValueError(
         f"it was changed after it was written; restore it, or delete {checksum_path(path).name} to use it unverified"
     )
+
+
+def is_verified(path: Path) -> bool:
+    """Return whether a table has its checksum, or none is there; the memory does not grow with the table."""
+    for _ in range(_READS):
+        digest = hashlib.sha256()
+        with os.fdopen(open_regular(path), "rb") as file:
+            while part := file.read(_PART):
+                digest.update(part)
+        try:
+            checksums = read_regular(checksum_path(path), limit=_CHECKSUMS_LIMIT).split()
+        except FileNotFoundError:
+            return True
+        if digest.hexdigest().encode() in checksums:
+            return True
+        time.sleep(_SECONDS_BETWEEN_READS)  # the table may have been replaced between the two reads
+    return False
 
 
 def _content(path: Path) -> bytes:

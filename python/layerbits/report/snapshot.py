@@ -6,7 +6,7 @@ import datetime
 import shutil
 from pathlib import Path
 
-from layerbits._base import checksum_path, read_verified
+from layerbits._base import checksum_path, is_verified, read_verified
 from layerbits.report.folders import RECORD_FILE, list_files, special_kind
 from layerbits.report.thinning import Table, copy_table
 from layerbits.training import INFORMATION_FILE, MEASURES_FILE, SETTINGS_FILE
@@ -37,11 +37,15 @@ def copy_tables(folder: Path, snapshot: Path, *, max_rows: int) -> list[Table]:
 
 
 def _copy_verifiable(path: Path, copy: Path, name: str, max_rows: int) -> Table:
-    """Copy a table, and its checksum if the copy is the whole table; the reader of a copy refuses a changed table."""
+    """Copy a table; the copy of a changed table gets a checksum that does not fit, so that its reader refuses it."""
     for _ in range(_COPIES):
         table = copy_table(path, copy, name=name, max_rows=max_rows)
         checksum = checksum_path(path)
-        if table.rows is None or table.thinned or special_kind(checksum) or not checksum.exists():
+        if table.rows is None or special_kind(checksum) or not checksum.exists():
+            return table
+        if table.thinned:
+            if not is_verified(path):
+                shutil.copyfile(checksum, checksum_path(copy))
             return table
         shutil.copyfile(checksum, checksum_path(copy))
         try:

@@ -80,7 +80,7 @@ class Operation:
         return not (is_off or in_evaluation)
 
     @property
-    def generator(self) -> object:
+    def generator(self) -> torch.Generator | None:
         """The generator that the network passes; None for torch's own."""
         return next((value for value in tree_leaves(self.kwargs) if isinstance(value, torch.Generator)), None)
 

@@ -2,30 +2,37 @@
 
 from __future__ import annotations
 
+import contextlib
+import random
 from collections.abc import Sequence
 
 from torch import Tensor
 
 from layerbits.networks.execution.weights import WeightSums
 from layerbits.networks.observation.signal_values import are_close
-from layerbits.networks.passes.batch_effects import refuse_interaction
+from layerbits.networks.passes.interaction import refuse_interaction
 from layerbits.networks.passes.measured_network import Channel, EndOfPass, MeasuredNetwork
+from layerbits.networks.passes.random_draws import Draw, DrawRecorder, RecordedDraws
 
-# Largest number of rows of a probing pass.
+# Largest number of rows of a probing pass; those in which rows have random numbers of their own have 3.
 _PROBED_ROWS = 16
+_PROBED_ROWS_OF_RANDOM = 3
 
 # Number of rows of a pass that repeats rows of the large one. Networks that drop an axis of length 1 fail with one row.
 _SMALL = 2
 
-# The rows of a large pass that are compared: in a network of a limited capacity, the last rows differ.
-_COMPARED = [0, 1, -2, -1]
+# Largest number of rows at random places that are compared in a network with random numbers of its own, which rows at
+# any distance may share, and the largest share of the large pass that they are.
+_RANDOM_ROWS = 12
+_SHARE = 1 / 8
 
 
 class LargePass:
-    """A channel that keeps the first and the last rows of a pass of many rows, to compare them with small passes.
+    """A channel that keeps some rows of a pass of many rows, to compare them with small passes.
 
     All layers of the pass are compared: the small passes go on with the noisy values of the large one, so a layer shows
-    only the interaction behind the layers before it.
+    only the interaction behind the layers before it. The same rows have the same random numbers of the network, which
+    `recording` records.
 
     Parameters
     ----------
@@ -33,62 +40,95 @@ class LargePass:
         The network.
     channel : Channel
         The channel of the pass.
+    n_rows : int
+        Number of rows of the pass, at least 3.
     """
 
-    def __init__(self, network: MeasuredNetwork, channel: Channel) -> None:
-        self._network, self._channel = network, channel
+    def __init__(self, network: MeasuredNetwork, channel: Channel, n_rows: int) -> None:
+        self._network, self._channel, self._n_rows = network, channel, n_rows
         self._weights = WeightSums(network.module)
         self._signals: dict[str, Tensor] = {}
         self._values: dict[str, Tensor] = {}  # with which the network continues
+        # In a network of a limited capacity, the last rows differ.
+        self._rows = [0, 1, n_rows - 2, n_rows - 1]
+        self._recorder = DrawRecorder(self._draw_of_rows)
+        if network.draws is not None:
+            n_random = min(_RANDOM_ROWS, int(_SHARE * n_rows) // _SMALL * _SMALL)
+            self._rows += random.Random(n_rows).sample(range(n_rows), n_random)
+
+    @property
+    def recording(self) -> contextlib.AbstractContextManager[object]:
+        """A context for the pass, which records the random numbers of the network."""
+        return contextlib.nullcontext() if self._network.draws is None else self._recorder
 
     def __call__(self, index: int, signal: Tensor) -> Tensor:
         """Pass a signal to the channel, and keep rows of it and of the value that the channel returns."""
         layer = self._network.layer_names[index]
-        self._signals[layer] = signal.detach()[_COMPARED]
+        self._signals[layer] = signal.detach()[self._rows]
         value = self._channel(index, signal)
         if value is not signal:
-            self._values[layer] = value.detach()[_COMPARED]
+            self._values[layer] = value.detach()[self._rows]
         return value
 
-    def compare(self, batch: Sequence[Tensor], n_draws: int) -> None:
-        """Compare with two small passes, in which layers emit the noisy values of the large pass.
+    def compare(self, batch: Sequence[Tensor]) -> None:
+        """Compare with small passes, in which layers emit the noisy values of the large pass.
 
         `batch` has the inputs of the large pass, whose rows are ordered by draw, then by input.
 
         Raises
         ------
         ValueError
-            The signal of a row depends on the other rows of the pass, and the weights have not changed meanwhile.
+            The signal of a row depends on the other rows of the pass, on its place among them, or on random numbers of
+            other rows, and the weights have not changed meanwhile.
         """
-        n_inputs = len(batch[0])
-        inputs = [range(n_draws * n_inputs)[row] % n_inputs for row in _COMPARED]
-        for rows in (slice(_SMALL), slice(_SMALL, None)):
-            self._run(rows, [tensor[inputs[rows]] for tensor in batch])
+        for start in range(0, len(self._rows), _SMALL):
+            rows = range(start, start + _SMALL)
+            self._run(rows, [tensor[[self._rows[row] % len(tensor) for row in rows]] for tensor in batch])
 
-    def _run(self, rows: slice, inputs: Sequence[Tensor]) -> None:
-        waiting = set(self._signals)
+    def _run(self, rows: range, inputs: Sequence[Tensor]) -> None:
+        waiting, positions = set(self._signals), list(rows)
 
         def channel(index: int, signal: Tensor) -> Tensor:
             layer = self._network.layer_names[index]
             if layer in waiting:
                 waiting.remove(layer)
-                if not are_close(self._signals[layer][rows], signal):
-                    refuse_interaction(self._weights, layer)
+                if not are_close(self._signals[layer][positions], signal):
+                    refuse_interaction(self._weights, layer, self._cause)
             if not waiting:
                 raise EndOfPass
-            return self._values[layer][rows] if layer in self._values else signal
+            return self._values[layer][positions] if layer in self._values else signal
 
-        self._network.run(channel, inputs)
+        if self._network.draws is None:
+            self._network.run(channel, inputs)
+            return
+        draws = RecordedDraws(self._network.draws.layout, self._recorder.draws, len(self._rows))
+        with self._network.own_randomness(0), draws.replay(rows) as replay:
+            self._network.run(channel, inputs)
+        replay.check(self._weights)
+
+    @property
+    def _cause(self) -> str:
+        """What the signal of a row changes with."""
+        if self._network.draws is None:
+            return "the other rows of"
+        return "its place, with other rows, or with random numbers of other rows in"
+
+    def _draw_of_rows(self, index: int, draw: Draw) -> Draw | None:
+        """Return the part of a draw that belongs to the compared rows; None behind the layers of the probing passes."""
+        record = self._network.draws
+        if record is None or index >= len(record.draws):
+            return None
+        return record.layout.rows(index, draw, self._rows, self._n_rows)
 
 
 def large_pass(network: MeasuredNetwork, channel: Channel, layers: Sequence[str], n_rows: int) -> LargePass | None:
     """Return a pass to compare with small ones; None if it is not larger than passes that were compared before.
 
-    Random numbers of the network itself depend on the number of rows of a pass, so its passes are not compared; neither
-    are those with the noise of experts.
+    Passes with the noise of experts are not compared.
     """
     compared = [rows for other_layers, rows in network.compared_passes if other_layers.issuperset(layers)]
-    if n_rows <= max([_PROBED_ROWS, *compared]) or network.uses_random_numbers or network.has_routed_noise:
+    probed_rows = _PROBED_ROWS if network.draws is None else _PROBED_ROWS_OF_RANDOM
+    if n_rows <= max([probed_rows, *compared]) or network.has_routed_noise:
         return None
     network.compared_passes.append((frozenset(layers), n_rows))
-    return LargePass(network, channel)
+    return LargePass(network, channel, n_rows)

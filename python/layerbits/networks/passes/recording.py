@@ -8,6 +8,7 @@ not depend on a pass. A pass ends after the last recorded layer, unless these ar
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -132,12 +133,13 @@ def record_draws(
                 recorder.begin_pass(len(batch[0]))
                 key = (recorder.draws.start, recorder.start)
                 seed = derived_seed(passes.seed or 0, RandomStream.NETWORK_RANDOMNESS, *key)
-                with network.own_randomness(seed) as recorder.generators:
-                    large = large_pass(network, recorder, recorder.layers, len(recorder.draws) * len(batch[0]))
+                large = large_pass(network, recorder, recorder.layers, len(recorder.draws) * len(batch[0]))
+                recording = contextlib.nullcontext() if large is None else large.recording
+                with network.own_randomness(seed) as recorder.generators, recording:
                     network.run(large or recorder, [torch.cat([tensor] * len(recorder.draws)) for tensor in batch])
                 recorder.end_pass()
                 if large is not None:
-                    large.compare(batch, len(recorder.draws))
+                    large.compare(batch)
     recorder.check_signals()  # once, after all passes: reading a result waits for the device
     differing = frozenset(layer for layer, differs in recorder.differences.items() if differs) | recorder.random
     return Recording({layer: recorder.signals[layer] for layer in passes.layers}, differing)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from torch import Tensor
+from torch.utils import _pytree as pytree
 
 # Method of data frames and series of pandas, polars and others.
 _TO_NUMPY = "to_numpy"
@@ -37,6 +38,22 @@ def frame_values(frame: Any) -> npt.NDArray[Any]:
     if not columns:
         raise ValueError("inputs: got a data frame without columns, wanted at least one")
     return np.stack(columns, axis=1)
+
+
+def check_same_index(inputs: object, labels: Mapping[str, object]) -> None:
+    """Raise a ValueError if pandas objects among the arguments of one pass and the labels have different indices."""
+    indices = [leaf.index for leaf in pytree.tree_leaves((inputs, dict(labels))) if _has_index(leaf)]
+    for index in indices[1:]:
+        if len(index) == len(indices[0]) and not index.equals(indices[0]):
+            raise ValueError(
+                "labels: got a Series, or inputs of several data frames, of different indices, wanted one index, "
+                "because rows are taken in their order; reorder by labels.reindex(frame.index), or, if the rows have "
+                "one order, pass labels.to_numpy()"
+            )
+
+
+def _has_index(value: Any) -> bool:
+    return is_frame(value) and hasattr(getattr(value, "index", None), "equals")
 
 
 def _columns(frame: Any) -> Iterator[tuple[object, Any]]:

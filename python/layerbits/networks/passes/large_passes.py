@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import random
 from collections.abc import Sequence
 
@@ -51,15 +52,17 @@ class LargePass:
         self._values: dict[str, Tensor] = {}  # with which the network continues
         # In a network of a limited capacity, the last rows differ.
         self._rows = [0, 1, n_rows - 2, n_rows - 1]
-        self._recorder = DrawRecorder(self._draw_of_rows)
+        self._recorder: DrawRecorder | None = None
         if network.draws is not None:
             n_random = min(_RANDOM_ROWS, int(_SHARE * n_rows) // _SMALL * _SMALL)
             self._rows += random.Random(n_rows).sample(range(n_rows), n_random)
+            # No method of this object: a cycle would keep the recorded signals after the pass.
+            self._recorder = DrawRecorder(functools.partial(_draw_of_rows, network.draws, self._rows, n_rows))
 
     @property
     def recording(self) -> contextlib.AbstractContextManager[object]:
         """A context for the pass, which records the random numbers of the network."""
-        return contextlib.nullcontext() if self._network.draws is None else self._recorder
+        return self._recorder or contextlib.nullcontext()
 
     def __call__(self, index: int, signal: Tensor) -> Tensor:
         """Pass a signal to the channel, and keep rows of it and of the value that the channel returns."""
@@ -98,7 +101,7 @@ class LargePass:
                 raise EndOfPass
             return self._values[layer][positions] if layer in self._values else signal
 
-        if self._network.draws is None:
+        if self._network.draws is None or self._recorder is None:
             self._network.run(channel, inputs)
             return
         draws = RecordedDraws(self._network.draws.layout, self._recorder.draws, len(self._rows))
@@ -113,12 +116,10 @@ class LargePass:
             return "the other rows of"
         return "its place, with other rows, or with random numbers of other rows in"
 
-    def _draw_of_rows(self, index: int, draw: Draw) -> Draw | None:
-        """Return the part of a draw that belongs to the compared rows; None behind the layers of the probing passes."""
-        record = self._network.draws
-        if record is None or index >= len(record.draws):
-            return None
-        return record.layout.rows(index, draw, self._rows, self._n_rows)
+
+def _draw_of_rows(record: RecordedDraws, rows: Sequence[int], n_rows: int, index: int, draw: Draw) -> Draw | None:
+    """Return the part of draw `index` that belongs to some rows of a pass; None behind the layers of the record."""
+    return record.layout.rows(index, draw, rows, n_rows) if index < len(record.draws) else None
 
 
 def large_pass(network: MeasuredNetwork, channel: Channel, layers: Sequence[str], n_rows: int) -> LargePass | None:

@@ -29,6 +29,9 @@ _UNWRITTEN = {
     "empty", "empty_like", "empty_strided", "empty_permuted", "new_empty", "new_empty_strided",
 }  # fmt: skip
 
+# Operations without the tag of torch whose results have sizes that depend on values, here on lengths.
+_SIZED_BY_VALUES = {"_pack_padded_sequence"}
+
 _LITERALS = {"lift_fresh", "lift"}
 
 
@@ -52,9 +55,18 @@ class Operation:
         self.tensors = _tensors((args, kwargs))
         written = [argument for argument in self.arguments if _is_written(argument[0])]
         self.written = _tensors([value for _, value in written])
-        self.overwrites = self.name in _OVERWRITING or all(argument.is_out for argument, _ in written)
+        self.overwrites = (
+            self.name in _OVERWRITING or all(argument.is_out for argument, _ in written) or self._scatters_to_all()
+        )
         # By argument, not by tensor: in add(x, y, out=x) x is read too.
         self.read = _tensors([value for index, (_, value) in enumerate(self.arguments) if self._is_read(index)])
+
+    def _scatters_to_all(self) -> bool:
+        """Return whether the operation writes to all entries of a vector in another order, as packed sequences do."""
+        if self.name != "scatter_" or self.func._overloadname not in ("src", "value") or len(self.args) < 3:
+            return False
+        values, index = self.args[0], self.args[2]
+        return values.ndim == 1 and values.shape == index.shape and len(index.unique()) == len(index)
 
     def _is_read(self, index: int) -> bool:
         argument, _ = self.arguments[index]
@@ -97,6 +109,7 @@ class Operation:
         """Whether Python gets values: `item`, `equal`, or a size that depends on values."""
         tags = self.func.tags
         by_shape = torch.Tag.dynamic_output_shape in tags and self.name != "index"
+        by_shape = by_shape or self.name in _SIZED_BY_VALUES
         return by_shape or torch.Tag.data_dependent_output in tags
 
     @property

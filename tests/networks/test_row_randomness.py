@@ -101,8 +101,12 @@ def test_place_of_a_row_that_has_random_numbers_is_refused(step):
     [
         (lambda x: torch.stack([row + torch.randn(3) for row in x]), "3 calls for 3 rows, 2 for 2"),
         (lambda x: distributions.VonMises(x, x.exp()).sample(), ".* calls for .*"),
+        (
+            lambda x: torch.cat([torch.rand_like(x[: len(x) // 2]), torch.rand_like(x[len(x) // 2 :])]),
+            r"\[3, 6\] numbers for 3 rows, \[3, 3\] for 2",
+        ),
     ],
-    ids=["loop", "rejection"],
+    ids=["loop", "rejection", "parts"],
 )
 def test_calls_that_depend_on_the_rows_are_refused(function, got):
     with pytest.raises(ValueError, match=rf"^inputs: got a network whose calls of random functions .*\({got}\), as in"):
@@ -124,6 +128,7 @@ def test_draws_that_belong_to_no_row_are_refused():
         lambda x: x + torch.randn(3 * len(x)).reshape(3, len(x)).mT,
         lambda x: x + torch.randn(len(x), generator=GENERATOR)[:, None],
         lambda x: x + torch.randn(len(x), 1) + torch.randint(0, 3, (1, len(x))).mT,
+        lambda x: x * torch.rand(2 * len(x), 3).view(-1, 2, 3).sum(1) + torch.rand(2 * len(x), 3).view(2, -1, 3).sum(0),
         lambda x: functional.rrelu(x, training=True),
         lambda x: functional.rrelu_(x.clone(), training=True),
         lambda x: torch.normal(x, x.exp()),
@@ -135,8 +140,8 @@ def test_draws_that_belong_to_no_row_are_refused():
         lambda x: x.gather(1, torch.rand_like(x).argsort(1)),
     ],
     ids=[
-        "dropout", "columns", "rows together", "rows side by side", "given generator", "two draws", "rrelu",
-        "rrelu in place", "normal", "multinomial", "poisson", "gamma", "beta", "binomial", "permuted units",
+        "dropout", "columns", "rows together", "rows side by side", "given generator", "two draws", "two layouts",
+        "rrelu", "rrelu in place", "normal", "multinomial", "poisson", "gamma", "beta", "binomial", "permuted units",
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("n_rows", [5, 200])

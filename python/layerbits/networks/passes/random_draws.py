@@ -47,12 +47,13 @@ class DrawLayout:
     ----------
     axes : tuple of int or None
         For each draw the axis of the rows in its first result; None if there is none.
-    side_by_side : bool
-        Of an axis with several entries a row: whether the rows stand side by side, or the entries of a row together.
+    side_by_side : frozenset of int
+        Draws with several entries a row along the axis in which the rows stand side by side; in the others, the entries
+        of a row stand together.
     """
 
     axes: tuple[int | None, ...]
-    side_by_side: bool = False
+    side_by_side: frozenset[int] = frozenset()
 
     @classmethod
     def of(cls, draws: Sequence[Draw], n_rows: int, fewer: Sequence[Draw], n_fewer: int) -> DrawLayout:
@@ -60,10 +61,10 @@ class DrawLayout:
         pairs = itertools.zip_longest((draw.shape for draw in draws), (draw.shape for draw in fewer), fillvalue=())
         return cls(tuple(_axis(shape, other, n_rows, n_fewer) for shape, other in pairs))
 
-    def entries(self, rows: Sequence[int], n_rows: int, length: int) -> list[int]:
-        """Return the entries of some rows along an axis of a length, in a pass of `n_rows`."""
+    def entries(self, index: int, rows: Sequence[int], n_rows: int, length: int) -> list[int]:
+        """Return the entries of some rows along the axis of draw `index`, of a length, in a pass of `n_rows`."""
         per_row = length // n_rows
-        if self.side_by_side:
+        if index in self.side_by_side:
             return [row + n_rows * entry for entry in range(per_row) for row in rows]
         return [row * per_row + entry for row in rows for entry in range(per_row)]
 
@@ -73,7 +74,7 @@ class DrawLayout:
         if axis is None or len(draw.shape) <= axis or draw.shape[axis] % n_rows:
             return draw
         length, n_axes = draw.shape[axis], len(draw.shape)
-        entries = self.entries(rows, n_rows, length)
+        entries = self.entries(index, rows, n_rows, length)
 
         def part(tensor: Tensor, axis: int) -> Tensor:
             if not 0 <= axis < tensor.ndim or tensor.shape[axis] != length:

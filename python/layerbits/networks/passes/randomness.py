@@ -21,12 +21,15 @@ def check_sizes(sizes: Sequence[int], n_rows: int, sizes_of_fewer: Sequence[int]
     """
     if len(sizes) != len(sizes_of_fewer):
         raise other_calls(f"{len(sizes)} calls for {n_rows} rows, {len(sizes_of_fewer)} for {n_fewer}")
-    if [size * n_fewer for size in sizes] != [size * n_rows for size in sizes_of_fewer]:
-        raise ValueError(
-            f"inputs: got a network that draws {sum(sizes)} random numbers for {n_rows} rows and "
-            f"{sum(sizes_of_fewer)} for {n_fewer}, wanted equally many for each row: rows that share random "
-            "numbers are no independent samples; draw them for each row, or switch them off"
-        )
+    if [size * n_fewer for size in sizes] == [size * n_rows for size in sizes_of_fewer]:
+        return
+    if sum(sizes) * n_fewer == sum(sizes_of_fewer) * n_rows:
+        raise other_calls(f"{sizes} numbers for {n_rows} rows, {sizes_of_fewer} for {n_fewer}")
+    raise ValueError(
+        f"inputs: got a network that draws {sum(sizes)} random numbers for {n_rows} rows and "
+        f"{sum(sizes_of_fewer)} for {n_fewer}, wanted equally many for each row: rows that share random "
+        "numbers are no independent samples; draw them for each row, or switch them off"
+    )
 
 
 def check_randomness(

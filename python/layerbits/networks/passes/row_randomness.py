@@ -7,7 +7,7 @@ stay as they are. Then each row depends on random numbers of its own, so rows ar
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -36,7 +36,7 @@ def check_shared_randomness(
     """Raise a ValueError if the signals of a row depend on random numbers that belong to other rows.
 
     The axis of the rows in a draw is that whose length is proportional to the rows of a pass. An axis of several
-    entries a row may have the entries of each row together, or the rows side by side: one of both must hold.
+    entries a row has the entries of each row together, or the rows side by side.
 
     Parameters
     ----------
@@ -58,9 +58,10 @@ def check_shared_randomness(
     with fewer_recorder:
         probe.run(probe.rows(fewer_rows))
     layout = DrawLayout.of(recorder.draws, len(rows), fewer_recorder.draws, len(fewer_rows))
-    for side_by_side in (False, True):
-        draws = RecordedDraws(dataclasses.replace(layout, side_by_side=side_by_side), recorder.draws, len(rows))
-        layer = _layer_with_shared_draws(probe, probe.rows(rows), signals, draws, row_axes)
+    layer, batch, draws = "", probe.rows(rows), RecordedDraws(layout, recorder.draws, len(rows))
+    for side_by_side in _layouts(probe, batch, signals, draws, row_axes):
+        draws = dataclasses.replace(draws, layout=dataclasses.replace(layout, side_by_side=side_by_side))
+        layer = _layer_with_shared_draws(probe, batch, signals, draws, row_axes)
         if not layer or probe.weights.have_changed():
             return draws
     raise ValueError(
@@ -68,6 +69,33 @@ def check_shared_randomness(
         "numbers that belong to other rows of the pass, wanted random numbers of its own for each row, because rows "
         "that share them are no independent samples; draw them for each row, or switch them off"
     )
+
+
+def _layouts(
+    probe: Probe,
+    batch: Sequence[Tensor],
+    signals: Mapping[str, Tensor],
+    draws: RecordedDraws,
+    row_axes: Mapping[str, int],
+) -> Iterator[frozenset[int]]:
+    """Yield which draws may have their rows side by side: none, all, or those for which a pass shows it."""
+    axes = draws.layout.axes
+    wide = [
+        index
+        for index, (axis, draw) in enumerate(zip(axes, draws.draws, strict=False))
+        if axis is not None and draw.shape[axis] > draws.n_rows
+    ]
+    yield frozenset()
+    if wide:
+        yield frozenset(wide)
+    if len(wide) > 1:
+        found = []
+        for index in wide:
+            alone = DrawLayout(tuple(axis if index == other else None for other, axis in enumerate(axes)))
+            replaced = dataclasses.replace(draws, layout=alone)
+            if _layer_with_shared_draws(probe, batch, signals, replaced, row_axes):
+                found.append(index)
+        yield frozenset(found)
 
 
 def _layer_with_shared_draws(
@@ -108,7 +136,7 @@ class _ReplacedDraws(DrawMode):  # type: ignore[no-untyped-call]
         axis = self._layout.axes[index] if index < len(self._layout.axes) else None
         if axis is None:
             return
-        entries = self._layout.entries([self._row], self._n_rows, draw.shape[axis])
+        entries = self._layout.entries(index, [self._row], self._n_rows, draw.shape[axis])
         values = [tensor.clone() for tensor in draw.results]
         generator = operation.generator or _generator(draw.results[0].device)
         state = generator.get_state()

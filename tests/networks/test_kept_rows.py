@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, Tenso
 import layerbits as lb
 from layerbits.networks import read_inputs
 from layerbits.networks.inputs.kept_rows import KeptRows
+from layerbits.networks.inputs.pass_inputs import arguments_of_batches
 from tests.support.networks import tanh_mlp
 from tests.support.random_arrays import normal_tensor
 
@@ -127,6 +128,8 @@ def test_data_set_whose_rows_share_one_tensor_is_refused(dataset, batched):
     inputs = DataLoader(dataset, batch_size=7, shuffle=isinstance(dataset, OneBuffer)) if batched else dataset
     with pytest.raises(ValueError, match=r"^inputs: got \w+, whose rows share the memory of one tensor, .*row.clone"):
         read_inputs(inputs, tanh_mlp(4, 3, 2), 1)
+    with pytest.raises(ValueError, match=r"^inputs: got \w+, whose rows share the memory of one tensor"):
+        list(arguments_of_batches(inputs, tanh_mlp(4, 3, 2)))
 
 
 def test_data_set_of_equal_rows_is_taken():

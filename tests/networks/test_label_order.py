@@ -80,8 +80,9 @@ class Halves(nn.Module):
         (FRAME[FRAME["a"] > 0], SERIES[: (FRAME["a"] > 0).sum()]),
         ((FRAME[["a", "b"]], FRAME[["c", "d"]][::-1]), None),
         ((FRAME[["a", "b"]][::-1], FRAME[["c", "d"]][::-1]), SERIES),
+        ([FRAME[:15], FRAME[15:]], SERIES[::-1]),
     ],
-    ids=["series", "label sets", "filtered", "two frames", "two frames and a series"],
+    ids=["series", "label sets", "filtered", "two frames", "two frames and a series", "batches"],
 )
 def test_pandas_objects_of_other_indices_are_refused(inputs, labels):
     """Rows are taken in their order, whatever their index."""
@@ -92,8 +93,9 @@ def test_pandas_objects_of_other_indices_are_refused(inputs, labels):
 
 @pytest.mark.parametrize("labels", [SERIES[::-1].reindex(FRAME.index), SERIES, SERIES.tolist(), "d"])
 def test_pandas_labels_of_the_same_index_are_taken(labels):
-    data = read_inputs(FRAME.assign(d=LABELS.numpy()), tanh_mlp(4, 3, 2), labels)
-    assert data.labels["Y"].tolist() == LABELS.tolist()
+    frame = FRAME.assign(d=LABELS.numpy())
+    for inputs in (frame, [frame[:15], frame[15:]]):
+        assert read_inputs(inputs, tanh_mlp(4, 3, 2), labels).labels["Y"].tolist() == LABELS.tolist()
 
 
 @pytest.mark.filterwarnings("ignore:The PyTorch API of MaskedTensors")

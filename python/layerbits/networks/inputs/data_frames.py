@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -40,16 +40,9 @@ def frame_values(frame: Any) -> npt.NDArray[Any]:
     return np.stack(columns, axis=1)
 
 
-def check_same_index(inputs: object, labels: Mapping[str, object]) -> None:
-    """Raise a ValueError if pandas objects among the arguments of one pass and the labels have different indices."""
-    indices = [leaf.index for leaf in pytree.tree_leaves((inputs, dict(labels))) if _has_index(leaf)]
-    for index in indices[1:]:
-        if len(index) == len(indices[0]) and not index.equals(indices[0]):
-            raise ValueError(
-                "labels: got a Series, or inputs of several data frames, of different indices, wanted one index, "
-                "because rows are taken in their order; reorder by labels.reindex(frame.index), or, if the rows have "
-                "one order, pass labels.to_numpy()"
-            )
+def row_indices(values: object) -> list[Any]:
+    """Return the indices of the pandas objects in a nested structure, in their order."""
+    return [leaf.index for leaf in pytree.tree_leaves(values) if _has_index(leaf)]
 
 
 def _has_index(value: Any) -> bool:

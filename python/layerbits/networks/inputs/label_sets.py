@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,8 @@ import numpy.typing as npt
 from torch.utils.data import BatchSampler, DataLoader, IterableDataset, SequentialSampler
 
 from layerbits._base import Integers
-from layerbits.networks.inputs.data_frames import check_same_index
+from layerbits.networks.inputs.batches import is_one_batch
+from layerbits.networks.inputs.data_frames import row_indices
 from layerbits.networks.inputs.read_items import ForwardArguments, find_labels
 from layerbits.statistics import class_numbers, label_array
 
@@ -64,7 +65,7 @@ class LabelSets:
         Raise one, too, if pandas objects have other indices than the first.
         """
         apart = self._labels.keys() - self._parts.keys()
-        check_same_index(inputs, {name: self._labels[name] for name in apart})
+        _check_same_index(inputs, [self._labels[name] for name in apart])
         if apart and isinstance(inputs, DataLoader) and not _is_ordered(inputs):
             raise ValueError(
                 "labels: got an array, whose order is not that of the rows of a DataLoader with a sampler, such as "
@@ -111,6 +112,21 @@ class LabelSets:
 def _is_label_finder(labels: object) -> bool:
     """Return whether `labels` is a key, a position or a function that finds the labels in a batch."""
     return isinstance(labels, str) or callable(labels) or (isinstance(labels, int) and not isinstance(labels, bool))
+
+
+def _check_same_index(inputs: object, labels: Sequence[object]) -> None:
+    """Raise a ValueError if pandas objects among the inputs and the labels have different indices."""
+    indices = row_indices(inputs)
+    if not is_one_batch(inputs) and indices:  # a list of data frames
+        indices = [indices[0].append(indices[1:])]
+    indices += row_indices(labels)
+    for index in indices[1:]:
+        if len(index) == len(indices[0]) and not index.equals(indices[0]):
+            raise ValueError(
+                "labels: got a Series, or inputs of several data frames, of different indices, wanted one index, "
+                "because rows are taken in their order; reorder by labels.reindex(frame.index), or, if the rows have "
+                "one order, pass labels.to_numpy()"
+            )
 
 
 def _is_ordered(loader: DataLoader[Any]) -> bool:

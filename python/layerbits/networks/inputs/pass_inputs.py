@@ -135,8 +135,8 @@ def read_inputs(
     reader.labels.check_order(inputs)
     for batch in batches_of(inputs):
         reader.add(batch)
-    if reader.first_batch is not None and any(map(_are_equal_rows, reader.first_batch.tensors)):
-        check_memory_of_rows(inputs)
+    if reader.first_batch is not None:
+        _check_memory(inputs, reader.first_batch)
     return reader.result(loader_device(inputs, model))
 
 
@@ -154,6 +154,7 @@ def arguments_of_batches(inputs: object, model: nn.Module) -> Iterator[tuple[tup
         reader = _Reader(model, None, RandomSubset(None, 0), math.inf)
         reader.add(batch)
         rows = reader.result(loader_device(inputs, model))
+        _check_memory(inputs, rows)
         yield rows.arguments(rows.tensors)
     if batch is None:
         raise ValueError(_NO_BATCH)
@@ -255,8 +256,11 @@ class _Reader:
         return dataclasses.replace(inputs, tensors=tuple(tensors))
 
 
-def _are_equal_rows(tensor: Tensor) -> bool:
-    return len(tensor) > 1 and tensor[0].equal(tensor[1]) and bool((tensor == tensor[:1]).all())
+def _check_memory(inputs: object, batch: PassInputs) -> None:
+    """Raise a ValueError if all rows of a batch are equal because they share the memory of one tensor."""
+    rows = (tensor for tensor in batch.tensors if len(tensor) > 1 and tensor[0].equal(tensor[1]))
+    if any((tensor == tensor[:1]).all() for tensor in rows):
+        check_memory_of_rows(inputs)
 
 
 def _check_same_form(first: PassInputs, other: PassInputs) -> None:

@@ -132,6 +132,7 @@ def test_draws_that_belong_to_no_row_are_refused():
         lambda x: functional.rrelu(x, training=True),
         lambda x: functional.rrelu_(x.clone(), training=True),
         lambda x: torch.normal(x, x.exp()),
+        lambda x: x * torch.bernoulli(torch.empty_like(x), 0.5),
         lambda x: torch.multinomial(x.softmax(1), 3).double(),
         lambda x: torch.poisson((x + 3).exp()),
         lambda x: distributions.Gamma((x + 3).exp(), 1.0).sample(),
@@ -141,7 +142,8 @@ def test_draws_that_belong_to_no_row_are_refused():
     ],
     ids=[
         "dropout", "columns", "rows together", "rows side by side", "given generator", "two draws", "two layouts",
-        "rrelu", "rrelu in place", "normal", "multinomial", "poisson", "gamma", "beta", "binomial", "permuted units",
+        "rrelu", "rrelu in place", "normal", "bernoulli", "multinomial", "poisson", "gamma", "beta", "binomial",
+        "permuted units",
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("n_rows", [5, 200])

@@ -15,7 +15,7 @@ from layerbits._base import LayerSelectionError
 # Operations that read the shape and the type of their first argument, not its values.
 _VALUE_FREE = {
     "zeros_like", "ones_like", "full_like", "empty_like", "rand_like", "randn_like", "randint_like",
-    "new_zeros", "new_ones", "new_full", "new_empty", "new_empty_strided",
+    "new_zeros", "new_ones", "new_full", "new_empty", "new_empty_strided", "aten.bernoulli.p",
 }  # fmt: skip
 
 # Operations that replace the values of their first argument, which they do not read.
@@ -72,7 +72,7 @@ class Operation:
         argument, _ = self.arguments[index]
         if _is_written(argument) and (self.overwrites or argument.is_out):
             return False
-        return index > 0 or self.name not in _VALUE_FREE
+        return index > 0 or not {self.name, str(self.func)} & _VALUE_FREE
 
     @property
     def uses_values(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import random
+import math
 from collections.abc import Sequence
 
 from torch import Tensor
@@ -22,10 +22,11 @@ _PROBED_ROWS_OF_RANDOM = 3
 # Number of rows of a pass that repeats rows of the large one. Networks that drop an axis of length 1 fail with one row.
 _SMALL = 2
 
-# Largest number of rows at random places that are compared in a network with random numbers of its own, which rows at
-# any distance may share, and the largest share of the large pass that they are.
-_RANDOM_ROWS = 12
+# Largest number of further rows that are compared in a network with random numbers of its own, which distant rows may
+# share, and the largest share of the large pass that they are. Multiples of the golden ratio place them.
+_FURTHER_ROWS = 12
 _SHARE = 1 / 8
+_GOLDEN_RATIO = (math.sqrt(5) - 1) / 2
 
 
 class LargePass:
@@ -54,8 +55,8 @@ class LargePass:
         self._rows = [0, 1, n_rows - 2, n_rows - 1]
         self._recorder: DrawRecorder | None = None
         if network.draws is not None:
-            n_random = min(_RANDOM_ROWS, int(_SHARE * n_rows) // _SMALL * _SMALL)
-            self._rows += random.Random(n_rows).sample(range(n_rows), n_random)
+            n_further = min(_FURTHER_ROWS, int(_SHARE * n_rows) // _SMALL * _SMALL)
+            self._rows += [int(n_rows * (_GOLDEN_RATIO * number % 1)) for number in range(1, n_further + 1)]
             # No method of this object: a cycle would keep the recorded signals after the pass.
             self._recorder = DrawRecorder(functools.partial(_draw_of_rows, network.draws, self._rows, n_rows))
 

@@ -125,7 +125,7 @@ class DrawRecorder(DrawMode):  # type: ignore[no-untyped-call]
     Parameters
     ----------
     part : callable, optional
-        Returns for the number of a draw and the draw the part to record; None ends the record.
+        Returns for the number of a draw and the draw the part to record; None if none is.
     """
 
     def __init__(self, part: Callable[[int, Draw], Draw | None] = lambda _, draw: draw) -> None:

@@ -34,7 +34,7 @@ class LargePass:
 
     All layers of the pass are compared: the small passes go on with the noisy values of the large one, so a layer shows
     only the interaction behind the layers before it. The same rows have the same random numbers of the network, which
-    `recording` records.
+    `recorder` records in the pass.
 
     Parameters
     ----------
@@ -47,23 +47,18 @@ class LargePass:
     """
 
     def __init__(self, network: MeasuredNetwork, channel: Channel, n_rows: int) -> None:
-        self._network, self._channel, self._n_rows = network, channel, n_rows
+        self._network, self._channel = network, channel
         self._weights = WeightSums(network.module)
         self._signals: dict[str, Tensor] = {}
         self._values: dict[str, Tensor] = {}  # with which the network continues
         # In a network of a limited capacity, the last rows differ.
         self._rows = [0, 1, n_rows - 2, n_rows - 1]
-        self._recorder: DrawRecorder | None = None
+        self.recorder: DrawRecorder | None = None
         if network.draws is not None:
             n_further = min(_FURTHER_ROWS, int(_SHARE * n_rows) // _SMALL * _SMALL)
             self._rows += [int(n_rows * (_GOLDEN_RATIO * number % 1)) for number in range(1, n_further + 1)]
             # No method of this object: a cycle would keep the recorded signals after the pass.
-            self._recorder = DrawRecorder(functools.partial(_draw_of_rows, network.draws, self._rows, n_rows))
-
-    @property
-    def recording(self) -> contextlib.AbstractContextManager[object]:
-        """A context for the pass, which records the random numbers of the network."""
-        return self._recorder or contextlib.nullcontext()
+            self.recorder = DrawRecorder(functools.partial(_draw_of_rows, network.draws, self._rows, n_rows))
 
     def __call__(self, index: int, signal: Tensor) -> Tensor:
         """Pass a signal to the channel, and keep rows of it and of the value that the channel returns."""
@@ -102,10 +97,10 @@ class LargePass:
                 raise EndOfPass
             return self._values[layer][positions] if layer in self._values else signal
 
-        if self._network.draws is None or self._recorder is None:
+        if self._network.draws is None or self.recorder is None:
             self._network.run(channel, inputs)
             return
-        draws = RecordedDraws(self._network.draws.layout, self._recorder.draws, len(self._rows))
+        draws = RecordedDraws(self._network.draws.layout, self.recorder.draws, len(self._rows))
         with self._network.own_randomness(0), draws.replay(rows) as replay:
             self._network.run(channel, inputs)
         replay.check(self._weights)
@@ -134,3 +129,8 @@ def large_pass(network: MeasuredNetwork, channel: Channel, layers: Sequence[str]
         return None
     network.compared_passes.append((frozenset(layers), n_rows))
     return LargePass(network, channel, n_rows)
+
+
+def recording_of(large: LargePass | None) -> contextlib.AbstractContextManager[object]:
+    """Return a context for a pass, which records the random numbers of the network if they are compared."""
+    return contextlib.nullcontext() if large is None or large.recorder is None else large.recorder

@@ -8,7 +8,6 @@ not depend on a pass. A pass ends after the last recorded layer, unless these ar
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -23,7 +22,7 @@ from layerbits.networks.execution.arguments import is_memory_error
 from layerbits.networks.execution.generators import GeneratorUse
 from layerbits.networks.noise.dropout import DropoutNoise
 from layerbits.networks.observation.signal_values import rounding_step, unit_in_last_place
-from layerbits.networks.passes.large_passes import large_pass
+from layerbits.networks.passes.large_passes import large_pass, recording_of
 from layerbits.networks.passes.measured_network import EndOfPass, MeasuredNetwork
 from layerbits.networks.passes.readouts import LayerPart
 
@@ -134,8 +133,7 @@ def record_draws(
                 key = (recorder.draws.start, recorder.start)
                 seed = derived_seed(passes.seed or 0, RandomStream.NETWORK_RANDOMNESS, *key)
                 large = large_pass(network, recorder, recorder.layers, len(recorder.draws) * len(batch[0]))
-                recording = contextlib.nullcontext() if large is None else large.recording
-                with network.own_randomness(seed) as recorder.generators, recording:
+                with network.own_randomness(seed) as recorder.generators, recording_of(large):
                     network.run(large or recorder, [torch.cat([tensor] * len(recorder.draws)) for tensor in batch])
                 recorder.end_pass()
                 if large is not None:

@@ -85,8 +85,7 @@ class MeasuredNetwork:
         self.tokens: dict[str, int] = {}
         self.has_routed_noise = self.draws_routed_noise = False
         self._before_routed: frozenset[str] = frozenset()
-        self.max_memory = MAX_MEMORY
-        self.row_bytes = 0
+        self.max_memory, self.row_bytes = MAX_MEMORY, 0
         self.units: dict[str, int] = {}
         self.uses_random_numbers = False
         self.draws: RecordedDraws | None = None

@@ -3,13 +3,15 @@
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, TensorDataset
 
 import layerbits as lb
 from layerbits.networks import read_inputs
 from layerbits.networks.inputs.kept_rows import KeptRows
+from layerbits.networks.inputs.pass_inputs import arguments_of_batches
 from tests.support.networks import tanh_mlp
 from tests.support.random_arrays import normal_tensor
 
@@ -92,3 +94,44 @@ def test_batches_in_one_buffer_are_kept(as_arrays):
     data = read_inputs(batches(), tanh_mlp(4, 3, 2), 1)
     assert data.tensors[0].equal(inputs)
     assert data.labels["Y"].tolist() == labels.tolist()
+
+
+class OneBuffer(Dataset):
+    """Fills one tensor, or one array, with every row that is asked for."""
+
+    def __init__(self, buffer):
+        self.rows, self.buffer = normal_tensor(30, 4, seed=1).float(), buffer
+
+    def __len__(self):
+        return 30
+
+    def __getitem__(self, index):
+        self.buffer[:] = torch.as_tensor(self.rows[index])
+        return self.buffer, index % 3
+
+
+class OneBufferStream(IterableDataset):
+    def __iter__(self):
+        dataset = OneBuffer(torch.empty(4))
+        return (dataset[index] for index in range(30))
+
+
+@pytest.mark.parametrize("batched", [False, True], ids=["data set", "loader"])
+@pytest.mark.parametrize(
+    "dataset",
+    [OneBuffer(torch.empty(4)), OneBuffer(np.empty(4, np.float32)), Subset(OneBuffer(torch.empty(4)), range(20)),
+     OneBufferStream()],
+    ids=["tensor", "array", "subset", "stream"],
+)  # fmt: skip
+def test_data_set_whose_rows_share_one_tensor_is_refused(dataset, batched):
+    """A batch of such rows has the last of them many times."""
+    inputs = DataLoader(dataset, batch_size=7, shuffle=isinstance(dataset, OneBuffer)) if batched else dataset
+    with pytest.raises(ValueError, match=r"^inputs: got \w+, whose rows share the memory of one tensor, .*row.clone"):
+        read_inputs(inputs, tanh_mlp(4, 3, 2), 1)
+    with pytest.raises(ValueError, match=r"^inputs: got \w+, whose rows share the memory of one tensor"):
+        list(arguments_of_batches(inputs, tanh_mlp(4, 3, 2)))
+
+
+def test_data_set_of_equal_rows_is_taken():
+    rows = TensorDataset(torch.ones(30, 4), torch.arange(30) % 3)
+    assert read_inputs(DataLoader(rows, batch_size=7), tanh_mlp(4, 3, 2), 1).tensors[0].equal(torch.ones(30, 4))

@@ -7,6 +7,7 @@ import numpy as np
 import pandas
 import pytest
 import torch
+from torch import nn
 from transformers import BatchEncoding
 
 from layerbits.networks import read_inputs
@@ -76,7 +77,7 @@ def test_a_function_may_return_the_first_item():
 @pytest.mark.parametrize(
     ("function", "message"),
     [
-        (lambda batch: batch[0][:, 0] > 0, "a function that computes labels from the first positional argument"),
+        (lambda batch: batch[0][:, 0] > 0, "a function that computes labels from item 0, which .* argument 'input'"),
         (lambda _: np.arange(30) + next(NUMBERS), "a function that returns other labels"),
         (lambda _: 3, r"shape \(\) for a batch of 30 rows"),
         (lambda batch: batch[1][:20], r"shape \(20,\) for a batch of 30 rows"),
@@ -105,3 +106,67 @@ def test_a_function_for_another_data_frame_is_refused():
 
     with pytest.raises(TypeError, match=r"^labels: got a function for a data frame of .*, wanted the name"):
         read_inputs(Frame(), tanh_mlp(4, 3, 2), lambda batch: batch["y"] % 2)
+
+
+class WithMask(nn.Module):
+    """A network that takes a mask and labels, both of them optional."""
+
+    def forward(self, x, mask=None, *, labels=None, scale=1):
+        return x if mask is None else x * mask
+
+
+@pytest.mark.parametrize(
+    ("batch", "function", "argument"),
+    [
+        ({"x": INPUTS, "mask": INPUTS > 0, "y": LABELS}, lambda batch: batch["y"] * batch["mask"][:, 0], "mask"),
+        ({"x": INPUTS, "mask": INPUTS > 0, "y": LABELS}, lambda batch: batch["x"][:, 0] > 0, "x"),
+        ({"x": INPUTS, "scale": INPUTS}, lambda batch: batch["scale"][:, 0] > 0, "scale"),
+        ((INPUTS, INPUTS > 0, LABELS), lambda batch: batch[2] * batch[1][:, 0], "mask"),
+        ((INPUTS, LABELS), lambda batch: batch[1] > 1, "mask"),
+    ],
+    ids=["mask", "the first", "keyword", "position", "last position"],
+)
+@pytest.mark.parametrize("wrapped", [False, True], ids=["network", "data parallel"])
+def test_a_function_that_takes_an_argument_from_the_network_is_refused(batch, function, argument, wrapped):
+    model = nn.DataParallel(WithMask()) if wrapped else WithMask()
+    with pytest.raises(ValueError, match=rf"^labels: got a function that .* argument '{argument}', .* pass them apart"):
+        read_inputs(batch, model, function)
+
+
+def test_a_function_may_read_the_labels_that_a_network_takes_for_a_loss():
+    batch = {"x": INPUTS, "mask": torch.ones(30, 4), "labels": LABELS}
+    data = read_inputs(batch, WithMask(), lambda items: items["labels"] % 2)
+    assert list(data.arguments(data.tensors)[1]) == ["x", "mask"]
+    assert data.labels["Y"].tolist() == PARITY
+
+
+@pytest.mark.parametrize(
+    ("batch", "function"),
+    [
+        ({"input": INPUTS, "y": LABELS}, lambda batch: batch.pop("y") % 2),
+        ({"input": INPUTS, "y": LABELS % 2}, lambda batch: batch.pop("y")),
+        (BatchEncoding({"input": INPUTS, "y": LABELS}), lambda batch: batch.pop("y") % 2),
+        ([[INPUTS, LABELS]], lambda batch: batch.pop() % 2),
+        (FRAME, lambda batch: batch.pop("y") % 2),
+    ],
+    ids=["computed", "as they are", "encoding", "list", "data frame"],
+)
+def test_a_function_may_remove_the_labels_from_a_batch(batch, function):
+    for _ in range(2):  # the batch keeps its items
+        data = read_inputs(batch, tanh_mlp(4, 3, 2), function)
+        assert data.tensors[0].equal(INPUTS)
+        assert data.labels["Y"].tolist() == PARITY
+
+
+@pytest.mark.parametrize("labels", ["y", 1, -1])
+@pytest.mark.parametrize("batch", [Pair(INPUTS, LABELS), [Pair(INPUTS, LABELS)]], ids=["batch", "batches"])
+def test_labels_of_a_named_tuple_have_a_name_and_a_position(batch, labels):
+    data = read_inputs(batch, tanh_mlp(4, 3, 2), labels)
+    assert len(data.tensors) == 1
+    assert data.labels["Y"].tolist() == LABELS.tolist()
+
+
+@pytest.mark.parametrize("labels", ["z", 2, -3])
+def test_labels_that_a_named_tuple_does_not_have_are_refused(labels):
+    with pytest.raises(ValueError, match=rf"^labels: got {labels!r}, wanted the key or position .*: 0, 1"):
+        read_inputs(Pair(INPUTS, LABELS), tanh_mlp(4, 3, 2), labels)

@@ -1,7 +1,10 @@
-"""Labels that come apart from the inputs belong to their rows: loaders that shuffle are refused."""
+"""Labels that come apart belong to their rows: loaders that shuffle, other indices and masks are refused."""
 
+import pandas
 import pytest
 import torch
+from torch import nn
+from torch.masked import masked_tensor
 from torch.utils.data import (
     BatchSampler,
     DataLoader,
@@ -54,3 +57,50 @@ def test_labels_in_the_batches_of_a_loader_that_shuffles_belong_to_their_rows():
 def test_labels_apart_from_a_loader_in_order_are_taken(data):
     loader = DataLoader(data, batch_size=7)
     assert read_inputs(loader, tanh_mlp(4, 3, 2), LABELS).labels["Y"].tolist() == LABELS.tolist()
+
+
+FRAME = pandas.DataFrame(INPUTS.numpy(), columns=list("abcd"))
+SERIES = pandas.Series(LABELS.numpy())
+
+
+class Halves(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(4, 3)
+
+    def forward(self, left, right):
+        return torch.cat([left, right], 1)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "labels"),
+    [
+        (FRAME, SERIES[::-1]),
+        (FRAME, {"digit": SERIES, "other": SERIES[::-1]}),
+        (FRAME[FRAME["a"] > 0], SERIES[: (FRAME["a"] > 0).sum()]),
+        ((FRAME[["a", "b"]], FRAME[["c", "d"]][::-1]), None),
+        ((FRAME[["a", "b"]][::-1], FRAME[["c", "d"]][::-1]), SERIES),
+        ([FRAME[:15], FRAME[15:]], SERIES[::-1]),
+    ],
+    ids=["series", "label sets", "filtered", "two frames", "two frames and a series", "batches"],
+)
+def test_pandas_objects_of_other_indices_are_refused(inputs, labels):
+    """Rows are taken in their order, whatever their index."""
+    model = Halves() if isinstance(inputs, tuple) else tanh_mlp(4, 3, 2)
+    with pytest.raises(ValueError, match=r"^labels: got a Series, .* different indices, .*labels.reindex"):
+        read_inputs(inputs, model, labels)
+
+
+@pytest.mark.parametrize("labels", [SERIES[::-1].reindex(FRAME.index), SERIES, SERIES.tolist(), "d"])
+def test_pandas_labels_of_the_same_index_are_taken(labels):
+    frame = FRAME.assign(d=LABELS.numpy())
+    for inputs in (frame, [frame[:15], frame[15:]]):
+        assert read_inputs(inputs, tanh_mlp(4, 3, 2), labels).labels["Y"].tolist() == LABELS.tolist()
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of MaskedTensors")
+def test_masked_tensors_are_refused():
+    with pytest.raises(TypeError, match=r"^inputs: got a MaskedTensor, wanted a dense tensor; pass .to_tensor\(0\)"):
+        read_inputs(masked_tensor(INPUTS, INPUTS > 0), tanh_mlp(4, 3, 2))
+    with pytest.raises(ValueError, match=r"^labels: got masked values"):
+        read_inputs(INPUTS, tanh_mlp(4, 3, 2), masked_tensor(LABELS, LABELS > 0))

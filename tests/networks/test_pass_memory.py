@@ -105,6 +105,13 @@ def test_functions_that_run_passes_obey_the_budget(tmp_path):
         assert 3 <= max(sizes) <= 2**20 // 32 // (4 * 64 * 17)
 
 
+def test_layer_whose_signals_exceed_the_budget_is_named():
+    model, inputs = tanh_mlp(4, 3000, 2), INPUTS.repeat(5, 1)
+    with pytest.warns(UserWarning, match=r"^max_memory: got 1048576, but the signals of '1', .* take 2400000 bytes"):
+        lb.layer_information(model, inputs, sigma=0.1, max_memory=2**20, queries=2)
+    lb.layer_information(model, inputs[:80], sigma=0.1, max_memory=2**20, queries=2)  # a warning would be an error here
+
+
 @pytest.mark.parametrize(("size", "error"), [(1000, ValueError), ("1 GB", TypeError), (1e9, TypeError)])
 def test_a_budget_that_is_no_number_of_bytes_is_refused(size, error):
     with pytest.raises(error, match=r"^max_memory: got .* wanted an integer >= 1048576"):

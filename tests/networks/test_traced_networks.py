@@ -6,6 +6,7 @@ from torch import nn
 from torch.nn import functional
 
 import layerbits as lb
+from layerbits import LayerSelectionError
 from tests.support.networks import tanh_mlp
 from tests.support.random_arrays import normal_tensor
 
@@ -36,3 +37,13 @@ def test_traced_network_has_the_rows_of_its_network(make, sigma):
         tables.append(lb.layer_information(model, INPUTS, sigma=sigma, queries=4, draws=8))
     first, second = ([(row.layer, row.quantity, row.value, row.upper) for row in table] for table in tables)
     assert first == second
+
+
+def test_trace_of_a_noisy_network_loses_the_noise_of_functions():
+    traced = torch.fx.symbolic_trace(lb.noisify(Residual(), sigma=0.3, inputs=INPUTS))
+    with pytest.raises(
+        LayerSelectionError, match=r"^model: got .* no noisy layer .* torch.fx traces functions without"
+    ):
+        lb.layer_information(traced, INPUTS)
+    lb.noisify(traced, sigma=0.3, inputs=INPUTS)
+    assert lb.layer_information(traced, INPUTS, queries=4, draws=8)["relu", "I(X;T)"].upper > 0

@@ -6,7 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
+import layerbits as lb
 from tests.support.dependence import Forward, cuts, graph, reason
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -133,3 +135,39 @@ def test_table_that_the_first_pass_makes_and_parameters_are_constants():
         return net.c(net.b(net.linear(net.a(x) * net.table + torch.tensor([1.0, 2.0, 3.0, 4.0]))))
 
     assert cuts(forward) == ("a", "ab")
+
+
+class Lengths(nn.Module):
+    """A recurrent network of rows of different lengths, (rows, 5, 4) and (rows,)."""
+
+    def __init__(self):
+        super().__init__()
+        self.recurrent, self.tanh, self.head = nn.GRU(4, 3, batch_first=True), nn.Tanh(), nn.Linear(3, 2)
+
+    def forward(self, x, lengths):
+        packed = nn.utils.rnn.pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+        return self.head(self.tanh(self.recurrent(packed)[1][-1]))
+
+
+def test_layers_behind_packed_sequences_are_functions_of_the_input():
+    """Their number of steps depends on the lengths, so the network may branch, but it is deterministic."""
+    inputs = torch.randn(20, 5, 4), torch.arange(20) % 5 + 1
+    dependence = graph(Lengths(), inputs=inputs)
+    assert dependence.is_deterministic
+    assert "may branch on values" in dependence.unknown
+    row = lb.layer_information(Lengths(), inputs, sigma=0.3, queries=4)["tanh", "h(T|X)"]
+    assert row.lower == row.upper
+
+
+def test_vector_that_a_scatter_fills_in_part_is_unwritten_memory():
+    def forward(net, x):
+        order = torch.empty(4, dtype=torch.int64).fill_(0) if net.complete else torch.empty(4, dtype=torch.int64)
+        order.scatter_(0, torch.tensor([2, 0, 1, 2]), torch.arange(4))
+        return net.c(net.b(net.a(x)[:, order % 4]))
+
+    model = Forward(forward)
+    model.complete = True
+    assert not graph(model).unknown
+    model = Forward(forward)
+    model.complete = False
+    assert "no operation of torch has written" in graph(model).unknown

@@ -42,6 +42,8 @@ def test_classes_are_numbered_from_zero_without_gaps(labels):
         (np.array(["cat", None, "dog"], dtype=object), TypeError, "got objects that are not all strings"),
         (torch.ones(3) * 1j, TypeError, "got dtype complex64"),
         (torch.ones(3).to_sparse(), ValueError, "sparse"),
+        (torch.tensor([0, -100, 1]), ValueError, "got -100, which torch's cross entropy ignores"),
+        (torch.arange(3).double() - 100, ValueError, "got -100"),
         (np.array([[0, 1], [1, 1], [1, 0]]), ValueError, r"got shape \(3, 2\), .*one-hot"),
         (np.array([[0, 2], [2, 0], [2, 0]]), ValueError, r"got shape \(3, 2\), .*one-hot"),
     ],

@@ -21,11 +21,13 @@ def test_logger_gets_the_numbers_of_each_measured_epoch(tmp_path):
     assert logged == [measuring.tables[epoch].scalars() for epoch in (1, 2)]
 
 
-def test_logger_of_a_resumed_training_gets_the_epochs_in_the_folder_too(tmp_path):
+def test_logger_of_a_resumed_training_gets_no_epoch_again(tmp_path):
     monitor(tmp_path, None).step(1)
     logged = []
-    monitor(tmp_path, logged.append).step(1)
-    assert [entry["information/epoch"] for entry in logged] == [1]
+    resumed = monitor(tmp_path, logged.append)
+    for epoch in (1, 1, 2, 2):
+        resumed.step(epoch)
+    assert [entry["information/epoch"] for entry in logged] == [2]
 
 
 def test_logger_that_raises_is_reported_once_and_does_not_stop_the_training(tmp_path):

@@ -61,12 +61,14 @@ def layer_information(
         dtype, as are whole numbers and booleans of a data frame that the network does not take as they are; tensors
         keep their dtype; the tensors of loaders, lists and data sets are moved pass by pass.
     labels : array-like of shape (n,), one-hot rows, str, int, callable or mapping of str to them, optional
-        Classes Y, a function of X: whole numbers, booleans or strings; or the key, the position or the function that
-        finds them in a batch, and then the network does not get them: neither the item that a function returns, nor
-        the items (columns of a data frame) from which it computes the labels. An array belongs to rows in a fixed
-        order, which a DataLoader with a sampler (``shuffle=True``) does not have: it is refused, and an iterable of
-        batches must yield its rows in the order of the array. Adds I(T;Y) and I(X;T|Y). A mapping has several label
-        sets by name; ``{"digit": ...}`` adds I(T;digit) and I(X;T|digit). All use the same passes.
+        Classes Y, a function of X: whole numbers, booleans or strings; or the key, the position (-1 is the last) or the
+        function that finds them in a batch, and then the network does not get them: neither the item that a function
+        returns, nor the items (columns of a data frame) from which it computes the labels, which must not be arguments
+        of the network, apart from ``labels`` and similar names. An array belongs to rows in a fixed order, which a
+        DataLoader with a sampler (``shuffle=True``) does not have: it is refused, and an iterable of batches must yield
+        its rows in the order of the array. A Series has the index of the data frame. Adds I(T;Y) and I(X;T|Y). A
+        mapping has several label sets by name; ``{"digit": ...}`` adds I(T;digit) and I(X;T|digit). All use the same
+        passes.
     limit : int, optional
         Number of inputs, chosen at random by `seed`; by default, and if there are no more, all. E I(X;T) over random
         subsets is at most that of all inputs.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -12,6 +13,9 @@ from layerbits.networks import DropoutNoise, GaussianNoise, RandomFramesView
 # Bytes of the budget for each value that a group holds: half for the value, in float32, and half for its use.
 _BUDGET_PER_VALUE = 8
 
+# Bytes of a value, in float32.
+_BYTES_OF_VALUE = 4
+
 # Number of passes that show whether a layer lies behind no noise, and the principal axes of wide layers.
 PROBING_PASSES = 2
 
@@ -20,11 +24,23 @@ def part_groups(problem: Problem, draws: int) -> Iterator[tuple[str, ...]]:
     """Yield the names of the parts of a problem in groups, in their order, whose signals fit into the budget together.
 
     A part that does not fit by itself is a group of its own. Each group has its passes, with the same noise.
+
+    Warns
+    -----
+    UserWarning
+        The signals of a layer behind no noise, which are held in full, exceed the budget.
     """
     exact, group, n_values = parts_behind_no_noise(problem, tuple(problem.parts)), list[str](), 0
     for name in problem.parts:
         held = 1 if name in exact else PROBING_PASSES if is_wide(problem, name, draws) else draws
         added = _n_values(problem, name, held)
+        if name in exact and added * _BYTES_OF_VALUE > problem.max_memory:
+            warnings.warn(
+                f"max_memory: got {problem.max_memory}, but the signals of {name!r}, which are held in full, take "
+                f"{added * _BYTES_OF_VALUE} bytes, and the reduction of their dimension several times as much; if that "
+                "is too much, take fewer inputs (limit) or a readout",
+                stacklevel=2,
+            )
         if group and (n_values + added) * _BUDGET_PER_VALUE > problem.max_memory:
             yield tuple(group)
             group, n_values = [], 0

@@ -11,6 +11,9 @@ from torch import Tensor
 
 from layerbits._base import Integers
 
+# Default of `ignore_index` of torch's cross entropy.
+_IGNORED = -100
+
 
 def class_numbers(labels: object, n_inputs: int) -> Integers:
     """Return labels as class numbers 0, 1, ... without gaps.
@@ -30,7 +33,7 @@ def class_numbers(labels: object, n_inputs: int) -> Integers:
     Raises
     ------
     TypeError, ValueError
-        `labels` has another type, dtype or shape; a label is missing; numbers are not whole.
+        `labels` has another type, dtype or shape; a label is missing, or is -100; numbers are not whole.
     """
     values = label_array(labels)
     if values.ndim == 2 and _are_one_hot(values):
@@ -51,6 +54,11 @@ def class_numbers(labels: object, n_inputs: int) -> Integers:
         raise TypeError(
             "labels: got objects that are not all strings, wanted integers, booleans, whole floats or strings"
         )
+    if values.dtype.kind in "if" and (values == _IGNORED).any():
+        raise ValueError(
+            f"labels: got {_IGNORED}, which torch's cross entropy ignores, wanted the class of every input; remove "
+            "inputs without a class"
+        )
     numbers: Integers = np.unique(values, return_inverse=True)[1]
     return numbers
 
@@ -67,7 +75,7 @@ def label_array(labels: Any) -> npt.NDArray[Any]:
         `labels` is a tensor that is sparse, quantized or on the meta device, an array with masked values, or a list of
         lists of different lengths.
     """
-    if np.ma.is_masked(labels):
+    if np.ma.is_masked(labels) or torch.masked.is_masked_tensor(labels):
         raise ValueError("labels: got masked values, wanted the class of every input; remove inputs without a class")
     if isinstance(labels, list | tuple) and len({isinstance(label, str) for label in labels}) > 1:
         # NumPy would convert the others, for instance a NaN, to strings.

@@ -53,8 +53,8 @@ class Monitor:
         As in `layerbits.layer_information`; a resumed run may use other devices.
     log : callable, optional
         A function that gets a dictionary of floats at each measured epoch: `InformationTable.scalars` and the epoch, as
-        ``"information/epoch"``. Loggers such as ``wandb.log`` are such functions. If it raises an exception, the first
-        one becomes a warning, and the training goes on.
+        ``"information/epoch"``. Loggers such as ``wandb.log`` are such functions. Epochs that the folder already has
+        are not sent again. If it raises an exception, the first one becomes a warning, and the training goes on.
     decoders : sequence of InputDecoder, optional
         Decoders q(x|t) of your own, as in `layerbits.layer_information`. ``information.json`` holds their printed form.
     max_overhead : float, optional
@@ -207,10 +207,10 @@ class Monitor:
         elif self._overhead.allows(epoch):
             with self._overhead.measuring():
                 self._measure(epoch)
+            self._send_to_log(epoch)
         else:
             self._leave_out(epoch)
             return None
-        self._send_to_log(epoch)
         return self._record.tables[epoch]
 
     def state_dict(self) -> dict[str, Any]:

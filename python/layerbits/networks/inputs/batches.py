@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils import _pytree as pytree
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from layerbits.networks.inputs.data_frames import is_frame
@@ -51,6 +52,33 @@ def batches_of(inputs: object) -> Iterator[object]:
         )
     with _loader_generators_restored():
         yield from DataLoader(inputs, batch_size=_DATASET_ROWS) if isinstance(inputs, Dataset) else inputs
+
+
+def check_memory_of_rows(inputs: object) -> None:
+    """Raise a ValueError if the rows of a data set, or of that of a loader, share the memory of one tensor.
+
+    A batch of such rows has the last of them many times. The first two rows are read.
+    """
+    dataset = inputs.dataset if isinstance(inputs, DataLoader) else inputs
+    if not isinstance(dataset, Dataset):
+        return
+    with _loader_generators_restored():
+        try:
+            rows = iter(dataset if isinstance(dataset, IterableDataset) else map(dataset.__getitem__, range(2)))
+            values = [torch.as_tensor(leaf) for leaf in pytree.tree_leaves(next(rows)) if _has_memory(leaf)]
+            copies = [value.clone() for value in values]
+            next(rows)
+        except Exception:  # a data set may have other indices, or raise any error at its end
+            return
+    if not all(((value == copied) | value.isnan()).all() for value, copied in zip(values, copies, strict=True)):
+        raise ValueError(
+            f"inputs: got {type(dataset).__name__}, whose rows share the memory of one tensor, wanted rows that keep "
+            "their values; return a copy of the row, such as row.clone()"
+        )
+
+
+def _has_memory(value: object) -> bool:
+    return isinstance(value, Tensor) or (isinstance(value, np.ndarray) and value.dtype.kind in "fiub")
 
 
 @contextlib.contextmanager

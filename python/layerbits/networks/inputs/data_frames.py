@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from torch import Tensor
+from torch.utils import _pytree as pytree
 
 # Method of data frames and series of pandas, polars and others.
 _TO_NUMPY = "to_numpy"
@@ -37,6 +38,15 @@ def frame_values(frame: Any) -> npt.NDArray[Any]:
     if not columns:
         raise ValueError("inputs: got a data frame without columns, wanted at least one")
     return np.stack(columns, axis=1)
+
+
+def row_indices(values: object) -> list[Any]:
+    """Return the indices of the pandas objects in a nested structure, in their order."""
+    return [leaf.index for leaf in pytree.tree_leaves(values) if _has_index(leaf)]
+
+
+def _has_index(value: Any) -> bool:
+    return is_frame(value) and hasattr(getattr(value, "index", None), "equals")
 
 
 def _columns(frame: Any) -> Iterator[tuple[object, Any]]:

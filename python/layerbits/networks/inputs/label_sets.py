@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,9 @@ import numpy.typing as npt
 from torch.utils.data import BatchSampler, DataLoader, IterableDataset, SequentialSampler
 
 from layerbits._base import Integers
-from layerbits.networks.inputs.read_items import find_labels
+from layerbits.networks.inputs.batches import is_one_batch
+from layerbits.networks.inputs.data_frames import row_indices
+from layerbits.networks.inputs.read_items import ForwardArguments, find_labels
 from layerbits.statistics import class_numbers, label_array
 
 # Name of the label set if the labels are no mapping.
@@ -27,6 +29,8 @@ class LabelSets:
     ----------
     labels : object
         Labels, or a key, a position or a function that finds them in a batch, or a mapping of names to these; or None.
+    arguments : ForwardArguments
+        The arguments of the network.
 
     Raises
     ------
@@ -34,7 +38,8 @@ class LabelSets:
         A mapping is empty or has a key that is no name.
     """
 
-    def __init__(self, labels: object) -> None:
+    def __init__(self, labels: object, arguments: ForwardArguments) -> None:
+        self._arguments = arguments
         self._labels = dict(labels) if isinstance(labels, Mapping) else {} if labels is None else {_Y: labels}
         if isinstance(labels, Mapping) and not labels:
             raise ValueError("labels: got an empty mapping, wanted label sets by name, or None")
@@ -55,8 +60,13 @@ class LabelSets:
         self._keys: dict[str, list[object]] = {}
 
     def check_order(self, inputs: object) -> None:
-        """Raise a ValueError if labels come apart from a loader that is known to shuffle its rows."""
-        if self._labels.keys() > self._parts.keys() and isinstance(inputs, DataLoader) and not _is_ordered(inputs):
+        """Raise a ValueError if labels come apart from a loader that is known to shuffle its rows.
+
+        Raise one, too, if pandas objects have other indices than the first.
+        """
+        apart = self._labels.keys() - self._parts.keys()
+        _check_same_index(inputs, [self._labels[name] for name in apart])
+        if apart and isinstance(inputs, DataLoader) and not _is_ordered(inputs):
             raise ValueError(
                 "labels: got an array, whose order is not that of the rows of a DataLoader with a sampler, such as "
                 "shuffle=True, wanted the labels in its batches, found by their key or position, for instance "
@@ -67,7 +77,7 @@ class LabelSets:
         """Return the keys or positions of the items that are labels in a batch, and the labels found by label set."""
         found: dict[str, npt.NDArray[Any]] = {}
         for name in self._parts:
-            keys, values = find_labels(batch, self._labels[name], self._keys.get(name))
+            keys, values = find_labels(batch, self._labels[name], self._keys.get(name), self._arguments)
             self._keys[name] = keys
             found[name] = label_array(values)
         return [key for keys in self._keys.values() for key in keys], found
@@ -102,6 +112,21 @@ class LabelSets:
 def _is_label_finder(labels: object) -> bool:
     """Return whether `labels` is a key, a position or a function that finds the labels in a batch."""
     return isinstance(labels, str) or callable(labels) or (isinstance(labels, int) and not isinstance(labels, bool))
+
+
+def _check_same_index(inputs: object, labels: Sequence[object]) -> None:
+    """Raise a ValueError if pandas objects among the inputs and the labels have different indices."""
+    indices = row_indices(inputs)
+    if not is_one_batch(inputs) and indices:  # a list of data frames
+        indices = [indices[0].append(indices[1:])]
+    indices += row_indices(labels)
+    for index in indices[1:]:
+        if len(index) == len(indices[0]) and not index.equals(indices[0]):
+            raise ValueError(
+                "labels: got a Series, or inputs of several data frames, of different indices, wanted one index, "
+                "because rows are taken in their order; reorder by labels.reindex(frame.index), or, if the rows have "
+                "one order, pass labels.to_numpy()"
+            )
 
 
 def _is_ordered(loader: DataLoader[Any]) -> bool:

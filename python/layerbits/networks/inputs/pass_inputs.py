@@ -15,12 +15,12 @@ from torch.utils.data import Dataset
 
 from layerbits._base import Integers
 from layerbits.networks.execution.arguments import MAX_MEMORY, check_module
-from layerbits.networks.inputs.batches import batches_of, is_one_batch, may_reuse_memory
+from layerbits.networks.inputs.batches import batches_of, check_memory_of_rows, is_one_batch, may_reuse_memory
 from layerbits.networks.inputs.data_frames import frame_values, is_frame
 from layerbits.networks.inputs.kept_rows import KeptRows, RandomSubset
 from layerbits.networks.inputs.label_sets import LabelSets
 from layerbits.networks.inputs.placement import as_input, floating_point_parameter, loader_device
-from layerbits.networks.inputs.read_items import without_items
+from layerbits.networks.inputs.read_items import ForwardArguments, without_items
 from layerbits.networks.inputs.tensor_checks import check_not_packed, check_tensors
 from layerbits.networks.inputs.whole_numbers import positions_to_convert
 
@@ -123,8 +123,9 @@ def read_inputs(
     TypeError, ValueError
         `model` is not a module; `limit` is not a positive integer; inputs are of another type or layout, differ in
         their number of rows, are empty, or contain NaN; a column of a data frame has values other than finite numbers
-        and booleans; batches differ in their shapes, dtypes or constants; labels are not found, come apart
-        from a loader with a sampler, or are not as in `class_numbers`.
+        and booleans; batches differ in their shapes, dtypes or constants; rows of a data set share the memory of one
+        tensor; labels are not found, come apart from a loader with a sampler, have another index than a data frame, or
+        are not as in `class_numbers`.
     OSError
         A temporary file cannot be written.
     """
@@ -134,6 +135,8 @@ def read_inputs(
     reader.labels.check_order(inputs)
     for batch in batches_of(inputs):
         reader.add(batch)
+    if reader.first_batch is not None:
+        _check_memory(inputs, reader.first_batch)
     return reader.result(loader_device(inputs, model))
 
 
@@ -151,6 +154,7 @@ def arguments_of_batches(inputs: object, model: nn.Module) -> Iterator[tuple[tup
         reader = _Reader(model, None, RandomSubset(None, 0), math.inf)
         reader.add(batch)
         rows = reader.result(loader_device(inputs, model))
+        _check_memory(inputs, rows)
         yield rows.arguments(rows.tensors)
     if batch is None:
         raise ValueError(_NO_BATCH)
@@ -163,7 +167,7 @@ class _Reader:
         self.model = model
         self.subset = subset
         self.max_memory = max_memory
-        self.labels = LabelSets(labels)
+        self.labels = LabelSets(labels, ForwardArguments.of(model))
         self.copies = False  # whether a batch may be overwritten after `add`
         self.converted: tuple[int, ...] | None = None  # the tensors that `positions_to_convert` returns
         self.first_batch: PassInputs | None = None
@@ -250,6 +254,13 @@ class _Reader:
             for position, tensor in enumerate(inputs.tensors)
         )
         return dataclasses.replace(inputs, tensors=tuple(tensors))
+
+
+def _check_memory(inputs: object, batch: PassInputs) -> None:
+    """Raise a ValueError if all rows of a batch are equal because they share the memory of one tensor."""
+    rows = (tensor for tensor in batch.tensors if len(tensor) > 1 and tensor[0].equal(tensor[1]))
+    if any((tensor == tensor[:1]).all() for tensor in rows):
+        check_memory_of_rows(inputs)
 
 
 def _check_same_form(first: PassInputs, other: PassInputs) -> None:

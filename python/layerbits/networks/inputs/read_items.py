@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
+import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from torch import nn
 
+from layerbits.networks.execution.shadow import unwrapped
 from layerbits.networks.inputs.data_frames import is_frame
 from layerbits.statistics import label_array
 
@@ -15,8 +19,42 @@ from layerbits.statistics import label_array
 # column would take long.
 _FRAME_ROWS = 8
 
+# Arguments of networks that are labels, as in transformers: for a loss, which no measurement needs.
+_LABEL_ARGUMENTS = ("label", "labels", "label_ids", "target", "targets")
 
-def find_labels(batch: Any, labels: object, keys: list[object] | None) -> tuple[list[object], object]:
+_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+
+@dataclasses.dataclass(frozen=True)
+class ForwardArguments:
+    """Names of the arguments that a network takes: the positional ones in their order, and all of them."""
+
+    positional: tuple[str, ...] = ()
+    names: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, model: nn.Module) -> ForwardArguments:
+        """Return the arguments of a network; none if they are not known, as those of ``*args``."""
+        try:
+            parameters = list(inspect.signature(unwrapped(model).forward).parameters.values())
+        except (TypeError, ValueError):  # a forward method without a signature, as in TorchScript
+            return cls()
+        positional = tuple(parameter.name for parameter in parameters if parameter.kind in _POSITIONAL)
+        by_name = [parameter.name for parameter in parameters if parameter.kind is inspect.Parameter.KEYWORD_ONLY]
+        return cls(positional, frozenset({*positional, *by_name}))
+
+    def name_of(self, batch: object, key: Any) -> str:
+        """Return the name of the argument that an item of a batch is for the network; empty if it is none."""
+        if isinstance(batch, Mapping):
+            return key if key in self.names else ""
+        if isinstance(batch, tuple | list):
+            return self.positional[key] if key < len(self.positional) else "the first" if key == 0 else ""
+        return ""  # a column of a data frame
+
+
+def find_labels(
+    batch: Any, labels: object, keys: list[object] | None, arguments: ForwardArguments
+) -> tuple[list[object], object]:
     """Return the keys or positions of the labels in a batch, and the labels.
 
     Parameters
@@ -28,24 +66,31 @@ def find_labels(batch: Any, labels: object, keys: list[object] | None) -> tuple[
         the item that it returns, or else of all items that it reads.
     keys : list, optional
         The keys in an earlier batch.
+    arguments : ForwardArguments
+        The arguments of the network.
 
     Raises
     ------
     ValueError
         The batch has no such key or position, or the function returns None or other labels for the same batch, or
-        reads the first positional argument and returns labels that it computes.
+        computes labels from an argument of the network.
     TypeError
         A function gets a data frame that is not of pandas.
     """
     items = _items(batch)
     if callable(labels):
-        label_values = labels(batch)
+        label_values = labels(_shallow_copy(batch))
         if label_values is None:
             raise ValueError("labels: got a function that returns None, wanted the labels of a batch")
         if keys is None:
             keys = [key for key, item in items.items() if item is label_values]
-            keys = keys or (_read_keys(batch, labels, label_values) if items else [])
+            keys = keys or (_read_keys(batch, labels, label_values, arguments) if items else [])
         return keys, label_values
+    fields = getattr(batch, "_fields", ())  # of a named tuple
+    if labels in fields:
+        labels = fields.index(labels)
+    if isinstance(labels, int) and -len(items) <= labels < 0 and isinstance(batch, tuple | list):
+        labels += len(items)
     if labels not in items:
         names = ", ".join(map(repr, items)) or f"none, because it is a {type(batch).__name__}"
         raise ValueError(f"labels: got {labels!r}, wanted the key or position of the labels in a batch: {names}")
@@ -80,7 +125,9 @@ class _Unreadable:
     __eq__ = __ne__ = __bool__ = __hash__ = _refuse  # other operations raise a TypeError for any object
 
 
-def _read_keys(batch: Any, function: Callable[[Any], Any], label_values: object) -> list[object]:
+def _read_keys(
+    batch: Any, function: Callable[[Any], Any], label_values: object, arguments: ForwardArguments
+) -> list[object]:
     """Return the keys of the items that a function reads: where they are replaced, it fails or returns other labels."""
     if is_frame(batch):
         if not hasattr(batch, "iloc"):
@@ -89,7 +136,7 @@ def _read_keys(batch: Any, function: Callable[[Any], Any], label_values: object)
                 "name of the column of labels"
             )
         batch = batch.iloc[:_FRAME_ROWS]
-        label_values = function(batch)
+        label_values = function(_shallow_copy(batch))
     if not _gives(function, batch, label_values):
         raise ValueError(
             "labels: got a function that returns other labels in a second call for the same batch, wanted a function "
@@ -100,22 +147,34 @@ def _read_keys(batch: Any, function: Callable[[Any], Any], label_values: object)
         for key in _items(batch)
         if not all(_gives(function, other, label_values) for other in _with_other_item(batch, key))
     ]
-    if 0 in keys and isinstance(batch, tuple | list):
-        raise ValueError(
-            "labels: got a function that computes labels from the first positional argument, wanted one that reads "
-            "other items of the batch: the network does not get the items that the function reads; compute these "
-            "labels before, and pass them apart or in the batch"
-        )
+    for key in keys:
+        name = arguments.name_of(batch, key)
+        if name and name not in _LABEL_ARGUMENTS:
+            raise ValueError(
+                f"labels: got a function that computes labels from item {key!r}, which the network may take as its "
+                f"argument {name!r}, wanted one that reads other items of the batch: the network does not get the "
+                "items that the function reads; compute these labels before, and pass them apart or in the batch"
+            )
     return keys
 
 
 def _gives(function: Callable[[Any], Any], batch: object, labels: object) -> bool:
     """Return whether a function returns these labels for a batch."""
     try:
-        others = function(batch)
+        others = function(_shallow_copy(batch))
         return others is not None and np.array_equal(label_array(others), label_array(labels))
     except Exception:  # any error of the function, or of values that are no labels
         return False
+
+
+def _shallow_copy(batch: Any) -> Any:
+    """Return a batch from which a function may remove items."""
+    if is_frame(batch):
+        return batch.copy(deep=False) if hasattr(batch, "iloc") else batch
+    try:
+        return copy.copy(batch) if isinstance(batch, Mapping | list) else batch
+    except Exception:  # a mapping may refuse copies in any way
+        return batch
 
 
 def _with_other_item(batch: Any, key: Any) -> Iterator[Any]:

@@ -32,6 +32,11 @@ def check_tensors(tensors: Sequence[Tensor]) -> None:
     if any(tensor.is_meta for tensor in tensors):
         raise ValueError("inputs: got a tensor on the device meta, wanted a tensor that holds values")
     for tensor in tensors:
+        if torch.masked.is_masked_tensor(tensor):
+            raise TypeError(
+                "inputs: got a MaskedTensor, wanted a dense tensor; pass .to_tensor(0) and, as another argument of the "
+                "network, .get_mask()"
+            )
         if tensor.is_quantized:
             raise TypeError("inputs: got a quantized tensor, wanted a dense one; convert it by .dequantize()")
         if tensor.is_nested:

@@ -15,7 +15,7 @@ from layerbits._base import LayerSelectionError
 # Operations that read the shape and the type of their first argument, not its values.
 _VALUE_FREE = {
     "zeros_like", "ones_like", "full_like", "empty_like", "rand_like", "randn_like", "randint_like",
-    "new_zeros", "new_ones", "new_full", "new_empty", "new_empty_strided",
+    "new_zeros", "new_ones", "new_full", "new_empty", "new_empty_strided", "aten.bernoulli.p",
 }  # fmt: skip
 
 # Operations that replace the values of their first argument, which they do not read.
@@ -28,6 +28,9 @@ _OVERWRITING = {
 _UNWRITTEN = {
     "empty", "empty_like", "empty_strided", "empty_permuted", "new_empty", "new_empty_strided",
 }  # fmt: skip
+
+# Operations without the tag of torch whose results have sizes that depend on values, here on lengths.
+_SIZED_BY_VALUES = {"_pack_padded_sequence"}
 
 _LITERALS = {"lift_fresh", "lift"}
 
@@ -52,15 +55,24 @@ class Operation:
         self.tensors = _tensors((args, kwargs))
         written = [argument for argument in self.arguments if _is_written(argument[0])]
         self.written = _tensors([value for _, value in written])
-        self.overwrites = self.name in _OVERWRITING or all(argument.is_out for argument, _ in written)
+        self.overwrites = (
+            self.name in _OVERWRITING or all(argument.is_out for argument, _ in written) or self._scatters_to_all()
+        )
         # By argument, not by tensor: in add(x, y, out=x) x is read too.
         self.read = _tensors([value for index, (_, value) in enumerate(self.arguments) if self._is_read(index)])
+
+    def _scatters_to_all(self) -> bool:
+        """Return whether the operation writes to all entries of a vector in another order, as packed sequences do."""
+        if self.name != "scatter_" or self.func._overloadname not in ("src", "value") or len(self.args) < 3:
+            return False
+        values, index = self.args[0], self.args[2]
+        return values.ndim == 1 and values.shape == index.shape and len(index.unique()) == len(index)
 
     def _is_read(self, index: int) -> bool:
         argument, _ = self.arguments[index]
         if _is_written(argument) and (self.overwrites or argument.is_out):
             return False
-        return index > 0 or self.name not in _VALUE_FREE
+        return index > 0 or not {self.name, str(self.func)} & _VALUE_FREE
 
     @property
     def uses_values(self) -> bool:
@@ -80,7 +92,7 @@ class Operation:
         return not (is_off or in_evaluation)
 
     @property
-    def generator(self) -> object:
+    def generator(self) -> torch.Generator | None:
         """The generator that the network passes; None for torch's own."""
         return next((value for value in tree_leaves(self.kwargs) if isinstance(value, torch.Generator)), None)
 
@@ -97,6 +109,7 @@ class Operation:
         """Whether Python gets values: `item`, `equal`, or a size that depends on values."""
         tags = self.func.tags
         by_shape = torch.Tag.dynamic_output_shape in tags and self.name != "index"
+        by_shape = by_shape or self.name in _SIZED_BY_VALUES
         return by_shape or torch.Tag.data_dependent_output in tags
 
     @property

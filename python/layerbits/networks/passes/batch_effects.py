@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from layerbits._base import LayerSelectionError
-from layerbits.networks.execution.weights import WeightSums
 from layerbits.networks.observation.signal_values import are_close
+from layerbits.networks.passes.interaction import refuse_interaction
 from layerbits.networks.passes.probing import Probe
 
 Shape = tuple[int, ...]
@@ -20,6 +20,10 @@ Shape = tuple[int, ...]
 # Rows that are compared, and the largest number of other rows in a pass: six extremes of each of two tensors, and two.
 _COMPARED_ROWS = 2
 _OTHER_ROWS = 14
+
+# Places of the first row, beside 0 and the last, at which its signals are compared: one of them differs from 0 modulo
+# any number larger than 1.
+_PLACES = (2, 3)
 
 # Factors that make a row larger than all inputs: hidden values with noise may pass a threshold that no input passes.
 _FACTORS = (10.0, -10.0, 1e3, -1e3)
@@ -31,7 +35,7 @@ _VALUES_AT_ONCE = 2**22
 def check_batch_effects(probe: Probe) -> None:
     """Compare the signals of two rows in passes whose other rows are extreme, typical, or multiples of a row.
 
-    Without random numbers of the network, the place of a row in the pass must not count either.
+    The place of a row in the pass must not count either.
 
     Raises
     ------
@@ -41,12 +45,13 @@ def check_batch_effects(probe: Probe) -> None:
         The signal of a row depends on the other rows of the pass, or on its place.
     """
     n_others = _n_others(probe)
-    last_row = _COMPARED_ROWS + n_others - 1
-    signals = probe.run(probe.rows((0, 1, *[0] * n_others)), kept_rows=(*range(_COMPARED_ROWS), last_row))
-    if not probe.network.uses_random_numbers:
-        for layer, signal in signals.items():
-            if not are_close(signal[0], signal[-1]):
-                refuse_interaction(probe.weights, layer, "its place in")
+    rows = (0, 1, *[0] * n_others)
+    places = (*range(_COMPARED_ROWS), *(place for place in _PLACES if place < len(rows)), len(rows) - 1)
+    signals = probe.run_with_draws(probe.rows(rows), rows, kept_rows=places)
+    probe.check_draws()
+    for layer, signal in signals.items():
+        if not are_close(signal[:1].expand_as(signal[_COMPARED_ROWS:]), signal[_COMPARED_ROWS:]):
+            refuse_interaction(probe.weights, layer, "its place in")
     shapes = probe.shapes
     for batch in batches_among_other_rows(probe):
         _compare(probe, (signals, shapes), _run(probe, batch))
@@ -57,26 +62,6 @@ def check_batch_effects(probe: Probe) -> None:
     except Exception:  # the network takes no such rows, and may raise any error
         return
     _compare(probe, (signals, shapes), other_signals)
-
-
-def refuse_interaction(weights: WeightSums, layer: str, cause: str = "the other rows of") -> None:
-    """Raise a ValueError that rows act on one another in a layer, unless the weights have changed meanwhile."""
-    if weights.have_changed():
-        return
-    modules = map(type, weights.model.modules())
-    quantized = next((module for module in modules if ".quantized." in module.__module__), None)
-    if quantized is not None:
-        raise ValueError(
-            f"model: got a quantized network ({quantized.__module__}.{quantized.__name__}), in which rows act on one "
-            f"another: in {layer!r} the signal of a row changes with {cause} the pass; pass the network as it was "
-            "before quantization"
-        )
-    raise ValueError(
-        f"inputs: got rows that act on one another: in {layer!r} the signal of a row changes with {cause} the pass, "
-        "wanted a network that treats each row alone; give batch normalization running statistics "
-        "(track_running_stats=True), and recurrent and attention layers batch_first=True; for the nodes of one graph, "
-        "record the signals of a pass and measure them with layerbits.information"
-    )
 
 
 def batches_among_other_rows(probe: Probe) -> Iterator[list[Tensor]]:
@@ -95,7 +80,9 @@ def _with_compared_rows(probe: Probe, others: Sequence[Tensor]) -> list[Tensor]:
 
 def _run(probe: Probe, batch: Sequence[Tensor]) -> dict[str, Tensor]:
     """Return the signals of the compared rows in a pass."""
-    return probe.run(batch, kept_rows=range(_COMPARED_ROWS))
+    rows = range(_COMPARED_ROWS)
+    draws = (*rows, *[0] * (len(batch[0]) - _COMPARED_ROWS))
+    return probe.run_with_draws(batch, draws, kept_rows=rows, compared=rows)
 
 
 def _compare(
@@ -106,6 +93,7 @@ def _compare(
     `reference` has the signals of the compared rows, and the shapes of the signals of all rows, with the rows first.
     """
     signals, shapes = reference
+    probe.check_draws()
     for layer, signal in signals.items():
         other_shape = probe.shapes.get(layer)
         if other_shape != shapes[layer]:

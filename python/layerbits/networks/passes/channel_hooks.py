@@ -138,9 +138,11 @@ def noisy_network(
     with originals_protected(root), RefuseOriginals(root), generators_restored(copied):
         network.run(None, _first_rows(inputs.tensors))
     if not network.calls:
+        is_traced = isinstance(root, torch.fx.GraphModule)
         raise LayerSelectionError(
-            "model: got a network of which no noisy layer runs in a pass of these inputs, wanted one that runs; call "
-            "noisify again, with these inputs"
+            "model: got a network of which no noisy layer runs in a pass of these inputs, wanted one that runs; "
+            + ("torch.fx traces functions without their noise: " if is_traced else "")
+            + "call noisify again, with these inputs"
         )
     find_flattened_rows(network, inputs.tensors)
     for layer in network.other_outputs:

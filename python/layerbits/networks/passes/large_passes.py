@@ -2,30 +2,39 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import math
 from collections.abc import Sequence
 
 from torch import Tensor
 
 from layerbits.networks.execution.weights import WeightSums
 from layerbits.networks.observation.signal_values import are_close
-from layerbits.networks.passes.batch_effects import refuse_interaction
+from layerbits.networks.passes.interaction import refuse_interaction
 from layerbits.networks.passes.measured_network import Channel, EndOfPass, MeasuredNetwork
+from layerbits.networks.passes.random_draws import Draw, DrawRecorder, RecordedDraws
 
-# Largest number of rows of a probing pass.
+# Largest number of rows of a probing pass; those in which rows have random numbers of their own have 3.
 _PROBED_ROWS = 16
+_PROBED_ROWS_OF_RANDOM = 3
 
 # Number of rows of a pass that repeats rows of the large one. Networks that drop an axis of length 1 fail with one row.
 _SMALL = 2
 
-# The rows of a large pass that are compared: in a network of a limited capacity, the last rows differ.
-_COMPARED = [0, 1, -2, -1]
+# Largest number of further rows that are compared in a network with random numbers of its own, which distant rows may
+# share, and the largest share of the large pass that they are. Multiples of the golden ratio place them.
+_FURTHER_ROWS = 12
+_SHARE = 1 / 8
+_GOLDEN_RATIO = (math.sqrt(5) - 1) / 2
 
 
 class LargePass:
-    """A channel that keeps the first and the last rows of a pass of many rows, to compare them with small passes.
+    """A channel that keeps some rows of a pass of many rows, to compare them with small passes.
 
     All layers of the pass are compared: the small passes go on with the noisy values of the large one, so a layer shows
-    only the interaction behind the layers before it.
+    only the interaction behind the layers before it. The same rows have the same random numbers of the network, which
+    `recorder` records in the pass.
 
     Parameters
     ----------
@@ -33,62 +42,95 @@ class LargePass:
         The network.
     channel : Channel
         The channel of the pass.
+    n_rows : int
+        Number of rows of the pass, at least 3.
     """
 
-    def __init__(self, network: MeasuredNetwork, channel: Channel) -> None:
+    def __init__(self, network: MeasuredNetwork, channel: Channel, n_rows: int) -> None:
         self._network, self._channel = network, channel
         self._weights = WeightSums(network.module)
         self._signals: dict[str, Tensor] = {}
         self._values: dict[str, Tensor] = {}  # with which the network continues
+        # In a network of a limited capacity, the last rows differ.
+        self._rows = [0, 1, n_rows - 2, n_rows - 1]
+        self.recorder: DrawRecorder | None = None
+        if network.draws is not None:
+            n_further = min(_FURTHER_ROWS, int(_SHARE * n_rows) // _SMALL * _SMALL)
+            self._rows += [int(n_rows * (_GOLDEN_RATIO * number % 1)) for number in range(1, n_further + 1)]
+            # No method of this object: a cycle would keep the recorded signals after the pass.
+            self.recorder = DrawRecorder(functools.partial(_draw_of_rows, network.draws, self._rows, n_rows))
 
     def __call__(self, index: int, signal: Tensor) -> Tensor:
         """Pass a signal to the channel, and keep rows of it and of the value that the channel returns."""
         layer = self._network.layer_names[index]
-        self._signals[layer] = signal.detach()[_COMPARED]
+        self._signals[layer] = signal.detach()[self._rows]
         value = self._channel(index, signal)
         if value is not signal:
-            self._values[layer] = value.detach()[_COMPARED]
+            self._values[layer] = value.detach()[self._rows]
         return value
 
-    def compare(self, batch: Sequence[Tensor], n_draws: int) -> None:
-        """Compare with two small passes, in which layers emit the noisy values of the large pass.
+    def compare(self, batch: Sequence[Tensor]) -> None:
+        """Compare with small passes, in which layers emit the noisy values of the large pass.
 
         `batch` has the inputs of the large pass, whose rows are ordered by draw, then by input.
 
         Raises
         ------
         ValueError
-            The signal of a row depends on the other rows of the pass, and the weights have not changed meanwhile.
+            The signal of a row depends on the other rows of the pass, on its place among them, or on random numbers of
+            other rows, and the weights have not changed meanwhile.
         """
-        n_inputs = len(batch[0])
-        inputs = [range(n_draws * n_inputs)[row] % n_inputs for row in _COMPARED]
-        for rows in (slice(_SMALL), slice(_SMALL, None)):
-            self._run(rows, [tensor[inputs[rows]] for tensor in batch])
+        for start in range(0, len(self._rows), _SMALL):
+            rows = range(start, start + _SMALL)
+            self._run(rows, [tensor[[self._rows[row] % len(tensor) for row in rows]] for tensor in batch])
 
-    def _run(self, rows: slice, inputs: Sequence[Tensor]) -> None:
-        waiting = set(self._signals)
+    def _run(self, rows: range, inputs: Sequence[Tensor]) -> None:
+        waiting, positions = set(self._signals), list(rows)
 
         def channel(index: int, signal: Tensor) -> Tensor:
             layer = self._network.layer_names[index]
             if layer in waiting:
                 waiting.remove(layer)
-                if not are_close(self._signals[layer][rows], signal):
-                    refuse_interaction(self._weights, layer)
+                if not are_close(self._signals[layer][positions], signal):
+                    refuse_interaction(self._weights, layer, self._cause)
             if not waiting:
                 raise EndOfPass
-            return self._values[layer][rows] if layer in self._values else signal
+            return self._values[layer][positions] if layer in self._values else signal
 
-        self._network.run(channel, inputs)
+        if self._network.draws is None or self.recorder is None:
+            self._network.run(channel, inputs)
+            return
+        draws = RecordedDraws(self._network.draws.layout, self.recorder.draws, len(self._rows))
+        with self._network.own_randomness(0), draws.replay(rows) as replay:
+            self._network.run(channel, inputs)
+        replay.check(self._weights)
+
+    @property
+    def _cause(self) -> str:
+        """What the signal of a row changes with."""
+        if self._network.draws is None:
+            return "the other rows of"
+        return "its place, with other rows, or with random numbers of other rows in"
+
+
+def _draw_of_rows(record: RecordedDraws, rows: Sequence[int], n_rows: int, index: int, draw: Draw) -> Draw | None:
+    """Return the part of draw `index` that belongs to some rows of a pass; None behind the layers of the record."""
+    return record.layout.rows(index, draw, rows, n_rows) if index < len(record.draws) else None
 
 
 def large_pass(network: MeasuredNetwork, channel: Channel, layers: Sequence[str], n_rows: int) -> LargePass | None:
     """Return a pass to compare with small ones; None if it is not larger than passes that were compared before.
 
-    Random numbers of the network itself depend on the number of rows of a pass, so its passes are not compared; neither
-    are those with the noise of experts.
+    Passes with the noise of experts are not compared.
     """
     compared = [rows for other_layers, rows in network.compared_passes if other_layers.issuperset(layers)]
-    if n_rows <= max([_PROBED_ROWS, *compared]) or network.uses_random_numbers or network.has_routed_noise:
+    probed_rows = _PROBED_ROWS if network.draws is None else _PROBED_ROWS_OF_RANDOM
+    if n_rows <= max([probed_rows, *compared]) or network.has_routed_noise:
         return None
     network.compared_passes.append((frozenset(layers), n_rows))
-    return LargePass(network, channel)
+    return LargePass(network, channel, n_rows)
+
+
+def recording_of(large: LargePass | None) -> contextlib.AbstractContextManager[object]:
+    """Return a context for a pass, which records the random numbers of the network if they are compared."""
+    return contextlib.nullcontext() if large is None or large.recorder is None else large.recorder

@@ -23,6 +23,7 @@ from layerbits.networks.observation.layer_calls import LayerCall, observe_inputs
 from layerbits.networks.observation.layer_selection import Layers, choose_layers
 from layerbits.networks.passes.dense_encoders import PaddingTokens
 from layerbits.networks.passes.observed_dependence import observe_dependence
+from layerbits.networks.passes.random_draws import RecordedDraws
 
 # Maps the index of a layer and its signal to the value with which the network continues.
 Channel = Callable[[int, Tensor], Tensor]
@@ -64,6 +65,8 @@ class MeasuredNetwork:
         Number of units d of each layer whose rows are known.
     uses_random_numbers : bool
         Whether the network itself used one of torch's generators in the probing passes.
+    draws : RecordedDraws or None
+        Where the rows of a pass stand in the random numbers of the network; None if they are not known.
     compared_passes : list of tuple of frozenset of str and int
         Recorded layers and rows of the passes that were compared with passes of few rows.
     module, original : torch.nn.Module
@@ -82,10 +85,10 @@ class MeasuredNetwork:
         self.tokens: dict[str, int] = {}
         self.has_routed_noise = self.draws_routed_noise = False
         self._before_routed: frozenset[str] = frozenset()
-        self.max_memory = MAX_MEMORY
-        self.row_bytes = 0
+        self.max_memory, self.row_bytes = MAX_MEMORY, 0
         self.units: dict[str, int] = {}
         self.uses_random_numbers = False
+        self.draws: RecordedDraws | None = None
         self.compared_passes: list[tuple[frozenset[str], int]] = []
         self._state: ModuleState | None = None  # before the first pass
         self.module, self.original = copied, original

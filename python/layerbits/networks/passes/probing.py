@@ -13,6 +13,7 @@ from layerbits.networks.execution.live_memory import LiveMemory
 from layerbits.networks.execution.other_generators import OtherGenerators
 from layerbits.networks.execution.weights import WeightSums
 from layerbits.networks.passes.measured_network import EndOfPass, MeasuredNetwork
+from layerbits.networks.passes.random_draws import DrawReplay, RecordedDraws
 
 # Seed of the network's own random numbers in all probing passes, so that passes of equal rows are equal. Networks set
 # smaller seeds, as a rule, so a network that sets a seed in each pass is found.
@@ -42,6 +43,8 @@ class Probe:
     n_seeded_passes, n_with_seeds : int
         Number of passes that begin with the seed of torch's global generators, and of those in which their states
         changed without an operator that uses them.
+    draws : RecordedDraws or None
+        The random numbers of the network in the three rows of a pass, once they are known.
     weights : WeightSums
         The parameters before the first pass. Passes may differ because another thread trains the network meanwhile.
     """
@@ -51,6 +54,8 @@ class Probe:
         self.generators = GeneratorUse(set())
         self.shapes: dict[str, tuple[int, ...]] = {}
         self.n_passes = self.n_with_other_generators = self.n_seeded_passes = self.n_with_seeds = 0
+        self.draws: RecordedDraws | None = None
+        self._replay: DrawReplay | None = None
         self.weights = WeightSums(network.module)
         self._wanted = set(layers)
         self._other_generators = OtherGenerators(network.module)
@@ -59,6 +64,28 @@ class Probe:
     def rows(self, rows: Sequence[int]) -> list[Tensor]:
         """Return a batch of row 0, the first input, and row 1, the first input that differs from it."""
         return [tensor[[self._other_input * row for row in rows]] for tensor in self.inputs]
+
+    def run_with_draws(
+        self,
+        batch: Sequence[Tensor],
+        draws: Sequence[int],
+        *,
+        kept_rows: Sequence[int] | None = None,
+        compared: Sequence[int] | None = None,
+    ) -> dict[str, Tensor]:
+        """Run a pass whose rows get the random numbers of these recorded rows, if there are any, and return signals.
+
+        `check_draws` then compares the values that the draws read, in the rows `compared`, by default in all.
+        """
+        if self.draws is None:
+            return self.run(batch, kept_rows=kept_rows)
+        with self.draws.replay(draws, compared) as self._replay:
+            return self.run(batch, kept_rows=kept_rows)
+
+    def check_draws(self) -> None:
+        """Raise a ValueError if the last pass of `run_with_draws` drew random numbers otherwise than recorded."""
+        if self._replay is not None:
+            self._replay.check(self.weights)
 
     def run(
         self, batch: Sequence[Tensor], memory: LiveMemory | None = None, kept_rows: Sequence[int] | None = None

@@ -9,6 +9,7 @@ from torch import Tensor
 from layerbits.networks.execution.generators import GeneratorUse
 from layerbits.networks.observation.signal_values import are_close
 from layerbits.networks.passes.probing import PROBING_SEED, Probe
+from layerbits.networks.passes.random_draws import other_calls
 
 _REMEDY = "take them from torch's global generators, for each row of the pass, or switch them off"
 
@@ -18,12 +19,17 @@ def check_sizes(sizes: Sequence[int], n_rows: int, sizes_of_fewer: Sequence[int]
 
     `sizes` and `sizes_of_fewer` are the sizes of the draws in passes of `n_rows` and `n_fewer` rows.
     """
-    if [size * n_fewer for size in sizes] != [size * n_rows for size in sizes_of_fewer]:
-        raise ValueError(
-            f"inputs: got a network that draws {sum(sizes)} random numbers for {n_rows} rows and "
-            f"{sum(sizes_of_fewer)} for {n_fewer}, wanted equally many for each row: rows that share random "
-            "numbers are no independent samples; draw them for each row, or switch them off"
-        )
+    if len(sizes) != len(sizes_of_fewer):
+        raise other_calls(f"{len(sizes)} calls for {n_rows} rows, {len(sizes_of_fewer)} for {n_fewer}")
+    if [size * n_fewer for size in sizes] == [size * n_rows for size in sizes_of_fewer]:
+        return
+    if sum(sizes) * n_fewer == sum(sizes_of_fewer) * n_rows:
+        raise other_calls(f"{sizes} numbers for {n_rows} rows, {sizes_of_fewer} for {n_fewer}")
+    raise ValueError(
+        f"inputs: got a network that draws {sum(sizes)} random numbers for {n_rows} rows and "
+        f"{sum(sizes_of_fewer)} for {n_fewer}, wanted equally many for each row: rows that share random "
+        "numbers are no independent samples; draw them for each row, or switch them off"
+    )
 
 
 def check_randomness(

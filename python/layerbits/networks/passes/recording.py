@@ -22,7 +22,7 @@ from layerbits.networks.execution.arguments import is_memory_error
 from layerbits.networks.execution.generators import GeneratorUse
 from layerbits.networks.noise.dropout import DropoutNoise
 from layerbits.networks.observation.signal_values import rounding_step, unit_in_last_place
-from layerbits.networks.passes.large_passes import large_pass
+from layerbits.networks.passes.large_passes import large_pass, recording_of
 from layerbits.networks.passes.measured_network import EndOfPass, MeasuredNetwork
 from layerbits.networks.passes.readouts import LayerPart
 
@@ -132,12 +132,12 @@ def record_draws(
                 recorder.begin_pass(len(batch[0]))
                 key = (recorder.draws.start, recorder.start)
                 seed = derived_seed(passes.seed or 0, RandomStream.NETWORK_RANDOMNESS, *key)
-                with network.own_randomness(seed) as recorder.generators:
-                    large = large_pass(network, recorder, recorder.layers, len(recorder.draws) * len(batch[0]))
+                large = large_pass(network, recorder, recorder.layers, len(recorder.draws) * len(batch[0]))
+                with network.own_randomness(seed) as recorder.generators, recording_of(large):
                     network.run(large or recorder, [torch.cat([tensor] * len(recorder.draws)) for tensor in batch])
                 recorder.end_pass()
                 if large is not None:
-                    large.compare(batch, len(recorder.draws))
+                    large.compare(batch)
     recorder.check_signals()  # once, after all passes: reading a result waits for the device
     differing = frozenset(layer for layer, differs in recorder.differences.items() if differs) | recorder.random
     return Recording({layer: recorder.signals[layer] for layer in passes.layers}, differing)

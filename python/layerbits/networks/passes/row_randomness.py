@@ -6,37 +6,37 @@ stay as they are. Then each row depends on random numbers of its own, so rows ar
 
 from __future__ import annotations
 
-import functools
-import itertools
-from collections.abc import Callable, Mapping, Sequence
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from layerbits.networks.observation.operations import Operation
 from layerbits.networks.observation.signal_values import are_close
 from layerbits.networks.passes.probing import Probe
+from layerbits.networks.passes.random_draws import (
+    Draw,
+    DrawLayout,
+    DrawMode,
+    DrawRecorder,
+    RecordedDraws,
+    other_calls,
+)
 
 # Number of further calls of an operator.
 _CALLS = 8
 
-# Returns for each entry of an axis of a length the row to which it belongs, of that many rows.
-Rows = Callable[[int, int], Tensor]
-
 
 def check_shared_randomness(
-    probe: Probe,
-    rows: Sequence[int],
-    fewer_rows: Sequence[int],
-    row_axes: Mapping[str, int],
-    replaced: Sequence[int],
-) -> None:
+    probe: Probe, rows: Sequence[int], fewer_rows: Sequence[int], row_axes: Mapping[str, int]
+) -> RecordedDraws:
     """Raise a ValueError if the signals of a row depend on random numbers that belong to other rows.
 
     The axis of the rows in a draw is that whose length is proportional to the rows of a pass. An axis of several
-    entries a row may have the entries of each row together, or the rows side by side: one of both must hold.
+    entries a row has the entries of each row together, or the rows side by side.
 
     Parameters
     ----------
@@ -46,23 +46,24 @@ def check_shared_randomness(
         Rows of two passes, as in `Probe.rows`.
     row_axes : mapping of str to int
         The axis of the rows in the signal of each layer.
-    replaced : sequence of int
-        Positions of the rows whose random numbers are replaced, one at a time.
+
+    Returns
+    -------
+    RecordedDraws
+        The draws of a pass of `rows`.
     """
-    draws, fewer_draws = _ReplacedDraws(), _ReplacedDraws()
-    with draws:
+    recorder, fewer_recorder = DrawRecorder(), DrawRecorder()
+    with recorder:
         signals = probe.run(probe.rows(rows))
-    with fewer_draws:
+    with fewer_recorder:
         probe.run(probe.rows(fewer_rows))
-    axes = [
-        _axis(shape, other, len(rows), len(fewer_rows))
-        for shape, other in itertools.zip_longest(draws.shapes, fewer_draws.shapes, fillvalue=())
-    ]
-    layer = ""
-    for rows_of_axis in (_rows_together, _rows_side_by_side):
-        layer = _layer_with_shared_draws(probe, rows, signals, (axes, rows_of_axis, row_axes, replaced))
+    layout = DrawLayout.of(recorder.draws, len(rows), fewer_recorder.draws, len(fewer_rows))
+    layer, batch, draws = "", probe.rows(rows), RecordedDraws(layout, recorder.draws, len(rows))
+    for side_by_side in _layouts(probe, batch, signals, draws, row_axes):
+        draws = dataclasses.replace(draws, layout=dataclasses.replace(layout, side_by_side=side_by_side))
+        layer = _layer_with_shared_draws(probe, batch, signals, draws, row_axes)
         if not layer or probe.weights.have_changed():
-            return
+            return draws
     raise ValueError(
         f"inputs: got a network whose rows share random numbers: in {layer!r} the signal of a row changes with random "
         "numbers that belong to other rows of the pass, wanted random numbers of its own for each row, because rows "
@@ -70,18 +71,48 @@ def check_shared_randomness(
     )
 
 
+def _layouts(
+    probe: Probe,
+    batch: Sequence[Tensor],
+    signals: Mapping[str, Tensor],
+    draws: RecordedDraws,
+    row_axes: Mapping[str, int],
+) -> Iterator[frozenset[int]]:
+    """Yield which draws may have their rows side by side: none, all, or those for which a pass shows it."""
+    axes = draws.layout.axes
+    wide = [
+        index
+        for index, (axis, draw) in enumerate(zip(axes, draws.draws, strict=False))
+        if axis is not None and draw.shape[axis] > draws.n_rows
+    ]
+    yield frozenset()
+    if wide:
+        yield frozenset(wide)
+    if len(wide) > 1:
+        found = []
+        for index in wide:
+            alone = DrawLayout(tuple(axis if index == other else None for other, axis in enumerate(axes)))
+            replaced = dataclasses.replace(draws, layout=alone)
+            if _layer_with_shared_draws(probe, batch, signals, replaced, row_axes):
+                found.append(index)
+        yield frozenset(found)
+
+
 def _layer_with_shared_draws(
     probe: Probe,
-    rows: Sequence[int],
+    batch: Sequence[Tensor],
     signals: Mapping[str, Tensor],
-    layout: tuple[list[int | None], Rows, Mapping[str, int], Sequence[int]],
+    draws: RecordedDraws,
+    row_axes: Mapping[str, int],
 ) -> str:
     """Return a layer in which a row changes with the random numbers of another; empty if there is none."""
-    axes, rows_of_axis, row_axes, replaced = layout
-    for position in replaced:
-        with _ReplacedDraws(axes, functools.partial(_entries_of_row, rows_of_axis, len(rows), position)):
-            others = probe.run(probe.rows(rows))
-        kept = [row for row in range(len(rows)) if row != position]
+    for position in range(draws.n_rows):
+        replaced = _ReplacedDraws(draws.layout, position, draws.n_rows)
+        with replaced:
+            others = probe.run(batch)
+        if replaced.n_draws != len(draws.draws) and not probe.weights.have_changed():
+            raise other_calls(f"{len(draws.draws)} and {replaced.n_draws} calls for the same rows")
+        kept = [row for row in range(draws.n_rows) if row != position]
         for layer, axis in row_axes.items():
             if layer in signals and layer in others and signals[layer].shape == others[layer].shape:
                 pair = (values.movedim(axis, 0)[kept] for values in (signals[layer], others[layer]))
@@ -90,79 +121,35 @@ def _layer_with_shared_draws(
     return ""
 
 
-def _axis(shape: Sequence[int], other: Sequence[int], n_rows: int, n_fewer: int) -> int | None:
-    """Return the axis of the rows in a draw, from its shapes in passes of two numbers of rows; None if unknown."""
-    if len(shape) != len(other):
-        return None
-    pairs = enumerate(zip(shape, other, strict=True))
-    return next((axis for axis, (size, fewer) in pairs if size != fewer and size * n_fewer == fewer * n_rows), None)
-
-
-def _entries_of_row(rows_of_axis: Rows, n_rows: int, row: int, length: int) -> Tensor:
-    return rows_of_axis(length, n_rows) == row
-
-
-def _rows_together(length: int, n_rows: int) -> Tensor:
-    return torch.arange(length) // max(1, length // n_rows)
-
-
-def _rows_side_by_side(length: int, n_rows: int) -> Tensor:
-    return torch.arange(length) % n_rows
-
-
-class _ReplacedDraws(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Replaces entries of the results of operators that use a generator, by those of further calls.
+class _ReplacedDraws(DrawMode):  # type: ignore[no-untyped-call]
+    """Replaces the draws of one row of a pass by those of further calls.
 
     Of several calls, the value farthest from the first counts: the network may round random numbers, or compare them
     with a threshold. The generators continue as after the first call, so all other random numbers stay as they are.
-
-    Parameters
-    ----------
-    axes : sequence of int or None
-        The axis of each draw along which entries are replaced; None keeps the draw.
-    mask : callable
-        Returns for the length of an axis which entries are replaced.
-
-    Attributes
-    ----------
-    shapes : list of tuple of int
-        Shape of the first tensor of each result.
     """
 
-    def __init__(self, axes: Sequence[int | None] = (), mask: Callable[[int], Tensor] | None = None) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self._axes, self._mask = axes, mask
-        self.shapes: list[tuple[int, ...]] = []
+    def __init__(self, layout: DrawLayout, row: int, n_rows: int) -> None:
+        super().__init__()
+        self._layout, self._row, self._n_rows = layout, row, n_rows
 
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
-    ) -> Any:
-        kwargs = kwargs or {}
-        output = func(*args, **kwargs)
-        if torch.Tag.nondeterministic_seeded not in func.tags:
-            return output
-        tensors = [leaf for leaf in tree_leaves(output) if isinstance(leaf, Tensor)]
-        index = len(self.shapes)
-        self.shapes.append(tuple(tensors[0].shape) if tensors else ())
-        axis = self._axes[index] if index < len(self._axes) else None
-        if axis is None or self._mask is None:
-            return output
-        values = [tensor.clone() for tensor in tensors]
-        generator = kwargs.get("generator") or _generator(tensors[0].device)
+    def _drawn(self, index: int, draw: Draw, repeat: Callable[[], Any], operation: Operation) -> None:
+        axis = self._layout.axes[index] if index < len(self._layout.axes) else None
+        if axis is None:
+            return
+        entries = self._layout.entries(index, [self._row], self._n_rows, draw.shape[axis])
+        values = [tensor.clone() for tensor in draw.results]
+        generator = operation.generator or _generator(draw.results[0].device)
         state = generator.get_state()
         others = values
         for _ in range(_CALLS):
-            new = [leaf for leaf in tree_leaves(func(*args, **kwargs)) if isinstance(leaf, Tensor)]
+            new = [leaf for leaf in tree_leaves(repeat()) if isinstance(leaf, Tensor)]
             others = [_farther(*triple) for triple in zip(values, others, new, strict=True)]
         generator.set_state(state)
-        for tensor, value, other in zip(tensors, values, others, strict=True):
-            if tensor.ndim > axis and tensor.shape[axis] == self.shapes[index][axis]:
-                shape = [-1 if position == axis else 1 for position in range(tensor.ndim)]
-                mask = self._mask(tensor.shape[axis]).reshape(shape).to(tensor.device)
-                tensor.copy_(torch.where(mask, other, value))  # an operator in place has overwritten the tensor
-            else:
-                tensor.copy_(value)
-        return output
+        for tensor, value, other in zip(draw.results, values, others, strict=True):
+            tensor.copy_(value)  # an operator in place has overwritten the tensor
+            if tensor.ndim > axis and tensor.shape[axis] == draw.shape[axis]:
+                positions = torch.tensor(entries, device=tensor.device)
+                tensor.index_copy_(axis, positions, other.index_select(axis, positions))
 
 
 def _farther(value: Tensor, other: Tensor, new: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ The probing passes also show whether the network itself uses random numbers.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -16,17 +16,19 @@ from layerbits.mixtures import NEGLIGIBLE
 from layerbits.networks.execution.live_memory import LiveMemory, bytes_of_a_row
 from layerbits.networks.noise.dropout import DropoutNoise
 from layerbits.networks.observation.signal_values import are_close
-from layerbits.networks.passes.batch_effects import check_batch_effects, refuse_interaction
+from layerbits.networks.passes.batch_effects import check_batch_effects
+from layerbits.networks.passes.interaction import refuse_interaction
 from layerbits.networks.passes.measured_network import MeasuredNetwork
 from layerbits.networks.passes.probing import Probe
+from layerbits.networks.passes.random_draws import RecordedDraws
 from layerbits.networks.passes.randomness import check_randomness, check_sizes
 from layerbits.networks.passes.row_randomness import check_shared_randomness
 
 # The rows of the probing passes. 0 is the first input, 1 another input, as in `Probe.rows`.
 _ROWS, _FEWER_ROWS = (0, 1, 0), (0, 1)
 
-# Largest number of rows of a pass that shows whether other rows share random numbers of its first or last row.
-_MANY_ROWS = 64
+# Rows of `_ROWS` that have the inputs of `_FEWER_ROWS`, but not all in the same places.
+_OTHER_PLACES = (2, 1)
 
 # `_ROWS` with one row replaced, by the position of that row.
 _REPLACED_ROWS = {0: (1, 1, 0), 1: (0, 0, 0), 2: (0, 1, 1)}
@@ -58,10 +60,17 @@ def check_rows(network: MeasuredNetwork, inputs: Sequence[Tensor], layers: Seque
     signals_of_fewer, use_of_fewer = probe.run(probe.rows(_FEWER_ROWS), fewer_memory), probe.generators
     if network.uses_random_numbers:
         check_sizes(use.sizes, len(_ROWS), use_of_fewer.sizes, len(_FEWER_ROWS))
-    replaced = {position: probe.run(probe.rows(rows)) for position, rows in _REPLACED_ROWS.items()}
     repeated = check_randomness(probe, _ROWS, signals, use)
     last_index = max(network.layer_names.index(layer) for layer in layers)
-    for layer in network.layer_names[: last_index + 1] if network.adds_noise else layers:
+    checked_layers = network.layer_names[: last_index + 1] if network.adds_noise else layers
+    if network.uses_random_numbers:
+        probe.draws = network.draws = _check_draws(probe, checked_layers, signals, signals_of_fewer)
+    replaced = {}
+    for position, rows in _REPLACED_ROWS.items():
+        compared = [row for row in range(len(_ROWS)) if row != position]
+        replaced[position] = probe.run_with_draws(probe.rows(rows), range(len(_ROWS)), compared=compared)
+        probe.check_draws()
+    for layer in checked_layers:
         if all(layer in of_pass for of_pass in (signals, signals_of_fewer, repeated, *replaced.values())):
             signal, shape = signals[layer], tuple(signals[layer].shape)
             axis = _row_axis(layer, shape, tuple(signals_of_fewer[layer].shape), network.remedy_for_rows)
@@ -88,17 +97,37 @@ def check_rows(network: MeasuredNetwork, inputs: Sequence[Tensor], layers: Seque
             if not network.uses_random_numbers and not are_close(*same_rows):
                 refuse_interaction(probe.weights, layer)
     if network.uses_random_numbers:
-        check_shared_randomness(probe, _ROWS, _FEWER_ROWS, network.row_axes, range(len(_ROWS)))
+        _compare_other_places(probe, signals)
     network.row_bytes = bytes_of_a_row(memory, len(_ROWS), fewer_memory, len(_FEWER_ROWS))
     network.row_bytes += sum(math.prod(tensor.shape[1:]) * tensor.itemsize for tensor in inputs)
     if network.adds_noise:
         copy_bytes = (signal.numel() * max(4, signal.itemsize) // len(_ROWS) for signal in signals.values())
         network.row_bytes += _COPIES_FOR_NOISE * max(copy_bytes, default=0)
     check_batch_effects(probe)
-    if network.uses_random_numbers:
-        many_rows = [0, 1] * (min(_MANY_ROWS, network.rows_per_pass(inputs)) // 2)
-        if len(many_rows) > len(_ROWS):
-            check_shared_randomness(probe, many_rows, _FEWER_ROWS, network.row_axes, (0, len(many_rows) - 1))
+
+
+def _check_draws(
+    probe: Probe, layers: Sequence[str], signals: Mapping[str, Tensor], signals_of_fewer: Mapping[str, Tensor]
+) -> RecordedDraws:
+    """Refuse random numbers that rows share, and return those of a pass of `_ROWS`."""
+    row_axes = {}
+    for layer in layers:
+        if layer in signals and layer in signals_of_fewer:
+            shapes = tuple(signals[layer].shape), tuple(signals_of_fewer[layer].shape)
+            row_axes[layer] = _row_axis(layer, *shapes, probe.network.remedy_for_rows)
+    return check_shared_randomness(probe, _ROWS, _FEWER_ROWS, row_axes)
+
+
+def _compare_other_places(probe: Probe, signals: Mapping[str, Tensor]) -> None:
+    """Compare rows that have the same inputs and random numbers in passes of other places and another number of rows.
+
+    `signals` are those of a pass of `_ROWS`.
+    """
+    others = probe.run_with_draws(probe.rows(_FEWER_ROWS), _OTHER_PLACES)
+    probe.check_draws()
+    for layer, axis in probe.network.row_axes.items():
+        if layer in others and not are_close(signals[layer].movedim(axis, 0)[list(_OTHER_PLACES)], others[layer]):
+            refuse_interaction(probe.weights, layer, "the number of rows of, or its place in,")
 
 
 def _row_axis(layer: str, shape: tuple[int, ...], fewer: tuple[int, ...], remedy: str) -> int:

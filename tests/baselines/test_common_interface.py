@@ -9,11 +9,13 @@ import torch
 
 from layerbits import BaselineEstimate
 from layerbits.baselines import (
+    infonce_information,
     kde_entropy,
     kozachenko_leonenko_entropy,
     ksg_information,
     matrix_renyi_entropy,
     pairwise_bounds,
+    sliced_ksg_information,
 )
 from tests.support.random_arrays import normal_array
 
@@ -22,6 +24,8 @@ ESTIMATORS = {
     "KDE": kde_entropy,
     "Kozachenko-Leonenko": kozachenko_leonenko_entropy,
     "KSG": partial(ksg_information, inputs=normal_array(40, 3, seed=1)),
+    "sliced KSG": partial(sliced_ksg_information, inputs=normal_array(40, 3, seed=1), slices=4),
+    "InfoNCE": partial(infonce_information, inputs=normal_array(40, 3, seed=1), batch=16),
     "matrix Renyi": matrix_renyi_entropy,
     "pairwise, lower": lambda rows, **options: pairwise_bounds(rows, sigma=0.3, **options)[0],
     "pairwise, upper": lambda rows, **options: pairwise_bounds(rows, sigma=0.3, **options)[1],
@@ -33,7 +37,7 @@ EVERY_ESTIMATOR = pytest.mark.parametrize("estimate", ESTIMATORS.values(), ids=E
 def test_result_has_a_quantity_in_nats_and_no_label_information(estimate):
     result = estimate(ROWS)
     assert isinstance(result, BaselineEstimate)
-    assert result.quantity in {"h(T)", "I(X;T)", "S_alpha(T)", "I(T;T+Z)"}
+    assert result.quantity in {"h(T)", "I(X;T)", "SI(X;T)", "S_alpha(T)", "I(T;T+Z)"}
     assert math.isfinite(result.value)
     assert (result.label_information, result.unit) == (None, "nats")
 
@@ -98,7 +102,15 @@ def test_invalid_labels_are_named(estimate, labels, error):
         ("neighbours", partial(kozachenko_leonenko_entropy, neighbours=40), ValueError),
         ("neighbours", partial(ksg_information, inputs=ROWS, neighbours=40), ValueError),
         ("neighbours", partial(ksg_information, inputs=ROWS, neighbours=1.0), TypeError),
+        ("neighbours", partial(sliced_ksg_information, inputs=ROWS, neighbours=40), ValueError),
+        ("slices", partial(sliced_ksg_information, inputs=ROWS, slices=0), ValueError),
+        ("seed", partial(sliced_ksg_information, inputs=ROWS, seed=-1), ValueError),
+        ("batch", partial(infonce_information, inputs=ROWS, batch=21), ValueError),
+        ("batch", partial(infonce_information, inputs=ROWS, batch=1), ValueError),
+        ("seed", partial(infonce_information, inputs=ROWS, batch=2, seed=-1), ValueError),
         ("inputs", partial(ksg_information, inputs=ROWS[1:]), ValueError),
+        ("inputs", partial(sliced_ksg_information, inputs=ROWS[1:]), ValueError),
+        ("inputs", partial(infonce_information, inputs=ROWS[1:]), ValueError),
         ("inputs", partial(ksg_information, inputs=None), TypeError),
         ("sigma", partial(pairwise_bounds, sigma=0.0), ValueError),
         ("sigma", partial(pairwise_bounds, sigma="1"), TypeError),
@@ -112,7 +124,7 @@ def test_invalid_option_is_named(name, estimate, error):
         estimate(ROWS)
 
 
-@pytest.mark.parametrize("name", ["Kozachenko-Leonenko", "KSG", "KDE"])
+@pytest.mark.parametrize("name", ["Kozachenko-Leonenko", "KSG", "sliced KSG", "KDE"])
 def test_class_with_too_few_rows_is_refused(name):
     labels = np.arange(40) == 0
     with pytest.raises(ValueError, match=r"^(neighbours|folds): got .* rows of .*a class"):

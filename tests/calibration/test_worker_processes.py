@@ -6,9 +6,9 @@ import time
 
 import pytest
 
-from layerbits.calibration import V1, V2, coverage, coverage_in_processes, worker_processes
+from layerbits.calibration import BASELINES, V1, V2, coverage, coverage_in_processes, worker_processes
 
-TASKS = [task for task in (*V1, *V2) if task.name in ("bpsk-1", "neuron-5", "parallel")]
+TASKS = [task for task in (*V1, *V2, *BASELINES) if task.name in ("bpsk-1", "parallel", "ksg-dead")]
 
 
 def test_processes_return_the_rows_of_one_process_in_their_order():

@@ -16,6 +16,7 @@ def two_tasks(monkeypatch):
     monkeypatch.setattr(check_command, "V1", TASKS)
     monkeypatch.setattr(check_command, "V2", [])
     monkeypatch.setattr(check_command, "V3", [])
+    monkeypatch.setattr(check_command, "BASELINES", [])
     monkeypatch.setattr(check_command, "threads", lambda: 1)
 
 

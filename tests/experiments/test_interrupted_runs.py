@@ -14,6 +14,7 @@ NETWORK = {"draws": 2, "queries": 2, "widths": (4, 3)}
 SMALL = {
     "szt-tanh": NETWORK, "szt-tanh-orthonormal": NETWORK, "szt-linear": NETWORK, "szt-relu": NETWORK,
     "szt-binning": NETWORK, "digits-cnn": {"channels": (2,), "units": 4},
+    "sliced-information": {"widths": (8, 6), "test_images": 40, "epochs": 2, "measurements": 2, "frames": 8},
     "estimator-comparison": {"dims": (2,), "samples": (10, 32), "repeats": 2, "tolerance": 0.05},
 }  # fmt: skip
 

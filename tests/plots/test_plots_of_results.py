@@ -86,8 +86,9 @@ def test_curves_in_bits(ax):
     assert ax.lines[-1].get_ydata()[0] == pytest.approx(math.log2(N))
 
 
-def test_curves_from_epoch_0_have_a_linear_axis(ax):
-    plots.curves(InformationHistory({0: table(1.0), 5: table(2.0)}, 0.95, False), ax=ax)
+@pytest.mark.parametrize("epochs", [(0,), (0, 5)])
+def test_curves_from_epoch_0_have_a_linear_axis(ax, epochs):
+    plots.curves(InformationHistory(dict.fromkeys(epochs, table(1.0)), 0.95, False), ax=ax)
     assert ax.get_xscale() == "linear"
 
 

@@ -11,15 +11,19 @@ baseline estimates the I(X;T) of `layer_information`. The `note` of an entropy s
 run on the host; tensors on a device are copied there.
 """
 
+from layerbits.baselines.infonce import infonce_information
 from layerbits.baselines.kde import kde_entropy
 from layerbits.baselines.neighbours import kozachenko_leonenko_entropy, ksg_information
 from layerbits.baselines.pairwise import pairwise_bounds
 from layerbits.baselines.renyi import matrix_renyi_entropy
+from layerbits.baselines.sliced import sliced_ksg_information
 
 __all__ = [
+    "infonce_information",
     "kde_entropy",
     "kozachenko_leonenko_entropy",
     "ksg_information",
     "matrix_renyi_entropy",
     "pairwise_bounds",
+    "sliced_ksg_information",
 ]

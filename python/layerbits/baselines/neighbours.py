@@ -72,7 +72,8 @@ def ksg_information(
     Where a pair coincides with its k nearest neighbours, the pairs that coincide with it take the place of the k. With
     labels, also estimate I(T;Y), by the variant for classes. If T is a function of X and not discrete, as usually in a
     deterministic network, I(X;T) is infinite, and the estimate grows without limit, like log n. If X and T depend
-    strongly on each other, the estimate needs very many rows.
+    strongly on each other, the estimate needs very many rows. Distances in X are compared with distances in T: if
+    their scales differ much, the estimate is too small, so give both about the same scale.
 
     Parameters
     ----------
@@ -115,30 +116,23 @@ def ksg_information(
     n, k = len(rows), check_count("neighbours", neighbours, minimum=1)
     if len(input_rows) != n:
         raise ValueError(f"inputs: got {len(input_rows)} rows, wanted {n}, one for each row of activations")
-    _check_rows(k, n)
+    check_rows(k, n)
+    label_information = None if labels is None else class_information(rows, class_numbers(labels, n), k)
+    return BaselineEstimate("I(X;T)", f"KSG, k = {k}", pair_information(rows, input_rows, k), label_information)
+
+
+def pair_information(rows: Doubles, input_rows: Doubles, k: int) -> float:
+    """Estimate the information of rows (n, d) and (n, e), more than k, about each other, by KSG."""
     pairs = np.hstack([rows, input_rows])
     radii = _radii(pairs, k)
-    value = (
-        digamma(n)
-        + (_digamma_counts(pairs, radii) - _digamma_counts(rows, radii) - _digamma_counts(input_rows, radii)).mean()
-    )
-    label_information = None if labels is None else _ross_information(rows, class_numbers(labels, n), k)
-    return BaselineEstimate("I(X;T)", f"KSG, k = {k}", float(value), label_information)
+    counts = _digamma_counts(pairs, radii) - _digamma_counts(rows, radii) - _digamma_counts(input_rows, radii)
+    return float(digamma(len(rows)) + counts.mean())
 
 
-def _entropy(rows: Doubles, k: int) -> float:
-    n, d = rows.shape
-    _check_rows(k, n)
-    radii = np.asarray(cKDTree(rows).query(rows, [k + 1])[0])
-    log_unit_ball = d / 2 * np.log(np.pi) - gammaln(d / 2 + 1)
-    with np.errstate(divide="ignore"):
-        return float(digamma(n) - digamma(k) + log_unit_ball + d * np.log(radii).mean())
-
-
-def _ross_information(rows: Doubles, classes: Integers, k: int) -> float:
-    """Estimate I(T;Y) of rows and their classes 0, 1, ..."""
+def class_information(rows: Doubles, classes: Integers, k: int) -> float:
+    """Estimate I(T;Y) of rows (n, d) and their classes 0, 1, ..., each of more than k rows, by Ross's estimator."""
     radii, of_class, sizes = np.empty(len(rows)), np.empty(len(rows)), np.bincount(classes)
-    _check_rows(k, int(sizes.min()))
+    check_rows(k, int(sizes.min()))
     for label in range(len(sizes)):
         members = classes == label
         radii[members] = _radii(rows[members], k)
@@ -146,11 +140,21 @@ def _ross_information(rows: Doubles, classes: Integers, k: int) -> float:
     return float(digamma(len(rows)) + (of_class - digamma(sizes)[classes] - _digamma_counts(rows, radii)).mean())
 
 
-def _check_rows(neighbours: int, rows: int) -> None:
+def check_rows(neighbours: int, rows: int) -> None:
+    """Raise a ValueError unless there are more rows than neighbours."""
     if rows <= neighbours:
         raise ValueError(
             f"neighbours: got {neighbours}, wanted fewer than {rows}, the number of rows of the sample or of a class"
         )
+
+
+def _entropy(rows: Doubles, k: int) -> float:
+    n, d = rows.shape
+    check_rows(k, n)
+    radii = np.asarray(cKDTree(rows).query(rows, [k + 1])[0])
+    log_unit_ball = d / 2 * np.log(np.pi) - gammaln(d / 2 + 1)
+    with np.errstate(divide="ignore"):
+        return float(digamma(n) - digamma(k) + log_unit_ball + d * np.log(radii).mean())
 
 
 def _radii(rows: Doubles, k: int) -> Doubles:

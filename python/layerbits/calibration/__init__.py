@@ -1,11 +1,14 @@
-"""Tasks whose information is known, and the share of the estimators' intervals that contain the true value."""
+"""Tasks whose information is known, the coverage of the estimators' intervals, and the errors of the baselines."""
 
 from layerbits.calibration.coverage_check import Coverage, coverage, expected_seconds
 from layerbits.calibration.tasks import (
+    BASELINES,
     V1,
     V2,
     V3,
+    BaselineTask,
     Channel,
+    ErrorBound,
     MixtureTask,
     ModuleTask,
     NetworkTask,
@@ -19,11 +22,14 @@ from layerbits.calibration.tasks import (
 from layerbits.calibration.worker_processes import coverage_in_processes
 
 __all__ = [
+    "BASELINES",
     "V1",
     "V2",
     "V3",
+    "BaselineTask",
     "Channel",
     "Coverage",
+    "ErrorBound",
     "MixtureTask",
     "ModuleTask",
     "NetworkTask",

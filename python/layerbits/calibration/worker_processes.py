@@ -1,4 +1,4 @@
-"""The coverage of tasks of V1, V2 and V3 in several processes, because small tasks use a single core each.
+"""The coverage of tasks of the lists in several processes, because small tasks use a single core each.
 
 A task has functions, which cannot be sent to another process; a worker finds the task by its name.
 """
@@ -13,13 +13,13 @@ from functools import partial
 
 from layerbits._base import progress
 from layerbits.calibration.coverage_check import Coverage, coverage, task_coverage
-from layerbits.calibration.tasks import V1, V2, V3, MixtureTask, ModuleTask, NetworkTask
+from layerbits.calibration.tasks import BASELINES, V1, V2, V3, CoverageTask
+
+_LISTS = (*V1, *V2, *V3, *BASELINES)
 
 
-def coverage_in_processes(
-    tasks: Sequence[MixtureTask | NetworkTask | ModuleTask], *, seeds: Sequence[int], processes: int
-) -> list[Coverage]:
-    """Compute the rows of `coverage` with its defaults, in several processes; `tasks` are tasks of V1, V2 and V3.
+def coverage_in_processes(tasks: Sequence[CoverageTask], *, seeds: Sequence[int], processes: int) -> list[Coverage]:
+    """Compute the rows of `coverage` with its defaults, in several processes; `tasks` are tasks of the lists.
 
     Raises
     ------
@@ -34,10 +34,12 @@ def coverage_in_processes(
     >>> [row.task for row in rows] == [task.name for task in tasks]
     True
     """
-    known = {task.name for task in (*V1, *V2, *V3)}
+    known = {task.name for task in _LISTS}
     for task in tasks:
         if task.name not in known:
-            raise KeyError(f"tasks: got {task.name!r}, wanted tasks of V1, V2 and V3; use `coverage` for others")
+            raise KeyError(
+                f"tasks: got {task.name!r}, wanted tasks of V1, V2, V3 and BASELINES; use `coverage` for others"
+            )
     if processes == 1:
         return coverage(tasks, seeds=seeds)
     before = set(multiprocessing.active_children())
@@ -61,5 +63,5 @@ def _ignore_interrupts() -> None:
 
 
 def _rows(name: str, seeds: Sequence[int]) -> list[Coverage]:
-    task = next(task for task in (*V1, *V2, *V3) if task.name == name)
+    task = next(task for task in _LISTS if task.name == name)
     return task_coverage(task, seeds)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layerbits._base import UsageError, write_csv
-from layerbits.calibration import V1, V2, V3, Coverage, coverage_in_processes, expected_seconds
+from layerbits.calibration import BASELINES, V1, V2, V3, Coverage, coverage_in_processes, expected_seconds
 from layerbits.cli.parser_parts import add_path
 from layerbits.cli.terminal import duration
 from layerbits.kernels import threads
@@ -26,7 +26,7 @@ def add_check(commands: Commands) -> None:
         "check",
         help="check the intervals against true values",
         description="Estimate quantities with known true values, and count how often the 95 % intervals contain them. "
-        "Layers that are no chain must be refused.",
+        "Layers that are no chain must be refused. Baselines have no intervals: their errors must be within bounds.",
     )
     check.add_argument("--seeds", metavar="K", type=int, help=f"number of estimates of each task (default: {_SEEDS})")
     check.add_argument("--quick", action="store_true", help=f"{_QUICK_SEEDS} seeds")
@@ -42,7 +42,7 @@ def _check(arguments: argparse.Namespace) -> int:
     out: Path | None = arguments.out
     if out is not None and (out.is_dir() or not out.absolute().parent.is_dir()):
         raise UsageError(f"--out: got {out}, wanted a file in a folder that exists")
-    tasks = (*V1, *V2, *V3)
+    tasks = (*V1, *V2, *V3, *BASELINES)
     processes = threads()
     seconds = expected_seconds(tasks, seeds) / processes
     cores = f"{processes} core{'s' * (processes > 1)}"

@@ -19,6 +19,7 @@ from layerbits.experiments.entropy.spiral.experiment import SPIRAL
 from layerbits.experiments.framework.experiment import Experiment
 from layerbits.experiments.scalar.leaky_relu_pair import LEAKY_RELU_PAIR
 from layerbits.experiments.scalar.single_neuron import SINGLE_NEURON
+from layerbits.experiments.sliced.experiment import SLICED_INFORMATION
 from layerbits.experiments.szt.binning import SZT_BINNING
 from layerbits.experiments.szt.noise_levels import SZT_RELU
 from layerbits.experiments.szt.noisy_network import SZT_LINEAR, SZT_TANH
@@ -34,6 +35,7 @@ _ALL: tuple[Experiment[Any], ...] = (
     LEAKY_RELU_PAIR,
     DIGITS_CNN,
     MNIST_CNN,
+    SLICED_INFORMATION,
     ESTIMATOR_COMPARISON,
     REED_MULLER,
     SPIRAL,

@@ -70,6 +70,10 @@ class RandomStream(enum.IntEnum):
     KNOWN_LOW_RANK_MODELS = 65  # input
     # Baselines.
     FOLDS = 15  # samples
+    BASELINE_SLICES = 66
+    CRITIC_WEIGHTS = 67
+    CRITIC_ROWS = 68
+    BASELINE_SAMPLES = 69
     # Experiments.
     SCATTER_NOISE = 16
     BINNED_NOISE = 17  # layer

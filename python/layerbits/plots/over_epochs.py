@@ -60,7 +60,10 @@ def curves(
     quantities = dict.fromkeys(row.quantity for _, row in history.rows)
     checked_names("quantity", [quantity], quantities)
     layers = checked_names("layers", layers, layers_with(history, [quantity]))
-    axes = given_axes(ax)
+    axes, unit = given_axes(ax), history.rows[0][1].unit
+    curve_panel(axes, xlabel="epoch", ylabel=f"{quantity} in {unit}")
+    if history.epochs[0] < 1:  # a logarithmic axis cannot show epoch 0, and warns if there is no other epoch
+        axes.set_xscale("linear")
     # Curves that coincide stay visible, because later lines are thinner and lie on top.
     widths = np.linspace(4, 1.5, len(layers))
     for layer, color, width in zip(layers, sequence_colors(len(layers)), widths, strict=True):
@@ -69,10 +72,6 @@ def curves(
         band(axes, list(rows), ends, CurveStyle(color=color, label=layer, linewidth=width))
         # A marker shows a single epoch, which has no line.
         axes.plot(list(rows), [row.value for row in rows.values()], "o", color=color, markersize=3)
-    unit = history.rows[0][1].unit
-    curve_panel(axes, xlabel="epoch", ylabel=f"{quantity} in {unit}")
-    if history.epochs[0] < 1:  # a logarithmic axis cannot show epoch 0
-        axes.set_xscale("linear")
     if quantity in history.limits:
         reference_line(axes, history.limits[quantity], limit_label(quantity, history.limits[quantity], unit))
     if ax is None:

@@ -1,10 +1,12 @@
 """PI_k and LI_k: their frames, which no measured pass chooses, their information, and notes on slices."""
 
 import dataclasses
+from collections import Counter
 
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 from torch import nn
 
 import layerbits as lb
@@ -13,6 +15,8 @@ from layerbits.estimators.slices import with_frames, with_slice_notes
 from layerbits.estimators.slices.fit_passes import FitSignals
 from layerbits.estimators.slices.principal_frames import principal_frame, slice_ceiling
 from layerbits.networks import GaussianNoise, LayerPart, read_inputs
+from tests.support.answers import information_of_channel, normal
+from tests.support.early_ends import allowed_misses, excess_misses
 from tests.support.networks import noisy_identities
 from tests.support.random_arrays import normal_tensor
 
@@ -152,3 +156,56 @@ def test_slices_with_more_information_than_larger_views_have_a_note():
     assert "SI_2(X;T) of fc[random 2 x 8]" in flagged[1].note
     rows[3] = row("fc[principal 1]", "PI_1(X;T)", 0.65, 0.7)
     assert with_slice_notes(rows, parts)[3].flags == ("above_larger_view",)
+
+
+DROPOUT, SIGMA = lb.DropoutNoise(0.5, 0.3), 0.4
+
+
+def misses_behind_dropout(readout, seeds):
+    """Yield the quantities of a slice behind dropout whose intervals miss the quadrature for the fitted frame."""
+    model = nn.Sequential(nn.Identity(), nn.Identity())
+    noisy = lb.noisify(model, sigma={"0": DROPOUT, "1": SIGMA}, layers=nn.Identity, inputs=INPUTS[:1])
+    inputs, labels = INPUTS[:12], LABELS[:12]
+    for seed in seeds:
+        problem = Problem.of(noisy, read_inputs(inputs, noisy, labels), layers="1", readout=readout)
+        (part,) = with_frames(problem, seed).parts.values()
+        frame = part.view.frame[:, 0].numpy()
+        centers = inputs.numpy() @ frame
+        # Given the input, the slice is normal: a^T T = a^T x + sum a_i (alpha x_i E_i + .3 Z_i + .4 Z'_i).
+        deviations = np.sqrt((DROPOUT.alpha * inputs.numpy() * frame) ** 2 @ np.ones(3) + DROPOUT.sigma**2 + SIGMA**2)
+        reach = 12 * deviations.max()
+        axis = np.arange(centers.min() - reach, centers.max() + reach, deviations.min() / 16)
+        densities = normal(axis - centers[:, None], deviations[:, None])
+        total = information_of_channel(densities, axis)
+        within = np.mean([information_of_channel(densities[labels == label], axis) for label in (0, 1)])
+        table = lb.layer_information(noisy, inputs, labels, layers="1", readout=readout, draws=128, seed=seed)
+        truths = {"(X;T)": total, "(T;Y)": total - within, "(X;T|Y)": within}
+        for pair, truth in truths.items():
+            row = table[f"1[{readout.name}]", f"{readout.symbol}{pair}"]
+            if not row.lower - 1e-9 <= truth <= row.upper + 1e-9:
+                yield pair
+            assert row.upper - row.lower < 1.0  # narrower than the range of log 12
+
+
+FITTED = pytest.mark.parametrize("readout", [lb.PrincipalSlices(1), lb.LearntSlices(1), lb.LearntSlices(1, target="Y")])
+
+
+@pytest.fixture
+def short_fits(monkeypatch):
+    """Fit in few steps: the interval of a frame holds for any fit."""
+    monkeypatch.setattr("layerbits.estimators.slices.learnt_frames._STEPS", 5)
+
+
+@FITTED
+@pytest.mark.usefixtures("one_thread", "short_fits")
+def test_intervals_of_fitted_slices_behind_dropout_contain_the_information_of_their_frames(readout):
+    allowed = allowed_misses(30, 0.05, 1e-4)
+    assert excess_misses(lambda seeds: misses_behind_dropout(readout, seeds), allowed) == {}
+
+
+@FITTED
+@pytest.mark.stress
+@pytest.mark.usefixtures("one_thread")
+def test_intervals_of_fitted_slices_contain_the_information_of_their_frames_over_a_thousand_seeds(readout):
+    misses = Counter(misses_behind_dropout(readout, range(1000)))
+    assert all(count <= stats.binom.isf(1e-4, 1000, 0.05) for count in misses.values()), misses

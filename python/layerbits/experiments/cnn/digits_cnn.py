@@ -1,7 +1,7 @@
 """The experiment digits-cnn, on the digits of scikit-learn.
 
 The files of a run are described in `training` and `representations`; the figures are digits-cnn.png,
-digits-cnn-epochs.png and digits-cnn-variants.png.
+digits-cnn-epochs.png, digits-cnn-variants.png and digits-cnn-slices.png.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ DIGITS_CNN = CnnExperiment(
     name="digits-cnn",
     description="Noise in a convolutional network on scikit-learn's digits: errors, similarity and clusters.",
     config_type=Config,
-    quick={"repeats": 2, "sigmas": (0.05, 0.5), "epochs": 20, "evaluations": 8, "measurements": 5},
+    quick={"repeats": 2, "sigmas": (0.05, 0.5), "epochs": 20, "evaluations": 8, "measurements": 5, "frames": 32},
     images=_images,
     data_size=_data_size,
 )

@@ -23,6 +23,7 @@ _EVALUATED_PIXEL_SECONDS = 2e-7
 _NETWORK_SECONDS = 0.04  # per measured network
 _UNIT_SECONDS = 6e-8  # per unit and measured image
 _PAIR_SECONDS = 2.5e-11  # per unit and pair of measured images
+_SLICE_SECONDS = 1.5e-6  # per frame and measured image
 _FIGURE_SECONDS = 3.0
 
 
@@ -72,7 +73,9 @@ class CnnExperiment(Experiment[CnnConfigT]):
         pair_seconds = test / 2 * _PAIR_SECONDS
         measure_seconds = config.measurements * (_NETWORK_SECONDS + test * units * (_UNIT_SECONDS + pair_seconds))
         seconds = train_seconds + evaluate_seconds + measure_seconds
-        return float(len(config.trainings) * seconds + _FIGURE_SECONDS)
+        sliced_layers = len(config.training_variants) * config.measurements * len(config.layers)
+        slice_seconds = sliced_layers * config.frames * test * _SLICE_SECONDS
+        return float(len(config.trainings) * seconds + slice_seconds + _FIGURE_SECONDS)
 
     def train(self, config: CnnConfigT, folder: RunFolder) -> None:
         """Train each variant with each seed; write a folder for each training, and errors.csv."""

@@ -14,6 +14,8 @@ from layerbits import plots
 from layerbits.experiments.cnn.distance_figures import plot_distances
 from layerbits.experiments.cnn.representations import Clustering, Distances, Similarity
 from layerbits.experiments.cnn.settings import CnnConfig
+from layerbits.experiments.cnn.slice_figures import plot_slices
+from layerbits.experiments.cnn.slices import SlicedInformation
 from layerbits.experiments.cnn.training import Errors, training_folder
 from layerbits.experiments.framework.run_folder import save_figure
 from layerbits.experiments.framework.tables import read_table
@@ -30,9 +32,13 @@ _MAX_EPOCH_COLUMNS = 4  # columns of the figure of distances by epoch
 def plot(config: CnnConfig, path: Path, name: str) -> None:
     """Plot the tables in the folder `path`.
 
-    The figures are NAME.png and, if there are distances, NAME-epochs.png and NAME-variants.png.
+    The figures are NAME.png and, if there are such tables, NAME-slices.png of the slices, NAME-epochs.png and
+    NAME-variants.png of the distances.
     """
     _plot_overview(config, path, path / f"{name}.png")
+    slices = read_table(path / "slices.csv", SlicedInformation)
+    if slices:
+        plot_slices(slices, _layer_colors(config), _variant_colors(config), path / f"{name}-slices.png")
     distances = read_table(path / "distances.csv", Distances)
     epochs = sorted({row.epoch for row in distances if row.variant == "deterministic"})
     if not epochs:
@@ -50,7 +56,7 @@ def _plot_overview(config: CnnConfig, path: Path, figure_path: Path) -> None:
     figure = plots.new_figure(width=14, height=7)
     panels = figure.subplots(2, 3)
     variant_colors = _variant_colors(config)
-    layer_colors = dict(zip(config.layers, plots.sequence_colors(len(config.layers)), strict=True))
+    layer_colors = _layer_colors(config)
     if errors:
         _plot_errors(panels[0, 0], errors, variant_colors)
     _plot_error_curves(panels[0, 1], config, path, variant_colors)
@@ -70,6 +76,10 @@ def _plot_overview(config: CnnConfig, path: Path, figure_path: Path) -> None:
     for axes, title in zip(panels[1], ("deterministic", "deterministic", config.layers[-1]), strict=True):
         axes.set_title(title, fontsize="medium")
     save_figure(figure, figure_path)
+
+
+def _layer_colors(config: CnnConfig) -> _Colors:
+    return dict(zip(config.layers, plots.sequence_colors(len(config.layers)), strict=True))
 
 
 def _variant_colors(config: CnnConfig) -> dict[str, plots.Color]:

@@ -1,7 +1,7 @@
 """The experiment mnist-cnn, on images from the four IDX files of MNIST.
 
 The files of a run are described in `training` and `representations`; the figures are mnist-cnn.png,
-mnist-cnn-epochs.png and mnist-cnn-variants.png.
+mnist-cnn-epochs.png, mnist-cnn-variants.png and mnist-cnn-slices.png.
 """
 
 from __future__ import annotations
@@ -80,6 +80,7 @@ MNIST_CNN = CnnExperiment(
         "epochs": 6,
         "evaluations": 4,
         "measurements": 3,
+        "frames": 32,
         "train_images": 1000,
         "test_images": 500,
     },

@@ -7,6 +7,8 @@ Networks are loaded from the checkpoints that `training` saved. An interrupted m
 - distances.csv: variant, seed, epoch, layer, kind (within, between), lower, upper, pairs. Histograms of the Euclidean
   distances between representations, within and between classes, for the first seed, with noise off. Empty bins are
   omitted.
+- slices.csv: variant, seed, epoch, layer, quantity, value, lower, upper. SI_1(X;T) and SI_1(T;Y) of random slices, with
+  noise in the measurement alone, for the first seed.
 - similarity.csv: variant, seed, epoch, layer, noise (off, on), mean, q05, median, q95. Mean and quantiles, over the
   images, of the cosine similarity between an image's representations in the network and in the deterministic network of
   the same seed and epoch.
@@ -31,6 +33,7 @@ from layerbits._base import progress
 from layerbits.data import LabelledImages
 from layerbits.experiments.cnn.network import build_network, deterministic_convolutions
 from layerbits.experiments.cnn.settings import CnnConfig, Variant
+from layerbits.experiments.cnn.slices import SlicedInformation, sliced_information
 from layerbits.experiments.cnn.training import training_folder
 from layerbits.experiments.framework.run_folder import RunFolder
 from layerbits.experiments.framework.tables import read_table, write_table
@@ -85,10 +88,12 @@ class Similarity(NamedTuple):
     q95: float
 
 
+_Row = Clustering | Distances | Similarity | SlicedInformation
 _Tables = Mapping[type[Any], list[Any]]
 _FILES: Mapping[type[Any], str] = {
     Distances: "distances.csv",
     Similarity: "similarity.csv",
+    SlicedInformation: "slices.csv",
     Clustering: "clustering.csv",
 }
 
@@ -107,7 +112,7 @@ class _Checkpoint(NamedTuple):
 
 
 def measure(config: CnnConfig, folder: RunFolder, test: LabelledImages) -> None:
-    """Measure the representations of the test images; write clustering.csv, distances.csv and similarity.csv."""
+    """Measure the representations of the test images; write the tables that the module docstring lists."""
     tables = {row_type: read_table(folder.path / name, row_type) for row_type, name in _FILES.items()}
     grid = itertools.product(config.trainings, config.measured_epochs)
     checkpoints = [_Checkpoint(seed, variant, epoch) for (seed, variant), epoch in grid]
@@ -148,7 +153,7 @@ def _row_types(config: CnnConfig, checkpoint: _Checkpoint) -> list[type[Any]]:
     """Return the types of the rows that the tables have for a network."""
     row_types: list[type[Any]] = [Clustering]
     if checkpoint.seed == config.seed:
-        row_types.append(Distances)
+        row_types += [Distances, SlicedInformation]
     if checkpoint.variant.name != "deterministic":
         row_types.append(Similarity)
     return row_types
@@ -159,12 +164,10 @@ def _save(path: Path, tables: _Tables) -> None:
         write_table(path / name, row_type, tables[row_type])
 
 
-def _measure_network(
-    config: CnnConfig, path: Path, images: LabelledImages, checkpoint: _Checkpoint
-) -> list[Clustering | Distances | Similarity]:
+def _measure_network(config: CnnConfig, path: Path, images: LabelledImages, checkpoint: _Checkpoint) -> list[_Row]:
     row_types = _row_types(config, checkpoint)
     model = _load_network(config, path, images, checkpoint)
-    rows: list[Clustering | Distances | Similarity] = []
+    rows: list[_Row] = []
     for layer in config.layers:  # one layer at a time: the first layer takes half a gigabyte on MNIST
         points = layer_activations(model, images.inputs, layers=layer)[layer]
         # The largest distance of two vectors of tanh, so that the bins are the same at all epochs.
@@ -177,6 +180,8 @@ def _measure_network(
         separation = dataclasses.asdict(class_separation(points, images.labels))
         entropy = binned_entropy(points, edges=np.zeros(1))
         rows.append(Clustering(*checkpoint.key, layer, overlap=histogram.overlap, binned_entropy=entropy, **separation))
+        if SlicedInformation in row_types:
+            rows += sliced_information(config, checkpoint.key, layer, points, images.labels)
     if Similarity in row_types:
         deterministic_model = _load_network(
             config, path, images, checkpoint._replace(variant=config.training_variants[0])

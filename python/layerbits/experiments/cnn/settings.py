@@ -66,6 +66,10 @@ class CnnConfig(DeviceConfiguration):
         Number of epochs at which the representations are measured, evenly spaced on a logarithmic axis.
     bins
         Bins of the histograms of distances.
+    frames
+        Random slices of each layer.
+    slice_sigma
+        Standard deviation of the noise of the slices, in the measurement alone.
     """
 
     repeats: int = 3
@@ -85,6 +89,8 @@ class CnnConfig(DeviceConfiguration):
     evaluations: int = 20
     measurements: int = 8
     bins: int = 200
+    frames: int = 128
+    slice_sigma: float = 0.1
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -96,7 +102,7 @@ class CnnConfig(DeviceConfiguration):
         require_within(
             self, repeats=(1, 1000), sigmas=(1e-30, 10**6), channels=(1, 256), units=(1, 10_000),
             first_learning_rate=(0, 1000), last_learning_rate=(0, 1000), shift=(0, 28), evaluations=(2, 10_000),
-            measurements=(2, 10_000), bins=(1, 10_000),
+            measurements=(2, 10_000), bins=(1, 10_000), frames=(8, 10_000), slice_sigma=(1e-6, 1e6),
         )  # fmt: skip
         require(self, "channels", len(self.channels) <= 3, "at most 3 layers, because each halves the image")
         require(self, "batch_size", self.batch_size >= 2, "at least 2, for batch norm")

@@ -24,11 +24,13 @@ enum class Method { kAuto, kDense, kPruned, kGridded };
 // centers of a single group if that changes no result by more than the error tolerance. It falls
 // back to kDense for several groups, without points or centers, for 2^32 centers or more, for a
 // center that is not finite, and for a positive weight below 2^-1022 of the largest. kGridded
-// expands the centers of cells on the line with errors within the tolerance, and sums nearby pairs
-// where an expansion is not certain. It falls back to kDense in more than one dimension, for a
+// expands the centers of cells in one or two dimensions with errors within the tolerance, and sums
+// nearby pairs where an expansion is not certain. It falls back to kDense in more dimensions, for a
 // group without centers of positive weight, for 2^32 points or more in a group, for a center that
-// is not finite or 2^39 sigma from 0, and for a positive weight below 2^-1022 of the largest. kAuto
-// estimates which method is faster.
+// is not finite or 2^39 sigma from 0, and for a positive weight below 2^-1022 of the largest; in
+// two dimensions also for a tolerance below 1e-8, for centers 2^32 sigma apart along both axes, and
+// for a positive weight below 2^-60 (float32) or 2^-900 (float64) of the largest. kAuto estimates
+// which method is faster.
 struct Accuracy {
   Method method = Method::kAuto;
   double error_tolerance = 0;  // in nats; 0: the unit roundoff of T

@@ -7,21 +7,21 @@
 
 namespace layerbits {
 
-// At most kPieceCells consecutive cells, or numbers of one cell, that one thread handles.
+// Consecutive cells, or numbers of one cell, that one thread handles.
 struct CellPiece {
   int64_t first_cell, end_cell;
   int64_t first, count;  // numbers
 };
 
-// Divides sorted numbers into pieces of about kPieceNumbers numbers.
-inline std::vector<CellPiece> divide_cells(const std::vector<int64_t>& first) {
-  constexpr int64_t kPieceNumbers = 4096, kPieceCells = 64;
+// Divides sorted numbers into pieces of about kPieceNumbers numbers and at most max_cells cells.
+inline std::vector<CellPiece> divide_cells(const std::vector<int64_t>& first,
+                                           int64_t max_cells = 64) {
+  constexpr int64_t kPieceNumbers = 4096;
   std::vector<CellPiece> pieces;
   const int64_t cells = int64_t(first.size()) - 1;
   for (int64_t c = 0; c < cells;) {
     int64_t end = c + 1;
-    while (end < cells && end - c < kPieceCells && first[end + 1] - first[c] <= kPieceNumbers)
-      ++end;
+    while (end < cells && end - c < max_cells && first[end + 1] - first[c] <= kPieceNumbers) ++end;
     for (int64_t i = first[c]; i < first[end]; i += kPieceNumbers)
       pieces.push_back({c, end, i, std::min(kPieceNumbers, first[end] - i)});
     c = end;

@@ -22,17 +22,20 @@ long double cosine(int k, int node) {
 
 }  // namespace
 
-GridTables::GridTables(double fraction, double tolerance, double roundoff)
+GridCells GridTables::line_cells(double tolerance) {
+  return tolerance >= kCoarse ? GridCells{1.5, 10} : GridCells{0.375, 12};
+}
+
+GridTables::GridTables(double fraction, double tolerance, double roundoff, const GridCells& cells)
     : fraction_(fraction), tolerance_(tolerance / (1 + tolerance)), roundoff_(roundoff) {
-  const bool coarse = tolerance >= kCoarse;
-  const double wanted = fraction * (coarse ? 1.5 : 0.375), reach = coarse ? 10 : 12;
+  const double wanted = fraction * cells.width;
   int exponent = 0;
   const double mantissa = std::frexp(wanted, &exponent);
   step_ = std::ldexp(std::round(std::ldexp(mantissa, 7)), exponent - 7);
   half_ = step_ / 2 * (1 + kIndexSlack);
   width_ = step_ / fraction;
   radius_ = half_ / fraction;
-  reach_ = int64_t(std::ceil(reach / width_));
+  reach_ = int64_t(std::ceil(cells.reach / width_));
   set_translations();
   set_bounds();
 }
@@ -88,15 +91,20 @@ void GridTables::set_bounds() {
                              std::exp(-near * near / 4 - log_factorial / 2));
     const double nearer = std::max(0.0, distance - radius_);
     decays_.push_back(interpolation * std::exp(-nearer * nearer / 2 - log_factorial));
-    double largest = 0;
+    double largest = 0, largest_row = 0;
     for (int r = 0; r < kOrder; ++r) {
-      double sum = 0;
-      for (int k = 0; k < kOrder; ++k)
-        sum += (2 + k + 0.75 * k * (k - 1)) *
-               std::abs(translations_[size_t((shift(offset) * kOrder + k) * kOrder + r)]);
+      double sum = 0, row = 0;
+      for (int k = 0; k < kOrder; ++k) {
+        const double size =
+            std::abs(translations_[size_t((shift(offset) * kOrder + k) * kOrder + r)]);
+        sum += (2 + k + 0.75 * k * (k - 1)) * size;
+        row += size;
+      }
       largest = std::max(largest, sum);
+      largest_row = std::max(largest_row, row);
     }
     rounding_errors_.push_back(largest * kEps * kSlack);
+    row_sums_.push_back(largest_row * kSlack);
     for (int r = 0; r < kOrder; ++r) {
       const long double v = (long double)(nodes_[r]) * half_ / fraction_;
       tilts_.push_back(double(std::exp((long double)(offset)*step_ / fraction_ * v)));
@@ -108,19 +116,21 @@ void GridTables::set_bounds() {
   }
 }
 
+int64_t GridTables::slope(double first, double last) const {
+  const double rise = std::log(first / last);
+  const double cells = -rise / ((nodes_[0] - nodes_[kOrder - 1]) * radius_ * width_);
+  return int64_t(std::clamp(std::round(cells), -double(reach_), double(reach_)));
+}
+
 CellPolynomial GridTables::polynomial(const Neighbor* neighbors, int64_t count, double total_weight,
                                       double* values, InterpolateKernel interpolate,
                                       double* coefficients) const {
   if (!(*std::min_element(values, values + kOrder) > 0))
     return {coefficients, 0, 0, 0, std::numeric_limits<double>::infinity()};
-  // y, the slope of the log-sum, in cells: G is then nearly constant.
-  const double rise = std::log(values[0] / values[kOrder - 1]);
-  const double slope = -rise / ((nodes_[0] - nodes_[kOrder - 1]) * radius_ * width_);
-  const int64_t y = int64_t(std::clamp(std::round(slope), -double(reach_), double(reach_)));
-  const double* tilts = tilts_.data() + shift(y) * kOrder;
+  const int64_t y = slope(values[0], values[kOrder - 1]);
   double largest = 0, differences = 0;
   for (int r = 0; r < kOrder; ++r) {
-    values[r] *= tilts[r];
+    values[r] *= tilts(y)[r];
     largest = std::max(largest, values[r]);
     differences += std::abs(values[r] - values[0]);
   }

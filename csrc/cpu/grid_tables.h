@@ -37,11 +37,19 @@
 
 namespace layerbits {
 
+// The width of cells, and the distance that translations cover, in units of sigma.
+struct GridCells {
+  double width, reach;
+};
+
 class GridTables {
  public:
+  // Cells that are fast on the line for an error tolerance.
+  static GridCells line_cells(double tolerance);
+
   // Error bounds are for sums in double. `roundoff` is the rounding error that a log-sum may have,
   // by 5, beyond the tolerance.
-  GridTables(double fraction, double tolerance, double roundoff);
+  GridTables(double fraction, double tolerance, double roundoff, const GridCells& cells);
 
   double step() const { return step_; }  // in scaled coordinates; has at most 7 significant bits
   double half() const { return half_; }  // h, in scaled coordinates
@@ -63,6 +71,19 @@ class GridTables {
 
   const double* translations() const { return translations_.data(); }
   int64_t shift(int64_t offset) const { return offset + reach_; }
+  const double* translation(int64_t offset) const {
+    return translations() + shift(offset) * kOrder * kOrder;
+  }
+
+  // The parts of the bounds along one axis, for plane_tables.h.
+  const double* transform() const { return transform_.data(); }  // [node][k]
+  const double* tilts(int64_t slope) const { return tilts_.data() + shift(slope) * kOrder; }
+  double moment_error(int64_t offset) const { return moment_errors_[shift(offset)]; }
+  double rounding_error(int64_t offset) const { return rounding_errors_[shift(offset)]; }
+  double largest_row_sum(int64_t offset) const { return row_sums_[shift(offset)]; }  // of |A_k|
+  double lebesgue() const { return lebesgue_; }
+  // y, in cells, that makes G nearly constant: from its values at the first and the last node.
+  int64_t slope(double first, double last) const;
 
   // Lower bound of |x| between points and centers of cells at this distance, in units of sigma.
   double nearest(double cells) const {
@@ -85,6 +106,7 @@ class GridTables {
   std::vector<double> translations_, transform_;
   std::vector<double> tilts_;                            // [slope][node], exp(y v) at the nodes
   std::vector<double> moment_errors_, rounding_errors_;  // [offset], of a cell of weight 1
+  std::vector<double> row_sums_;                         // [offset]
   std::vector<double> decays_, growths_;  // [offset], [offset - slope]: step 2 as a product
 };
 

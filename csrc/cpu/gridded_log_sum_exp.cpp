@@ -11,19 +11,11 @@
 // that a row has the same bits alone, in any batch and for any number of threads.
 #include <cmath>
 
+#include "gridded_groups.h"
 #include "near_centers.h"
 
 namespace layerbits {
 namespace {
-
-template <typename T>
-double all_pairs(const Mixture<T>& mixture) {
-  double pairs = 0;
-  for (int64_t g = 0; g < mixture.point_groups.count(); ++g)
-    pairs += double(mixture.point_groups.end(g) - mixture.point_groups.begin(g)) *
-             double(mixture.center_groups.end(g) - mixture.center_groups.begin(g));
-  return pairs;
-}
 
 struct GridLimits {
   double tolerance;  // of a log-sum
@@ -231,33 +223,20 @@ template <typename T>
 Status gridded_log_sum_exp(const MixtureProblem<T>& problem, const Accuracy& accuracy,
                            Vector<double> log_sum, Execution execution, bool& done) {
   done = false;
+  if (problem.mixture.points.cols == 2)
+    return gridded_plane_log_sum_exp(problem, accuracy, log_sum, execution, done);
   if (problem.mixture.points.cols != 1) return {};
   const bool automatic = accuracy.method == Method::kAuto;
   if (automatic && !is_worthwhile(problem.mixture)) return {};
   constexpr double kRoundoffs = 18;
-  const double eps = std::numeric_limits<T>::epsilon();
-  const double tolerance =
-      accuracy.error_tolerance > 0 ? std::min(accuracy.error_tolerance, 1.0) : eps / 2;
-  const GridTables tables(problem.scaling.fraction, tolerance, kRoundoffs * eps);
+  const double tolerance = error_tolerance<T>(accuracy);
+  const GridTables tables(problem.scaling.fraction, tolerance,
+                          kRoundoffs * std::numeric_limits<T>::epsilon(),
+                          GridTables::line_cells(tolerance));
   // Points far from all centers, or many centers at the edge of such points, are faster pruned.
   const double max_pairs = automatic ? all_pairs(problem.mixture) / 8 : kInfinity;
   GriddedSum<T> sum(problem, tables, {tolerance, max_pairs}, log_sum);
-  Cancellation& cancellation = execution.cancellation;
-  const int64_t groups = problem.mixture.point_groups.count();
-  std::atomic<bool> usable{true};
-  const bool by_groups = groups >= execution.threads && groups > 1;
-  std::atomic<bool> failed{false};
-  Status failure;
-  Status status =
-      parallel_for(by_groups ? execution.threads : 1, groups, cancellation, [&](int64_t g) {
-        if (!usable || failed) return;
-        Status of_group = sum.sum_group(g, by_groups ? 1 : execution.threads, cancellation, usable);
-        if (!of_group.ok() && !failed.exchange(true)) failure = std::move(of_group);
-      });
-  if (!status.ok()) return status;
-  if (failed) return failure;
-  done = usable && !sum.exceeds_limit();
-  return {};
+  return sum_groups(problem, sum, execution, done);
 }
 
 template Status gridded_log_sum_exp(const MixtureProblem<float>&, const Accuracy&, Vector<double>,

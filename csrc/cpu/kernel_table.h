@@ -147,6 +147,58 @@ template <typename T>
 using EvaluateCellKernel = void (*)(const T* points, int64_t count, const CellFrame& frame,
                                     const CellPolynomial& polynomial, double* out);
 
+// Expansions of a mixture in the plane; plane_tables.h derives them. Coordinates are scaled. A
+// matrix has kOrder rows of kOrder values.
+template <typename T>
+struct PlanePoints {
+  const T *x, *y;
+  const T* weights;  // of centers
+};
+struct PlaneFrame {
+  double origin[2], inverse_half;
+};
+
+// moments[k][l], the sum of w T_k(t_x) T_l(t_y) over the centers of a cell.
+template <typename T>
+using PlaneMomentsKernel = void (*)(const PlanePoints<T>& centers, int64_t count,
+                                    const PlaneFrame& frame, double* moments);
+
+// out[i][j], the sum over the pairs of matrices c and over k of left[c][k][i] right[c][k][j].
+using SumOfProductsKernel = void (*)(const double* const* left, const double* const* right,
+                                     int64_t count, double* out);
+
+// The polynomial with coefficients[k][l] of T_k(t_x) T_l(t_y), as CellPolynomial.
+struct PlanePolynomial {
+  const double* coefficients;
+  double constant, linear[2], quadratic, threshold;
+};
+
+// out[i], the logarithm of the sum at point i; NaN if the sum is not certain.
+template <typename T>
+using EvaluatePlaneKernel = void (*)(const PlanePoints<T>& points, int64_t count,
+                                     const PlaneFrame& frame, const PlanePolynomial& polynomial,
+                                     double* out);
+
+// The centers [first, end).
+struct CenterRun {
+  int64_t first, end;
+};
+
+// Returns the smallest squared distance of a point from the centers of the runs.
+template <typename T>
+using NearestSquareKernel = T (*)(const PlanePoints<T>& centers, const CenterRun* runs,
+                                  int64_t run_count, T x, T y);
+
+// out[i], the sum of w 2^(-scale (|q_i - c|^2 - base)) over the centers c of the runs. No exponent
+// is above 0.
+template <typename T>
+using SumNearPlaneKernel = void (*)(const PlanePoints<T>& centers, const CenterRun* runs,
+                                    int64_t run_count, const PlanePoints<T>& points, int64_t count,
+                                    T scale, T base, double* out);
+
+// Replaces values by their logarithms; a value that is not above the threshold becomes NaN.
+using CertainLogsKernel = void (*)(double* values, int64_t count, double threshold);
+
 // out[tile][lanes], the logarithms of the sums of log_sum_exp_isotropic; no sum is negative.
 template <typename T>
 using LogOfSumsKernel = void (*)(const T* state, int64_t tiles, double* out);
@@ -174,6 +226,12 @@ struct Kernels {
   TranslateMomentsKernel translate_moments;
   InterpolateKernel interpolate;
   EvaluateCellKernel<T> evaluate_cell;
+  PlaneMomentsKernel<T> plane_moments;
+  SumOfProductsKernel sum_of_products;
+  EvaluatePlaneKernel<T> evaluate_plane;
+  NearestSquareKernel<T> nearest_square;
+  SumNearPlaneKernel<T> sum_near_plane;
+  CertainLogsKernel certain_logs;
   AnyUnusualKernel<T> any_unusual;
   SquaredDistancesKernel<T> squared_distances;
   CountPairsKernel<T> count_pairs;

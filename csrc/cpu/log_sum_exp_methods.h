@@ -30,10 +30,16 @@ template <typename T>
 Status pruned_log_sum_exp(const MixtureProblem<T>& problem, const Accuracy& accuracy,
                           Vector<double> log_sum, Cancellation& cancellation, bool& done);
 
-// Sums mixtures on the line by expansions in cells. If a group of centers is not usable, or the
-// method is kAuto and there are too few pairs, sets `done` to false.
+// Sums mixtures on the line or in the plane by expansions in cells. If a group of centers is not
+// usable, or the method is kAuto and there are too few pairs, sets `done` to false.
 template <typename T>
 Status gridded_log_sum_exp(const MixtureProblem<T>& problem, const Accuracy& accuracy,
                            Vector<double> log_sum, Execution execution, bool& done);
+
+// gridded_log_sum_exp in the plane; also sets `done` to false if the tolerance is below
+// PlaneTables::kLeastTolerance.
+template <typename T>
+Status gridded_plane_log_sum_exp(const MixtureProblem<T>& problem, const Accuracy& accuracy,
+                                 Vector<double> log_sum, Execution execution, bool& done);
 
 }  // namespace layerbits

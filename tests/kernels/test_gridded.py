@@ -163,9 +163,8 @@ def test_points_too_large_relative_to_sigma_are_refused():
         log_sum_exp(points, centers, 0.3, method="gridded")
 
 
-@pytest.mark.parametrize("d", [2, 3])
-def test_more_than_one_dimension_needs_all_pairs(d):
-    points = np.random.default_rng(0).standard_normal((50, d))
+def test_three_dimensions_need_all_pairs():
+    points = np.random.default_rng(0).standard_normal((50, 3))
     assert used_method(points, points, 1.0, method="gridded") == "dense"
 
 

@@ -8,6 +8,8 @@
 #include "log_sum_exp_isotropic.h"
 #include "logarithm.h"
 #include "multiply_adds.h"
+#include "near_plane.h"
+#include "plane_expansions.h"
 #include "pruned_log_sum_exp.h"
 #include "softmax_gradient.h"
 #include "unusual.h"
@@ -26,6 +28,12 @@ constexpr layerbits::Kernels<T> kKernels = {
     .translate_moments = translate_moments,
     .interpolate = interpolate,
     .evaluate_cell = evaluate_cell<T>,
+    .plane_moments = plane_moments<T>,
+    .sum_of_products = sum_of_products,
+    .evaluate_plane = evaluate_plane<T>,
+    .nearest_square = nearest_square<T>,
+    .sum_near_plane = sum_near_plane<T>,
+    .certain_logs = certain_logs,
     .any_unusual = any_unusual<T>,
     .squared_distances = squared_distances<T>,
     .count_pairs = count_pairs<T>,

@@ -22,7 +22,6 @@ from layerbits.estimators.problem import Problem
 from layerbits.estimators.risk_shares import UNDIVIDED, RiskShares
 from layerbits.estimators.round_outlook import Effort, Outlook, Round
 from layerbits.estimators.settings import AUTO, POOLED, MeasurementSettings
-from layerbits.statistics import Interval
 
 # Largest number of queries of all inputs in a round behind no noise, where draws do not limit them: 0.5 GB of terms.
 MAX_QUERIES = 2**22
@@ -81,7 +80,7 @@ class LayerRounds:
             self.measurements[labels] = LayerMeasurement(samples[0].draws, estimates)
         information = next(iter(self.measurements.values())).estimates["I(X;T)"]
         interval, effort = information.interval, Effort(samples[0].draws, samples[0].queries)
-        gap = _distance_within(interval, information.decoded, information.plug_in)
+        gap = interval.overlap(information.decoded, information.plug_in)
         seconds = time.monotonic() - started
         self.rounds.append(
             Round(effort, interval.half_width, gap, information.limited_by, risk, seconds_of_passes, seconds)
@@ -166,9 +165,3 @@ class LayerRounds:
         if last.limited_by != "queries" and last.half_width > _HARDLY_NARROWER * before:
             return "more draws hardly narrow it, raise tolerance or sigma"
         return f"raise {option}"
-
-
-def _distance_within(interval: Interval, lower: float, upper: float) -> float:
-    """Return upper - lower after both are moved into the interval; 0 if they cross."""
-    within = Interval(lower, upper).clipped(interval.lower, interval.upper)
-    return max(0.0, within.upper - within.lower)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -78,6 +79,15 @@ class DropoutNoise:
     def least_deviation(self) -> float:
         """The standard deviation of the noise of a unit whose signal is 0."""
         return self.sigma
+
+    @property
+    def least_scale(self) -> float:
+        """A number c with D(p(t|s) || p(t|s')) <= |s - s'|^2 / (2 c^2), in nats, for small changes of s.
+
+        The variance v at s' is at least 2 alpha sigma |s'|, so its relative change x is about alpha |s - s'| / sigma at
+        most; the divergence of a unit is (s - s')^2 / 2v + (x - log(1 + x)) / 2, and x - log(1 + x) is at most x^2.
+        """
+        return self.sigma / math.hypot(1, self.alpha)
 
     def check(self, layer: str, shape: Sequence[int]) -> None:
         """Accept signals of any shape."""

@@ -45,9 +45,9 @@ class DropoutNoise:
     An ordinary pass generates the values of E for the whole signal, then those of Z. The sum is computed in float32, or
     in the signal's wider dtype, and rounded to the dtype of the signal.
 
-    `layer_information` measures a layer with this noise, or a token of the layer, wherever the layer lies. Means over
-    tokens or positions are refused: the variance of their noise is that of the squares of all signals, no function of
-    the mean. Behind other noise no unit is left out, so the signals of all draws must fit into `max_memory`.
+    `layer_information` measures a layer with this noise, a token of the layer, or a mean over tokens or positions,
+    wherever the layer lies. Slices are refused: the covariance of their noise would depend on the signal. Behind other
+    noise no unit is left out, so the signals of all draws must fit into `max_memory`.
 
     Examples
     --------
@@ -95,6 +95,10 @@ class DropoutNoise:
     def check_resolution(self, layer: str, step: float, dtype: torch.dtype = torch.float16) -> None:
         """Raise ValueError if rounding to multiples of `step` distorts the noise of a signal of 0."""
         check_resolution(layer, self.sigma, step, dtype)
+
+    def of_mean(self, n_averaged: int) -> DropoutNoise:
+        """Return the noise of the mean of some signals, whose scale is their root mean square."""
+        return DropoutNoise(self.alpha / math.sqrt(n_averaged), self.sigma / math.sqrt(n_averaged))
 
     def per_unit(self, shape: Sequence[int]) -> DropoutNoise:
         """Return the noise itself, which is the same for every unit."""

@@ -24,7 +24,7 @@ class DrawDifferences:
 
     def add(self, name: str, signals: Tensor, others: Tensor) -> None:
         """Compare signals (draws, rows, d) with those of another draw, (rows, d)."""
-        largest = (signals - others).abs_().amax()
+        largest = (signals - others).abs().amax()
         self._largest[name] = torch.maximum(self._largest.get(name, largest), largest)
         self._units[name] = signals.shape[-1]
 

@@ -111,7 +111,7 @@ def test_intervals_contain_the_true_values_at_their_level(case, layer):
     assert excess_misses(misses_of, allowed_misses(30, 0.05, 1e-6)) == {}
 
 
-@pytest.mark.parametrize(("layer", "width"), [("first", 0.05), ("second", 0.2)])
+@pytest.mark.parametrize(("layer", "width"), [("first", 0.07), ("second", 0.2)])
 def test_more_queries_narrow_the_intervals_to_the_true_values(layer, width):
     readout, kept, additive = CASES["mean"]
     rows, exact = measured(layer, readout, confidence=1 - 1e-6), truths(layer, kept, additive)

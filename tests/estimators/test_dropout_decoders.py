@@ -83,7 +83,7 @@ def scipy_decoder(name, signals, points):
         scales = np.sqrt(deviations(signals) ** 2 + 0.09 * spreads.mean(0))
         terms = stats.norm.logpdf(points[:, None, None], signals, scales).sum(-1)
         return logsumexp(terms, axis=2).T - math.log(r)
-    noise = deviations(means) ** 2 + ALPHA**2 * (1 + 1 / r) * spreads
+    noise = (deviations(signals) ** 2).mean(1)
     if name == "diagonal Gaussian":
         scales = np.sqrt(noise + (1 + 1 / r) * spreads)
         return stats.norm.logpdf(points, means[:, None], scales[:, None]).sum(-1)

@@ -139,15 +139,17 @@ def test_no_round_begins_that_would_end_too_late(measure, monkeypatch, layer, dr
     assert clock.now <= 1000 < clock.now + 2 * math.prod(run.efforts[-1])
 
 
-@pytest.mark.parametrize(("limited_by", "effort"), [("queries", (16, 8)), ("draws", (32, 4)), ("decoder", (32, 4))])
+@pytest.mark.parametrize(
+    ("limited_by", "effort"), [("queries", (16, 8)), ("draws", (32, 4)), ("decoder", (32, 4)), ("dimensions", (32, 4))]
+)
 def test_main_cause_of_the_width_decides_whether_queries_or_draws_are_doubled(measure, limited_by, effort):
     run = measure(tolerance=1e-4, max_draws=63, limited_by=limited_by)
     assert run.efforts[1] == effort
     assert f"limited by {limited_by}: " in run.measurement.shortfall
 
 
-def test_omitted_dimensions_end_the_rounds(measure):
-    run = measure(tolerance=1e-4, limited_by="dimensions")
+def test_omitted_dimensions_of_a_known_channel_end_the_rounds(measure):
+    run = measure(FIRST, draws=1, tolerance=1e-4, limited_by="dimensions")
     assert (len(run.efforts), run.measurement.shortfall) == (
         1,
         "tolerance 0.0001 not reached within any number of draws, limited by dimensions: raise tolerance",

@@ -109,3 +109,19 @@ def test_a_relative_sigma_is_resumed_after_the_weights_have_changed(model, tmp_p
 def test_a_monitor_takes_inputs_in_bfloat16(model, tmp_path):
     table = lb.Monitor(model.bfloat16(), INPUTS.bfloat16(), at=[0], directory=tmp_path, sigma=0.5).step(0)
     assert table.rows[0].flags == ("measurement_noise", "before_rounding")
+
+
+class Rounding(nn.Module):
+    """Add a number of the size of a rounding error that differs by the place of a row in the pass."""
+
+    def forward(self, x):
+        return x + 1e-7 * torch.arange(len(x))[:, None]
+
+
+@pytest.mark.parametrize(
+    "sigma", [0.2, torch.tensor([0.2, 0.3]), torch.tensor([[0.1, 0.05], [0.05, 0.1]]), lb.DropoutNoise(0.5, 0.2)]
+)
+def test_a_channel_is_known_where_two_draws_differ_by_rounding(sigma):
+    model = nn.Sequential(nn.Tanh(), Rounding(), nn.Tanh())
+    rows = lb.layer_information(model, INPUTS[:3, :2], sigma={"2": sigma}, layers="2")
+    assert {(row.decoder, row.draws) for row in rows} == {("exact", 1)}

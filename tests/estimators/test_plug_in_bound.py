@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from scipy import stats
 from scipy.special import logsumexp
 
@@ -114,32 +115,58 @@ def test_errors_of_separate_samples_are_independent():
 
 
 def test_upper_end_includes_events_that_no_query_has():
-    """An event of probability -log(0.05) / 100 carries log 8 nats, and is missed by 100 queries with a risk of 0.05."""
+    """Events of a mean probability of -log(0.05) / 100 are missed by 100 queries with a risk of 0.05.
+
+    Each carries log 8 nats; 25 queries of an input miss events of its own of probability -log(0.05) / 25.
+    """
     bound = JackknifeMean(0.5, (np.zeros((10, 4)),))
-    probability = -np.log(0.05) / 100
-    assert information_upper_end(bound, np.log(8), 100, 0.05) == pytest.approx(0.5 + probability * (np.log(8) - 0.5))
-    assert information_upper_end(bound, 0.4, 100, 0.05) == 0.5
+    p = -np.log(0.05)
+    expected = 0.5 + p / 100 * (np.log(8) + p / 25)
+    assert information_upper_end(bound, np.log(8), (4, 25), 0.05) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("affected", [1, 2])
+def test_upper_end_covers_events_at_inputs_about_which_the_queries_tell_least(affected):
+    """20 inputs, of which two have the signal 0 and the others lie far apart: I(X;T) = 18/20 log 20 + 2/20 log 10.
+
+    An event moves the signals of one or both of the two inputs to places of their own. 16 queries of each input miss it
+    with probability 0.025 if its probabilities are those here.
+    """
+    signals = 100 * np.maximum(np.arange(20) - 1.0, 0)
+    draws = torch.from_numpy(signals)[:, None, None].repeat(1, 64, 1)
+    bases = draws[:, :16]
+    queries = Queries.around(bases, 1.0, normal_tensor(20, 16, 1))
+    bound = plug_in(queries, draws[:, 16:], Classes.of(None, 20)).bound(QUANTITIES[0])
+    event = 1 - 0.025 ** (1 / 16 / affected)
+    masses = np.zeros((20, 40))
+    masses[np.arange(20), np.maximum(np.arange(20), 1)] = 1
+    masses[:affected, 1] = 1 - event
+    masses[np.arange(affected), 20 + np.arange(affected)] = event
+    truth = np.sum(masses * np.log(np.where(masses > 0, masses, 1) / np.maximum(masses.mean(0), 1e-300))) / 20
+    assert truth <= information_upper_end(bound, np.log(20), (20, 16), 0.025) <= truth + 0.05
 
 
 def test_few_queries_at_a_small_risk_show_nothing():
     """4 queries miss an event of probability 0.9 with probability 1e-4: the interval reaches from 0 to the ceiling."""
     bound = JackknifeMean(0.5, (np.zeros((10, 4)),))
-    assert information_upper_end(bound, np.log(8), 4, 1e-5) == pytest.approx(np.log(8))
-    assert entropy_lower_end(bound, 4, 1e-5) == 0
+    assert information_upper_end(bound, np.log(8), (2, 2), 1e-5) > np.log(8)
+    assert entropy_lower_end(bound, 8, (2, 2), 1e-5) == 0
 
 
 def test_lower_end_of_an_entropy_includes_events_that_no_query_has():
-    """Student's bound takes half of the risk, and events of probability p take p (mean + log 1/p) nats."""
+    """Student's bound takes half of the risk, and events of probability p take p (log 8 + 100 p + log 1/p) nats."""
     terms = np.array([[1.0, 2.0, 4.0]])
     student = terms.mean() - stats.t.isf(0.025, 2) * stats.sem(terms[0])
     small = JackknifeMean(2.0, (np.zeros((10, 4)),))
     p = -np.log(0.025) / 1000
-    assert entropy_lower_end(small, 1000, 0.05) == pytest.approx(2.0 - p * (2.0 - np.log(p)))
-    assert entropy_lower_end(JackknifeMean.of_terms(terms + 10), 10**9, 0.05) == pytest.approx(student + 10, abs=1e-6)
+    expected = 2.0 - p * (np.log(8) + 100 * p - np.log(p))
+    assert entropy_lower_end(small, 8, (100, 10), 0.05) == pytest.approx(expected)
+    many = JackknifeMean.of_terms(terms + 10)
+    assert entropy_lower_end(many, 8, (1, 10**9), 0.05) == pytest.approx(student + 10, abs=1e-6)
 
 
 def test_lower_end_of_an_entropy_is_at_least_that_of_the_noise():
-    assert entropy_lower_end(JackknifeMean.of_terms(np.array([[1.0, 2.0, 4.0]])), 10, 0.05) == 0
+    assert entropy_lower_end(JackknifeMean.of_terms(np.array([[1.0, 2.0, 4.0]])), 8, (5, 2), 0.05) == 0
 
 
 @pytest.mark.parametrize("probability", [0.01, 0.1, 0.4])
@@ -150,4 +177,4 @@ def test_unseen_event_takes_at_most_the_allowance_whatever_the_density(probabili
     log_densities = (log_normal - np.log(probability), stats.t(2).logpdf(z), stats.norm(scale=3).logpdf(z))
     losses = [2 * np.trapezoid(np.exp(log_normal) * (log_q - log_normal), z) for log_q in log_densities]
     assert losses[0] == pytest.approx(-probability * np.log(probability), rel=1e-6)
-    assert max(losses) <= unseen_loss(0.0, -np.log(0.05) / probability, 0.05) + 1e-6
+    assert max(losses) <= unseen_loss(1, (1, -np.log(0.05) / probability), 0.05) + 1e-6

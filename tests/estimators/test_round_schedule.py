@@ -102,7 +102,7 @@ def test_layer_that_narrows_less_than_theory_says_has_one_round_before_those_tha
     assert narrow.is_narrow
     assert shortfall(wide) == (
         "tolerance 0.05 not reached within max_draws 4096, limited by draws: "
-        "more draws hardly narrow it, raise tolerance or sigma"
+        "the last round narrowed it by 1%, raise max_draws, tolerance or sigma"
     )
 
 

@@ -74,8 +74,16 @@ def test_ends_of_an_information_lie_between_zero_and_the_ceiling():
     assert math.copysign(1, estimate.interval.lower) == 1
 
 
+@pytest.mark.parametrize("ceiling", [0.0, 2.0])
+def test_upper_end_of_an_information_below_zero_by_rounding_is_zero(ceiling):
+    of_bounds = bounds(3e-9, -0.1, plug_in=JackknifeMean(-1e-8, (np.zeros((50, 3)),)))
+    estimate = information_estimate(of_bounds, -1e-8, ceiling, 0.0)
+    assert estimate.interval == Interval(0.0, 0.0)
+    assert information_estimate(of_bounds, -0.1, 2.0, 0.0).interval == Interval(0.0, -0.1)
+
+
 def test_ends_that_cross_by_rounding_are_equal():
-    assert information(1.0 - 1e-12).interval == Interval(1.0 - 1e-12, 1.0 - 1e-12)
+    assert information(1.0 - 1e-8).interval == Interval(1.0 - 1e-8, 1.0 - 1e-8)
     assert information(0.9).interval == Interval(1.0, 0.9)
 
 
@@ -86,6 +94,19 @@ def test_ends_that_cross_by_rounding_are_equal():
 )
 def test_main_cause_of_the_width_is_named(upper_end, loss, cause):
     assert information(upper_end, loss=loss).limited_by == cause
+
+
+def test_only_the_gap_within_the_interval_counts_as_a_part_of_its_width():
+    """The bounds differ by 0.24, of which 0.1 lies above 0: less than half of the width of 0.25."""
+    of_bounds = bounds(-0.14, -0.3, plug_in=JackknifeMean(0.1, (np.zeros((50, 3)),)))
+    estimate = information_estimate(of_bounds, 0.25, 2.0, 0.0)
+    assert estimate.interval == Interval(0.0, 0.25)
+    assert estimate.limited_by == "queries"
+
+
+def test_nothing_limits_an_interval_whose_ends_are_equal():
+    assert information(1.0).interval == Interval(1.0, 1.0)
+    assert information(1.0).limited_by == ""
 
 
 def test_draws_are_the_cause_where_the_bias_makes_the_gap():

@@ -14,6 +14,13 @@ def test_clipping_moves_both_ends():
     assert Interval(-2.0, -1.0).clipped(0.0, 3.0) == Interval(0.0, 0.0)
 
 
+def test_overlap_is_the_length_of_the_common_part():
+    assert Interval(0.0, 3.0).overlap(-1.0, 1.0) == 1.0
+    assert Interval(0.0, 3.0).overlap(1.0, 2.5) == 1.5
+    assert Interval(0.0, 3.0).overlap(4.0, 5.0) == 0.0
+    assert Interval(0.0, 3.0).overlap(2.0, 1.0) == 0.0
+
+
 def test_values_are_found_by_condition():
     values = ByCondition(given_input=1, given_class=2, marginal=3)
     assert [values[condition] for condition in (Condition.INPUT, Condition.CLASS, Condition.NONE)] == [1, 2, 3]

@@ -138,7 +138,7 @@ class InformationRow(Result):
         Main cause of the interval's width: ``"queries"``; ``"draws"`` (the bias of the plug-in bound); ``"decoder"``;
         ``"draws or decoder"`` (the draws are too few to tell which bound is off); ``"dimensions"`` (left out by the
         measurement); ``"frames"`` (the sampling of random slices); or ``"samples"`` (of the noises behind a query, with
-        ``estimator="known"``).
+        ``estimator="known"``). Empty if the ends are equal.
     flags : tuple of str
         Of the notes. ``"saturated"``: the lower end of I(X;T) is as near to log N as the number of queries allows.
         ``"tolerance_missed"``: the interval is wider than `tolerance` asks. ``"data_processing"``: an end comes from

@@ -19,6 +19,7 @@ from layerbits.estimators.dropout_decoders import decoders_of
 from layerbits.estimators.fitted_decoder import CallerDecoder
 from layerbits.estimators.log_densities import LogDensities, Queries, mixed
 from layerbits.estimators.plug_in_bound import PlugIn
+from layerbits.mixtures import means_of
 from layerbits.statistics import ByCondition
 
 # Largest number of queries that compare decoders: enough to resolve differences of a few hundredths of a nat.
@@ -117,7 +118,7 @@ def caller_candidates(
 ) -> Iterator[Candidate]:
     """Yield the decoders of the caller, each fitted to the draws (N, r, d) when the iteration reaches it."""
     for caller in callers:
-        fitted = caller.fitted(draws, split.queries.sigma, classes)
+        fitted = caller.fitted(means_of(draws), split.queries.sigma, classes)
         evaluate = functools.partial(fitted.log_densities, split.final)
         yield Candidate(fitted.name, fitted.log_densities(split.trial), evaluate, is_density=False)
 

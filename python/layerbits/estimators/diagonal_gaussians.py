@@ -1,6 +1,7 @@
 """Gaussians with independent units and a variance for each unit: the densities of a layer with `DropoutNoise`.
 
-Given the signal s, T ~ N(s, diag(v)) with v = sigma^2 + alpha^2 s^2. A log density here lacks the term
+Given the signal s, T ~ N(s, diag(v)) with v = sigma^2 + alpha^2 s^2; a mean over tokens has a complex signal
+(`layerbits.mixtures.scales_of`). A log density here lacks the term
 -d/2 log(2 pi sigma^2), as in `log_densities`, so that it includes -1/2 sum_k log(v_k / sigma^2).
 """
 
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from layerbits._base import Doubles, Integers
 from layerbits.kernels import log_sum_exp_diagonal, log_sums
+from layerbits.mixtures import means_of, scales_of
 
 # Largest number of values of the differences of queries and centers in a block: 32 MiB in float64.
 _BLOCK_VALUES = 2**22
@@ -23,7 +25,7 @@ _BLOCK_VALUES = 2**22
 
 def dropout_variances(signals: Tensor, sigma: float, alpha: float) -> Tensor:
     """Return the variances sigma^2 + alpha^2 s^2 of the noisy values of signals, in float64."""
-    return (alpha * signals.double()).square() + sigma**2
+    return (alpha * scales_of(signals).double()).square() + sigma**2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +49,7 @@ class DiagonalGaussians:
     @classmethod
     def around(cls, signals: Tensor, sigma: float, alpha: float) -> DiagonalGaussians:
         """Return the densities of the noisy values of signals (n, r, d)."""
-        return cls(signals, dropout_variances(signals, sigma, alpha), sigma)
+        return cls(means_of(signals), dropout_variances(signals, sigma, alpha), sigma)
 
     @functools.cached_property
     def log_volumes(self) -> Tensor:

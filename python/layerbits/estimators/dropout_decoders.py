@@ -1,6 +1,7 @@
 """Decoders of a layer with `DropoutNoise`: densities q(t|x), made of draws, with the noise variance of each input.
 
-Given x, T has the covariance Cov(S|x) + diag(sigma^2 + alpha^2 E[S^2|x]). The decoders are
+Given x, T has the covariance Cov(S|x) + diag(sigma^2 + alpha^2 E[S^2|x]); for a mean over tokens, S^2 in the second
+term is the mean of their squares. The decoders are
 
 - in up to 32 dimensions, a Gaussian for each input with this covariance;
 - a Gaussian for each input with the diagonal of this covariance;
@@ -20,6 +21,7 @@ from layerbits.estimators.decoder import Decoder
 from layerbits.estimators.decoders import Gaussians, decoders
 from layerbits.estimators.diagonal_gaussians import DiagonalGaussians, dropout_variances
 from layerbits.estimators.log_densities import Queries, diagonal_log_sums
+from layerbits.mixtures import means_of
 from layerbits.statistics import ByCondition
 
 # A full covariance for each input costs d^2 multiply-adds a pair, a diagonal one 2 d.
@@ -57,19 +59,19 @@ def _dropout_decoders(draws: Tensor, classes: Classes, queries: Queries) -> Iter
     if n_draws < 2:
         return
     sigma, alpha = queries.sigma, queries.alpha
-    centers = draws.double()
-    means = centers.mean(1)
-    deviations = centers - means[:, None]
+    centers = means_of(draws)
+    means = centers.double().mean(1)
+    deviations = centers.double() - means[:, None]
     # A fresh draw has, around the mean of r draws, the covariance of a draw times 1 + 1/r.
     predictive = (1 + 1 / n_draws) / (n_draws - 1)
     spreads = predictive * deviations.square().sum(1)
-    noise = dropout_variances(means, sigma, alpha) + alpha**2 * spreads
+    variances = dropout_variances(draws, sigma, alpha)
+    noise = variances.mean(1)
     if dim <= _MAX_DIMENSIONS:
         covariances = predictive * (deviations.mT @ deviations) + noise.diag_embed()
         yield Gaussians(means, covariances, classes, sigma)
-    variances = (noise + spreads)[:, None]
-    gaussians = DiagonalGaussians(means[:, None].to(draws.dtype), variances, sigma)
+    gaussians = DiagonalGaussians(means[:, None].to(centers.dtype), (noise + spreads)[:, None], sigma)
     yield DiagonalMixture("diagonal Gaussian", gaussians, classes)
     widening = _WIDENING / (n_draws - 1) * deviations.square().sum(1).mean(0)
-    wide = DiagonalGaussians(draws, dropout_variances(draws, sigma, alpha) + widening, sigma)
+    wide = DiagonalGaussians(centers, variances + widening, sigma)
     yield DiagonalMixture("wide mixture", wide, classes)

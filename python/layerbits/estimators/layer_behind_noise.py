@@ -8,7 +8,6 @@ the decoder bound adds only the sums of the other decoders.
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Sequence
 from functools import partial
 
@@ -52,7 +51,7 @@ def noisy_layer_estimates(
     split = TrialSplit.random(decoder_sample.queries, generator)
     decoders = DecoderBounds.of(decoder_sample, split, plug_ins[0], classes, entropy_risk)
     combined = plug_ins[0] if len(plug_ins) == 1 else plug_ins[0].with_conditionals_of(plug_ins[1])
-    n_queries = math.prod(decoder_sample.queries.shape)
+    shape, n_draws = decoder_sample.queries.shape, decoder_sample.draws.shape[1]
     estimates = {}
     for quantity in classes.quantities:
         plug_in_bound = combined.bound(quantity)
@@ -60,10 +59,11 @@ def noisy_layer_estimates(
         if quantity.is_entropy:
             loss = decoder_sample.dimension_loss
             upper = bounds.decoder.end + (loss if decoder_sample.omitted is None else 0.0)
-            ends = Interval(entropy_lower_end(plug_in_bound, n_queries, entropy_risk), upper)
+            components = (n_draws + shape[1]) * (classes.n_inputs if quantity.name == "h(T)" else 1)
+            ends = Interval(entropy_lower_end(plug_in_bound, components, shape, entropy_risk), upper)
             estimate = entropy_estimate(bounds, ends, loss)
         else:
-            upper_end = partial(information_upper_end, plug_in_bound, classes.largest_terms[quantity.name], n_queries)
+            upper_end = partial(information_upper_end, plug_in_bound, classes.largest_terms[quantity.name], shape)
             lent_risk, lent = shares.lent * risk, None
             if lent_risk:
                 lent = Interval(decoders.bound(quantity, lent_risk).end, upper_end(lent_risk))

@@ -22,12 +22,11 @@ from layerbits.estimators.problem import Problem
 from layerbits.estimators.risk_shares import UNDIVIDED, RiskShares
 from layerbits.estimators.round_outlook import Effort, Outlook, Round
 from layerbits.estimators.settings import AUTO, POOLED, MeasurementSettings
-from layerbits.statistics import Interval
 
 # Largest number of queries of all inputs in a round behind no noise, where draws do not limit them: 0.5 GB of terms.
 MAX_QUERIES = 2**22
 
-# If the last round left more than this share of the width, further rounds are expected to narrow the interval hardly.
+# If the last round left more than this share of the width, a missed tolerance is noted with the part that it took away.
 _HARDLY_NARROWER = 0.9
 
 
@@ -81,7 +80,7 @@ class LayerRounds:
             self.measurements[labels] = LayerMeasurement(samples[0].draws, estimates)
         information = next(iter(self.measurements.values())).estimates["I(X;T)"]
         interval, effort = information.interval, Effort(samples[0].draws, samples[0].queries)
-        gap = _distance_within(interval, information.decoded, information.plug_in)
+        gap = interval.overlap(information.decoded, information.plug_in)
         seconds = time.monotonic() - started
         self.rounds.append(
             Round(effort, interval.half_width, gap, information.limited_by, risk, seconds_of_passes, seconds)
@@ -109,7 +108,7 @@ class LayerRounds:
     def limit(self, seconds_left: float) -> str:
         """Return the limit that forbids the next round; empty if none does."""
         effort, cause = self.rounds[-1].effort, self.rounds[-1].limited_by
-        if cause in ("dimensions", "frames"):
+        if cause == "frames" or (cause == "dimensions" and (effort.draws == 1 or self._is_wide)):
             return "any number of draws"
         if self._larger(effort, cause) == effort:
             exact_limit, limit = f"{effort.queries} queries of an input", f"max_draws {self.settings.max_draws}"
@@ -133,6 +132,11 @@ class LayerRounds:
     def _risk(self, number: int) -> float:
         return self.risk * self.settings.share_of_round(number)
 
+    @property
+    def _is_wide(self) -> bool:
+        """Whether the signals do not fit into `max_memory`: the probing passes alone choose the dimensions."""
+        return is_wide(self.problem, self.name, self.rounds[-1].effort.draws)
+
     def _larger(self, effort: Effort, limited_by: str) -> Effort:
         return effort.larger(limited_by, self.settings.max_draws, MAX_QUERIES // self.problem.n_inputs)
 
@@ -144,7 +148,7 @@ class LayerRounds:
     def _known_network_may_narrow(self) -> bool:
         """Return whether draws leave a gap between the bounds that the known network is expected to close."""
         last = self.rounds[-1]
-        if self.settings.estimator != POOLED or last.limited_by in ("queries", "dimensions"):
+        if self.settings.estimator != POOLED or last.limited_by == "queries":
             return False
         settings = dataclasses.replace(self.settings, estimator=AUTO)
         try:
@@ -156,19 +160,14 @@ class LayerRounds:
 
     def _remedy_of_draws(self, limit: str) -> str:
         last, option = self.rounds[-1], limit.split()[0]
-        if last.limited_by == "dimensions" and is_wide(self.problem, self.name, last.effort.draws):
+        if last.limited_by == "dimensions" and self._is_wide:
             return "raise max_memory"
         if last.limited_by == "frames":
             return "raise count"
         if option not in ("max_seconds", "max_draws"):
             return "raise tolerance"
         before = self.rounds[-2].half_width if len(self.rounds) > 1 else math.inf
-        if last.limited_by != "queries" and last.half_width > _HARDLY_NARROWER * before:
-            return "more draws hardly narrow it, raise tolerance or sigma"
-        return f"raise {option}"
-
-
-def _distance_within(interval: Interval, lower: float, upper: float) -> float:
-    """Return upper - lower after both are moved into the interval; 0 if they cross."""
-    within = Interval(lower, upper).clipped(interval.lower, interval.upper)
-    return max(0.0, within.upper - within.lower)
+        if last.limited_by == "queries" or last.half_width <= _HARDLY_NARROWER * before:
+            return f"raise {option}"
+        narrowed = max(0.0, 1 - last.half_width / before)
+        return f"the last round narrowed it by {narrowed:.0%}, raise {option}, tolerance or sigma"

@@ -34,6 +34,7 @@ from layerbits.mixtures import (
     coordinates_in_blocks,
     fit_subspace,
     mean_subspace,
+    means_of,
     noise_entropy,
     project,
 )
@@ -54,8 +55,8 @@ class LayerSample:
     Attributes
     ----------
     signals : Tensor of shape (n, r, k)
-        Coordinates of the whitened signals; with `alpha`, the signals in all dimensions. A layer behind no noise has
-        one signal for each input, r = 1.
+        Coordinates of the whitened signals; with `alpha`, the signals in all dimensions, complex for a mean over tokens
+        (`layerbits.mixtures.scales_of`). A layer behind no noise has one signal for each input, r = 1.
     sigma : float
         Standard deviation of the noise of each coordinate; with `alpha`, that of a signal of 0.
     queries : int
@@ -109,7 +110,7 @@ class LayerSample:
         """Return queries at the last draws, with noise of a stream, and the draws without queries (n, r, k)."""
         n_draws = self.draws - self.queries
         draws, bases = (part.contiguous() for part in self.signals.tensor_split([n_draws], dim=1))
-        return Queries.around(bases, self.sigma, stream.like(bases), self.devices, self.alpha), draws
+        return Queries.around(bases, self.sigma, stream.like(means_of(bases)), self.devices, self.alpha), draws
 
 
 def sample_layers(
@@ -208,6 +209,8 @@ def _floats_if_few(name: str, signals: Tensor) -> Tensor:
     """Return signals, in float32 if they are in half precision and few enough not to be reduced in blocks."""
     if signals.dtype in (torch.float16, torch.bfloat16):
         return signals if signals.numel() > _WHOLE_VALUES else signals.float()
+    if signals.is_complex():
+        return signals
     return as_floats(f"signals of layer {name!r}", signals)
 
 

@@ -27,6 +27,7 @@ from layerbits._base import Doubles, Integers
 from layerbits.estimators.classes import Classes
 from layerbits.estimators.diagonal_gaussians import DiagonalGaussians, dropout_variances
 from layerbits.kernels import as_sigma, log_sum_exp_isotropic, log_sums
+from layerbits.mixtures import means_of
 from layerbits.statistics import ByCondition, Quantity
 
 # Log densities at queries, shape (n, q), relative to the log density of the noise.
@@ -42,7 +43,7 @@ class Queries:
     points : Tensor of shape (n, q, d)
         The queries t = s + z.
     bases : Tensor of shape (n, q, d)
-        The signals s.
+        The signals s; with `alpha`, complex for a mean over tokens.
     sigma : float
         Standard deviation of the noise; with `alpha`, that of the noise of a signal of 0.
     noise_log_density : array of shape (n, q)
@@ -70,8 +71,8 @@ class Queries:
         """Return queries of all inputs: bases plus standard normal values times the deviation, all (N, q, d)."""
         if not alpha:
             return cls.at(torch.add(bases, normal, alpha=sigma), bases, sigma, devices)
-        noise = dropout_variances(bases, sigma, alpha).sqrt_().to(bases.dtype).mul_(normal)
-        return cls.at(bases + noise, bases, sigma, devices, alpha)
+        noise = dropout_variances(bases, sigma, alpha).sqrt_().to(normal.dtype).mul_(normal)
+        return cls.at(means_of(bases) + noise, bases, sigma, devices, alpha)
 
     @classmethod
     def at(

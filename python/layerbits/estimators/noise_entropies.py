@@ -17,7 +17,7 @@ from torch import Tensor
 from layerbits.estimators.layer_sample import LayerSample
 from layerbits.estimators.two_sided_estimate import TwoSidedEstimate
 from layerbits.estimators.wide_density import SignalRegion
-from layerbits.mixtures import noise_entropy
+from layerbits.mixtures import noise_entropy, scales_of
 from layerbits.statistics import Interval, JackknifeMean, lower_mean_bound, split_passes, upper_mean_bound
 
 # One draw in this many is a pilot, which only sets stakes and the assumed range of the signals.
@@ -45,7 +45,7 @@ class NoiseEntropy:
 
     @classmethod
     def of(cls, signals: Tensor, sigma: float, alpha: float, diameter: float, risk: float) -> NoiseEntropy:
-        """Estimate h(T|S) from signals (N, r, d) of independent draws, r >= 2.
+        """Estimate h(T|S) from signals (N, r, d) of independent draws, r >= 2; those of a mean over tokens are complex.
 
         Parameters
         ----------
@@ -55,6 +55,7 @@ class NoiseEntropy:
             Probability with which each end of the interval may be wrong.
         """
         n_inputs, n_draws, dim = signals.shape
+        signals = scales_of(signals)
         n_pilot = max(1, n_draws // _PILOT_SHARE)
         pilot_draws = signals[:, :n_pilot]
         region = SignalRegion.of(pilot_draws, (pilot_draws, signals[:, n_pilot:]), sigma, diameter)

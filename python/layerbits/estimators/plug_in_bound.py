@@ -168,44 +168,54 @@ class _Jackknife:
         return JackknifeMean(-float(log_densities.mean()), (means - mean,))
 
 
-def information_upper_end(bound: JackknifeMean, largest_term: float, n_queries: int, risk: float) -> float:
+def information_upper_end(bound: JackknifeMean, largest_term: float, shape: tuple[int, int], risk: float) -> float:
     """Return the upper end of an interval for an information: its plug-in bound, Student's margin and an allowance.
 
-    The allowance is for events that occurred in no query. With probability 1 - risk, such events have a probability of
-    at most -log(risk) / n_queries; they carry at most `largest_term` nats.
+    The allowance is for events that occurred in none of the queries, of `shape` (inputs, queries of each). They may
+    occur at inputs about which the other events tell nothing, so each carries up to `largest_term` nats, and a term of
+    second order (docs/theory.md).
     """
-    upper = bound.value + bound.margin(risk)
-    return upper + _largest_probability(n_queries, risk) * max(0.0, largest_term - upper)
+    probability, probability_of_input = _unseen(shape, risk)
+    return bound.value + bound.margin(risk) + probability * (largest_term + probability_of_input)
 
 
-def entropy_lower_end(bound: JackknifeMean, n_queries: int, risk: float) -> float:
+def entropy_lower_end(bound: JackknifeMean, components: int, shape: tuple[int, int], risk: float) -> float:
     """Return the lower end of an interval for an entropy less that of the noise: its plug-in bound less two margins.
 
     Student's margin, at half of the risk, is for events that occurred in some query. An allowance, at the other half,
-    is for events that occurred in none: with probability 1 - risk/2 their joint probability is at most p =
-    -log(risk/2) / n_queries. They take away at most p times the mean of the other events, and p log(1/p) for the
-    density of their own noise (docs/theory.md). The entropy is at least that of the noise.
+    is for events that occurred in none, as in `unseen_loss`. The entropy is at least that of the noise.
     """
-    seen = bound.value - bound.margin(risk / 2)
-    return max(0.0, seen - unseen_loss(seen, n_queries, risk / 2))
+    return max(0.0, bound.value - bound.margin(risk / 2) - unseen_loss(components, shape, risk / 2))
 
 
-def unseen_loss(mean: float, n_queries: int, risk: float, largest_loss: float = 0.0) -> float:
+def unseen_loss(components: int, shape: tuple[int, int], risk: float, largest_loss: float = 0.0) -> float:
     """Return the amount, in nats, by which events that occurred in no query can lower a mean of log density ratios.
+
+    Without the events a term log [r(t) / p^(t)] of any input is at most the logarithm of the number of components of
+    p^, one of which is r. The events take p times this away, p log(1/p) for the density of their own noise, and a term
+    of second order (docs/theory.md).
 
     Parameters
     ----------
-    mean : float
-        Mean of the terms log [r(t) / p^(t)] without such events.
+    components : int
+        Number of draws in the mixture p^.
+    shape : tuple of int
+        Number of inputs, and of queries of each.
+    risk : float
+        Probability with which the events may take more away.
     largest_loss : float
         Upper bound of the logarithm of the density of the noise divided by r(t); 0 if r is the density of the noise.
     """
-    probability = _largest_probability(n_queries, risk)
+    probability, probability_of_input = _unseen(shape, risk)
     # The event takes p log p at most where p <= 1/e; a part of it may have a probability of 1/e if p is larger.
     own_loss = -probability * math.log(probability) if probability < math.exp(-1) else math.exp(-1)
-    return own_loss + probability * max(0.0, mean + largest_loss)
+    return own_loss + probability * (math.log(components) + probability_of_input + largest_loss)
 
 
-def _largest_probability(n_queries: int, risk: float) -> float:
-    """Return p: an event of probability p or more occurs in some query, except with probability `risk`."""
-    return min(1.0, -math.log(risk) / n_queries)
+def _unseen(shape: tuple[int, int], risk: float) -> tuple[float, float]:
+    """Return bounds of the probability of events that occurred in no query: of the mean over inputs, and of an input.
+
+    Except with probability `risk`, events with a larger probability occur in some query.
+    """
+    n_inputs, n_queries = shape
+    return min(1.0, -math.log(risk) / (n_inputs * n_queries)), min(1.0, -math.log(risk) / n_queries)

@@ -27,9 +27,10 @@ class Effort:
         """Return the effort of the next round.
 
         `limited_by` is the main cause of the width of the interval, as in `TwoSidedEstimate`. The effort stays the same
-        if a limit is reached, or if the cause is the omitted dimensions or random frames, which no effort reduces.
+        if a limit is reached, or if no effort helps: random frames, and omitted dimensions behind no noise. Behind
+        noise, more draws show more of the dimensions.
         """
-        if limited_by in ("dimensions", "frames"):
+        if limited_by == "frames" or (limited_by == "dimensions" and self.draws == 1):
             return self
         if self.draws == 1:
             return Effort(1, 2 * self.queries) if 2 * self.queries <= max_queries else self

@@ -103,7 +103,7 @@ class SignalRounds:
 
     def _limit(self, effort: Effort, larger: Effort, cause: str, is_late: bool) -> tuple[str, str]:
         """Return the limit that forbids the next round, empty if none does, and the remedy."""
-        if cause == "dimensions":
+        if cause == "dimensions" and effort.draws == 1:
             return "any number of draws", "raise tolerance"
         if larger == effort and effort.draws == 1:
             return f"{effort.queries} queries of a row", "raise tolerance"

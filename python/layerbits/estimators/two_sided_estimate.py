@@ -18,8 +18,9 @@ from layerbits.estimators.decoder_bound import DecoderBound
 from layerbits.mixtures import ChannelEstimate
 from layerbits.statistics import Interval, JackknifeMean, point_value
 
-# Ends of an interval may cross by this much through rounding (nats).
-_ROUNDING = 1e-9
+# Ends of an interval may cross, and the upper end of an information may lie below 0, by this much through rounding
+# (nats): log densities of float32 signals have errors of some 1e-7.
+_ROUNDING = 1e-6
 
 # Where a query's own draw has at most this share of the mixture, the first-order bias of the plug-in is at least half
 # of its bias, in networks of `layerbits.calibration` (tests/estimators/test_own_shares.py).
@@ -73,7 +74,8 @@ class TwoSidedEstimate:
         Name of the decoder; ``"exact"`` for a known channel.
     limited_by : str
         Main cause of the interval's width: ``"queries"``, ``"draws"``, ``"decoder"``, ``"draws or decoder"`` (the
-        bounds do not tell which), ``"dimensions"`` or ``"samples"`` (of the noises behind a query).
+        bounds do not tell which), ``"dimensions"`` or ``"samples"`` (of the noises behind a query); empty if the ends
+        are equal.
     separated_lower : float
         For I(X;T), the lower end that as many queries leave if they separate all inputs; otherwise NaN, or unused.
     tail_assumed : bool
@@ -149,10 +151,10 @@ class Bounds:
         return (self.plug_in.standard_error + self.decoder.mean.standard_error) / 2
 
     def causes(self, gap: float) -> dict[str, float]:
-        """Return the parts of the gap between the bounds, in nats, by their cause."""
-        by_draws = min(abs(self.plug_in.bias), max(0.0, gap))
+        """Return the parts of the gap between the bounds within an interval, in nats, by their cause."""
+        by_draws = min(abs(self.plug_in.bias), gap)
         cause = "decoder" if self.own_share <= _LARGEST_SHARE else "draws or decoder"
-        return {"draws": by_draws, cause: max(0.0, gap) - by_draws}
+        return {"draws": by_draws, cause: gap - by_draws}
 
 
 def information_estimate(
@@ -185,7 +187,7 @@ def information_estimate(
         decoded=decoded.value,
         decoded_error=decoded.standard_error,
         decoder=decoder.decoder,
-        limited_by=_main_cause(interval, bounds.causes(plug_in.value - decoded.value), added),
+        limited_by=_main_cause(interval, bounds.causes(interval.overlap(decoded.value, plug_in.value)), added),
         separated_lower=decoder.separated_end,
         lent=None if lent is None else _information_interval(lent, ceiling, dimension_loss),
     )
@@ -215,7 +217,7 @@ def entropy_estimate(bounds: Bounds, ends: Interval, dimension_loss: float) -> T
         decoded=largest,
         decoded_error=decoded.standard_error,
         decoder=decoder.decoder,
-        limited_by=_main_cause(interval, bounds.causes(decoded.value - plug_in.value), dimension_loss),
+        limited_by=_main_cause(interval, bounds.causes(interval.overlap(plug_in.value, decoded.value)), dimension_loss),
     )
 
 
@@ -248,7 +250,8 @@ def _exact_interval(ends: Interval, ceiling: float, dimension_loss: float) -> In
 
 
 def _information_interval(ends: Interval, ceiling: float, dimension_loss: float) -> Interval:
-    interval = Interval(max(ends.lower, 0.0), ends.upper + dimension_loss)
+    upper = ends.upper + dimension_loss
+    interval = Interval(max(ends.lower, 0.0), 0.0 if -_ROUNDING < upper < 0 else upper)
     return _without_rounding(interval.clipped(-math.inf, ceiling))
 
 
@@ -259,8 +262,13 @@ def _without_rounding(interval: Interval) -> Interval:
 
 
 def _main_cause(interval: Interval, causes_of_gap: Mapping[str, float], dimension_loss: float) -> str:
-    """Return the cause of the largest part of the interval's width; queries cause the remaining part."""
+    """Return the cause of the largest part of the interval's width; queries cause the remaining part.
+
+    The result is empty if the ends are equal.
+    """
     width = interval.upper - interval.lower
+    if width == 0:
+        return ""
     by_queries = width - sum(causes_of_gap.values()) - dimension_loss
     causes = {"queries": by_queries, **causes_of_gap, "dimensions": dimension_loss}
     return max(causes, key=causes.__getitem__)

@@ -9,6 +9,7 @@ Cauchy density, whose surprisal grows only with the logarithm of the distance, a
 
 With `DropoutNoise` the noise of a signal s has the covariance diag(sigma^2 + alpha^2 s^2); its variances are at least
 sigma^2, and those of all signals within R are at most a known v. Then sigma^2 (1 + delta) is replaced by v + R^2 / d.
+For a mean over tokens v follows from the region of the scales (`layerbits.mixtures.scales_of`).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from torch import Tensor
 
 from layerbits._base import Doubles
 from layerbits.estimators.log_densities import Queries
+from layerbits.mixtures import means_of, scales_of
 
 # Signals without a known bound are assumed to lie at most this many times as far from the center as those of the pilot.
 # In d dimensions a factor of 10 adds d log 10 nats to the largest surprisal.
@@ -107,15 +109,19 @@ class WideDensity:
         alpha : float
             Deviation of the noise relative to the signal.
         """
-        region, dim = SignalRegion.of(draws, bases, sigma, diameter), draws.shape[2]
-        largest_variance = sigma**2 + (alpha * region.largest_value) ** 2
+        pilot, final = bases
+        region = SignalRegion.of(means_of(draws), (means_of(pilot), means_of(final)), sigma, diameter)
+        dim, scales, largest_variance = draws.shape[2], scales_of(draws), sigma**2
+        if alpha:
+            of_scales = SignalRegion.of(scales, (scales_of(pilot), scales_of(final)), sigma, diameter)
+            largest_variance += (alpha * of_scales.largest_value) ** 2
         if not region.assumed:
             variance = largest_variance + diameter**2 / dim
             ratio = dim / 2 * (1 + math.log(variance / sigma**2))
             return cls(region.center, variance, ratio, tail_assumed=False)
         variance = sigma**2 + region.median_square / dim
         if alpha:
-            variance += alpha**2 * float(draws[:, 0].double().square().mean(1).median())
+            variance += alpha**2 * float(scales[:, 0].double().square().mean(1).median())
         ratio = _largest_ratio_to_cauchy(dim, sigma, variance, region.radius, largest_variance)
         return cls(region.center, variance, ratio, tail_assumed=True)
 

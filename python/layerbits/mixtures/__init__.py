@@ -4,6 +4,7 @@ from layerbits.mixtures.channel_estimates import ChannelEstimate
 from layerbits.mixtures.common_noise import common_noise_surprisals
 from layerbits.mixtures.density import mixture_log_density, noise_entropy
 from layerbits.mixtures.dropout_channel import DropoutChannel
+from layerbits.mixtures.dropout_signals import means_of, scales_of
 from layerbits.mixtures.information import mixture_entropy, mixture_information
 from layerbits.mixtures.known_channel import KnownChannel
 from layerbits.mixtures.large_subspaces import as_points, coordinates_in_blocks
@@ -26,10 +27,12 @@ __all__ = [
     "fit_subspace",
     "line_information",
     "mean_subspace",
+    "means_of",
     "mixture_entropy",
     "mixture_entropy_bounds",
     "mixture_information",
     "mixture_log_density",
     "noise_entropy",
     "project",
+    "scales_of",
 ]

@@ -1,7 +1,8 @@
 """The information of a channel whose noise grows with the signal: given x, T ~ N(s, diag(alpha^2 s^2 + sigma^2)).
 
-S is one of n signals of equal weights. Each signal has its own covariance, so whitening and the reduction of dimension
-do not apply, and the pairwise bounds differ from those of one covariance. All sums are computed in units of sigma.
+S is one of n signals of equal weights; a mean over tokens has a complex signal (`dropout_signals`). Each signal has its
+own covariance, so whitening and the reduction of dimension do not apply, and the pairwise bounds differ from those of
+one covariance. All sums are computed in units of sigma.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from torch import Tensor
 from layerbits._base import Doubles, Integers
 from layerbits.kernels import NormalStream
 from layerbits.mixtures.channel_estimates import ChannelEstimate, channel_estimates
+from layerbits.mixtures.dropout_signals import means_of, scales_of
 from layerbits.mixtures.subspaces import NEGLIGIBLE
 from layerbits.statistics import ByCondition, Interval, ceilings, largest_terms
 
@@ -43,7 +45,8 @@ class DropoutChannel:
     Attributes
     ----------
     signals : Tensor of shape (n, d)
-        The values of S, one for each input; floats on the CPU or a CUDA device.
+        The values of S, one for each input, on the CPU or a CUDA device: floats, or complex numbers as in
+        `dropout_signals`.
     alpha : float
         Standard deviation of the noise relative to the signal, positive.
     sigma : float
@@ -63,7 +66,7 @@ class DropoutChannel:
     classes: Integers | None = None
 
     def __post_init__(self) -> None:
-        largest_value = float(self._scaled_signals.abs().max()) * max(1.0, self.alpha)
+        largest_value = float(torch.maximum(self._scaled_signals.abs().max(), self.alpha * self._scales.abs().max()))
         if not largest_value <= _LARGEST:
             raise ValueError(
                 f"sigma: got {self.sigma:g} with alpha {self.alpha:g} for signals up to "
@@ -73,18 +76,23 @@ class DropoutChannel:
 
     @functools.cached_property
     def _scaled_signals(self) -> Tensor:
-        """The signals in units of sigma, float64."""
-        return self.signals.double() / self.sigma
+        """The means of T in units of sigma, float64."""
+        return means_of(self.signals).double() / self.sigma
+
+    @functools.cached_property
+    def _scales(self) -> Tensor:
+        """The values that alpha multiplies, in units of sigma, float64."""
+        return scales_of(self.signals).double() / self.sigma
 
     @functools.cached_property
     def _variances(self) -> Tensor:
         """Variances of the noisy values in units of sigma^2, shape (n, d), at least 1."""
-        return (self.alpha * self._scaled_signals).square() + 1
+        return (self.alpha * self._scales).square() + 1
 
     @functools.cached_property
     def _log_variances(self) -> Tensor:
         """Sum over the units of the logarithms of the variances in units of sigma^2, shape (n,)."""
-        return (self.alpha * self._scaled_signals).square().log1p().sum(1)
+        return (self.alpha * self._scales).square().log1p().sum(1)
 
     @functools.cached_property
     def _products_suffice(self) -> bool:
@@ -140,8 +148,8 @@ class DropoutChannel:
         given_class, marginal = np.empty((2, n_inputs * queries))
         for block in self._blocks(n_inputs * queries):
             inputs = torch.arange(block.start, block.stop, device=self.signals.device) // queries
-            signals = self._scaled_signals[inputs]
-            points = signals + self.alpha * signals * factors.like(signals) + noise.like(signals)
+            signals, scales = self._scaled_signals[inputs], self._scales[inputs]
+            points = signals + self.alpha * scales * factors.like(signals) + noise.like(signals)
             given_class[block], marginal[block] = self._surprisals(inputs, points)
         surprisals = ByCondition(
             np.zeros((n_inputs, queries)), given_class.reshape(n_inputs, -1), marginal.reshape(n_inputs, -1)

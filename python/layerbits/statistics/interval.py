@@ -23,6 +23,10 @@ class Interval:
         """Half of the distance between the ends."""
         return (self.upper - self.lower) / 2
 
+    def overlap(self, lower: float, upper: float) -> float:
+        """Return the length of the part of [lower, upper] that lies in the interval; 0 if the ends cross."""
+        return max(0.0, min(self.upper, upper) - max(self.lower, lower))
+
     def shifted(self, constant: float) -> Interval:
         """Return the interval moved by a constant."""
         return Interval(self.lower + constant, self.upper + constant)

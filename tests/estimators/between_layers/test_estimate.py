@@ -62,9 +62,12 @@ def test_lower_end_is_a_student_bound_less_an_allowance():
         information_between_layers(noisy_identities(2), inputs, "0", "1", confidence=level) for level in levels
     ]
     quarters = [(1 - level) / 4 for level in levels]
-    # An end is m - p (m + log 1/p), with m Student's bound.
+    # An end is m - p (log C + p + log 1/p), with m Student's bound and C draws: 4096 with queries, and a pool of 5120.
     probabilities = [-math.log(risk) / 4096 for risk in quarters]
-    seen = [(estimate.lower - p * math.log(p)) / (1 - p) for estimate, p in zip(estimates, probabilities, strict=True)]
+    seen = [
+        estimate.lower + p * (math.log(4096 + 5120) + p - math.log(p))
+        for estimate, p in zip(estimates, probabilities, strict=True)
+    ]
     moves = np.diff(seen) / np.diff(stats.norm.ppf(quarters))
     assert moves[0] == pytest.approx(moves[1], rel=0.02)
 

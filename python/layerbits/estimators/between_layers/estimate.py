@@ -167,7 +167,8 @@ def information_between_layers(
         lower_terms = np.zeros_like(lower_terms)  # I >= 0 is the better bound
     value, lower = map(JackknifeMean.of_terms, ((lower_terms + upper_terms) / 2, lower_terms))
     seen = lower.value - lower.margin(lower_risk / 2)
-    lower_end = seen - unseen_loss(seen, pair.n_inputs * queries, lower_risk / 2, largest_loss)
+    components, shape = pair.n_inputs * (pool_draws(draws, values) + queries), (pair.n_inputs, queries)
+    lower_end = seen - unseen_loss(components, shape, lower_risk / 2, largest_loss)
     lower_end = max(0.0, lower_end, decoder_end)
     interval = Interval(lower_end, max(0.0, upper_end))
     bounds = Interval(lower.value, float(upper_terms.mean()))

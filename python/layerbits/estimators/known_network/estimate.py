@@ -188,7 +188,7 @@ def _entropy(interval: Interval, below: Doubles, above: Doubles, tail_assumed: b
         decoded=upper,
         decoded_error=errors[1],
         decoder=DECODER,
-        limited_by=main_cause(interval, upper - lower),
+        limited_by=main_cause(interval, interval.overlap(lower, upper)),
         point=Point(Interval(lower, upper), sum(errors) / 2, bounds),
         tail_assumed=tail_assumed,
     )

@@ -60,7 +60,7 @@ class InformationTerms:
             decoded=lower,
             decoded_error=errors[0],
             decoder=DECODER,
-            limited_by=main_cause(interval, upper - lower),
+            limited_by=main_cause(interval, interval.overlap(lower, upper)),
             point=Point(Interval(lower, upper), sum(errors) / 2, bounds),
             separated_lower=self._lower_end(separated, shares.lower * self.risk),
             lent=lent,
@@ -88,7 +88,12 @@ class InformationTerms:
 
 
 def main_cause(interval: Interval, gap: float) -> str:
-    """Return the main cause of an interval's width: samples cause the gap between the bounds, queries the rest."""
+    """Return the main cause of an interval's width: samples cause the gap between the bounds, queries the rest.
+
+    The result is empty if the ends are equal.
+    """
+    if interval.upper == interval.lower:
+        return ""
     return "samples" if gap > (interval.upper - interval.lower) / 2 else "queries"
 
 

@@ -77,7 +77,7 @@ def _main_cause(estimates: Sequence[TwoSidedEstimate], width_of_slices: float, i
     """Return the cause of the largest part of the width; the sampling of the frames is called "frames"."""
     if 2 * width_of_slices <= interval.upper - interval.lower:
         return "frames"
-    return Counter(estimate.limited_by for estimate in estimates).most_common(1)[0][0]
+    return Counter(estimate.limited_by for estimate in estimates if estimate.limited_by).most_common(1)[0][0]
 
 
 def _mean(values: Sequence[float]) -> float:

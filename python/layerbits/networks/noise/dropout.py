@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -44,9 +45,9 @@ class DropoutNoise:
     An ordinary pass generates the values of E for the whole signal, then those of Z. The sum is computed in float32, or
     in the signal's wider dtype, and rounded to the dtype of the signal.
 
-    `layer_information` measures a layer with this noise, or a token of the layer, wherever the layer lies. Means over
-    tokens or positions are refused: the variance of their noise is that of the squares of all signals, no function of
-    the mean. Behind other noise no unit is left out, so the signals of all draws must fit into `max_memory`.
+    `layer_information` measures a layer with this noise, a token of the layer, or a mean over tokens or positions,
+    wherever the layer lies. Slices are refused: the covariance of their noise would depend on the signal. Behind other
+    noise no unit is left out, so the signals of all draws must fit into `max_memory`.
 
     Examples
     --------
@@ -79,12 +80,25 @@ class DropoutNoise:
         """The standard deviation of the noise of a unit whose signal is 0."""
         return self.sigma
 
+    @property
+    def least_scale(self) -> float:
+        """A number c with D(p(t|s) || p(t|s')) <= |s - s'|^2 / (2 c^2), in nats, for small changes of s.
+
+        The variance v at s' is at least 2 alpha sigma |s'|, so its relative change x is about alpha |s - s'| / sigma at
+        most; the divergence of a unit is (s - s')^2 / 2v + (x - log(1 + x)) / 2, and x - log(1 + x) is at most x^2.
+        """
+        return self.sigma / math.hypot(1, self.alpha)
+
     def check(self, layer: str, shape: Sequence[int]) -> None:
         """Accept signals of any shape."""
 
     def check_resolution(self, layer: str, step: float, dtype: torch.dtype = torch.float16) -> None:
         """Raise ValueError if rounding to multiples of `step` distorts the noise of a signal of 0."""
         check_resolution(layer, self.sigma, step, dtype)
+
+    def of_mean(self, n_averaged: int) -> DropoutNoise:
+        """Return the noise of the mean of some signals, whose scale is their root mean square."""
+        return DropoutNoise(self.alpha / math.sqrt(n_averaged), self.sigma / math.sqrt(n_averaged))
 
     def per_unit(self, shape: Sequence[int]) -> DropoutNoise:
         """Return the noise itself, which is the same for every unit."""

@@ -118,6 +118,13 @@ class GaussianNoise:
         """Raise ValueError if rounding to multiples of `step`, the unit in the last place, distorts the noise."""
         check_resolution(layer, self.least_deviation, step, dtype)
 
+    @property
+    def least_scale(self) -> float:
+        """The largest number c with D(p(t|s) || p(t|s')) <= |s - s'|^2 / (2 c^2), in nats, for all s and s'."""
+        if isinstance(self.scale, Tensor) and self.scale.ndim == 2:
+            return float(torch.linalg.matrix_norm(self.scale.double(), ord=-2))
+        return self.least_deviation
+
     def per_unit(self, shape: Sequence[int]) -> GaussianNoise:
         """Return the noise with a standard deviation for each unit of signals (n, ...), if it has one for each channel.
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from layerbits._base import MASKED, LayerSelectionError, check_count
 from layerbits.networks.inputs.pass_inputs import PassInputs
-from layerbits.networks.noise.dropout import Noise
+from layerbits.networks.noise.dropout import DropoutNoise, Noise
 from layerbits.networks.passes.frame_views import FrameView, RandomFramesView, check_gaussian
 from layerbits.networks.passes.kept_tokens import kept_tokens
 from layerbits.networks.passes.measured_network import MeasuredNetwork
@@ -201,8 +201,8 @@ class LayerPart:
         Raises
         ------
         ValueError
-            The part is a readout, and the noise of the layer has another number of units; the part is a mean or slices,
-            and the noise is a `DropoutNoise`; or under a mask, the noise differs by token or has a covariance.
+            The part is a readout, and the noise of the layer has another number of units; the part is slices, and the
+            noise is a `DropoutNoise`; or under a mask, the noise differs by token or has a covariance.
         """
         noise = network.noise[self.layer]
         if self.slices is not None:
@@ -252,6 +252,8 @@ def layer_parts(
         for readout in readouts:
             name = layer if readout is None else f"{layer}[{readout.name}]"
             part = _part(readout, layer, network.unit_shape(layer), inputs)
+            if isinstance(part.view, UnitView | MaskedView) and isinstance(network.noise.get(layer), DropoutNoise):
+                part = dataclasses.replace(part, view=dataclasses.replace(part.view, with_scales=True))
             if name in parts or (readout is not None and name in network.layer_names):
                 raise LayerSelectionError(
                     f"layers: got a layer of the name {name!r}, which is that of a readout, wanted different names; "

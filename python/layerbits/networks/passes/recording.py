@@ -9,6 +9,7 @@ not depend on a pass. A pass ends after the last recorded layer, unless these ar
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,8 +21,9 @@ from layerbits._base import LayerSelectionError
 from layerbits.kernels import NormalStream, RandomStream, derived_seed, empty_for_draws, fill_rows, threads
 from layerbits.networks.execution.arguments import is_memory_error
 from layerbits.networks.execution.generators import GeneratorUse
-from layerbits.networks.noise.dropout import DropoutNoise
+from layerbits.networks.noise.dropout import DropoutNoise, Noise
 from layerbits.networks.observation.signal_values import rounding_step, unit_in_last_place
+from layerbits.networks.passes.draw_differences import DrawDifferences
 from layerbits.networks.passes.large_passes import large_pass, recording_of
 from layerbits.networks.passes.measured_network import EndOfPass, MeasuredNetwork
 from layerbits.networks.passes.readouts import LayerPart
@@ -77,6 +79,10 @@ class Passes:
         """Return the layer of a name in `layers`."""
         return self.parts[name].layer if name in self.parts else name
 
+    def noise(self, network: MeasuredNetwork, name: str) -> Noise:
+        """Return the noise of a name in `layers`."""
+        return self.parts[name].noise(network) if name in self.parts else network.noise[name]
+
 
 @dataclasses.dataclass(frozen=True)
 class Recording:
@@ -87,10 +93,7 @@ class Recording:
 
 
 def record(network: MeasuredNetwork, inputs: Sequence[Tensor], passes: Passes) -> dict[str, Tensor]:
-    """Run passes and return the signals (n, draws, d) by name, or the values (n, draws, k) of readouts and views.
-
-    `record_draws` documents parameters and errors.
-    """
+    """Run passes and return the signals or values by name; `record_draws` documents shapes, parameters and errors."""
     return record_draws(network, inputs, passes).signals
 
 
@@ -139,7 +142,7 @@ def record_draws(
                 if large is not None:
                     large.compare(batch)
     recorder.check_signals()  # once, after all passes: reading a result waits for the device
-    differing = frozenset(layer for layer, differs in recorder.differences.items() if differs) | recorder.random
+    differing = recorder.differences.beyond_rounding(functools.partial(passes.noise, network)) | recorder.random
     return Recording({layer: recorder.signals[layer] for layer in passes.layers}, differing)
 
 
@@ -152,7 +155,7 @@ class _Recorder:
         self.threads = threads()
         self.pool = ThreadPoolExecutor(self.threads)
         self.signals = dict(signals)
-        self.differences: dict[str, Tensor] = {}
+        self.differences = DrawDifferences()
         self.random: set[str] = set()
         self.generators: GeneratorUse | None = None
         # Least and largest value by layer, updated in place: small tensors that stay from each pass would keep the
@@ -260,10 +263,7 @@ class _Recorder:
         rows = self.signals[name][self.start : self.start + self.rows]
         rows[:, column : column + n_recorded].copy_(signal[:n_recorded].transpose(0, 1))
         if n_recorded < len(self.draws):
-            difference = (signal[n_recorded:] != rows[:, 0]).any()
-            if name not in self.differences:
-                self.differences[name] = torch.zeros_like(difference)
-            self.differences[name] |= difference
+            self.differences.add(name, signal[n_recorded:], rows[:, 0])
 
     def _emitted(self, layer: str, signal: Tensor) -> Tensor:
         values, dim = self.passes.emitted[layer], math.prod(signal.shape[1:])

@@ -1,4 +1,8 @@
-"""Linear views of the units of a layer, and the noise behind them."""
+"""Linear views of the units of a layer, and the noise behind them.
+
+Where the layer has a `DropoutNoise`, a mean carries the scale of its noise, the root mean square of its tokens, as
+imaginary part (`layerbits.mixtures.scales_of`).
+"""
 
 from __future__ import annotations
 
@@ -25,18 +29,32 @@ class UnitView:
         Axes of the units that the view removes, from 0.
     position : int or None
         Position along the only axis in `axes`; None for the mean over the axes.
+    with_scales : bool
+        Whether means carry the scales of their noise.
     """
 
     units: tuple[int, ...]
     axes: tuple[int, ...]
     position: int | None
+    with_scales: bool = False
 
     def __call__(self, signals: Tensor, rows: slice | Tensor = slice(None)) -> Tensor:
         """Return the values (..., k) of signals (..., d); `rows` has no effect."""
+        values = self._values(signals)
+        if not self.with_scales or self.position is not None:
+            return values
+        return _with_scales(values, self._values(signals.double().square()))
+
+    def _values(self, signals: Tensor) -> Tensor:
         leading = signals.ndim - 1
         values, axes = signals.reshape(*signals.shape[:-1], *self.units), [leading + axis for axis in self.axes]
         values = values.mean(axes) if self.position is None else values.select(axes[0], self.position)
         return values.flatten(leading)
+
+    @property
+    def n_averaged(self) -> int:
+        """Number of units of the layer of which a value is the mean."""
+        return math.prod(self.units[axis] for axis in self.axes) if self.position is None else 1
 
     def noise(self, layer: str, noise: Noise) -> Noise:
         """Return the noise of the values, from the noise of the layer.
@@ -44,13 +62,11 @@ class UnitView:
         Raises
         ------
         ValueError
-            The noise has another number of units than the layer; or the view is a mean, and the noise is a
-            `DropoutNoise`.
+            The noise has another number of units than the layer.
         """
-        n_averaged = math.prod(self.units[axis] for axis in self.axes) if self.position is None else 1
         if isinstance(noise, DropoutNoise):
-            return _noise_of_a_token(layer, noise, n_averaged)
-        scale = noise.scale
+            return noise.of_mean(self.n_averaged)
+        n_averaged, scale = self.n_averaged, noise.scale
         if not isinstance(scale, Tensor):
             return GaussianNoise(scale / math.sqrt(n_averaged))
         check_units(layer, scale, self.units)
@@ -79,12 +95,15 @@ class MaskedView:
         Positions of the tokens of each of the n inputs; those of an input with fewer than m tokens are repeated.
     counts : integer Tensor of shape (n,)
         Number of tokens of each input, from 1 to m.
+    with_scales : bool
+        Whether means carry the scales of their noise.
     """
 
     units: tuple[int, ...]
     axis: int
     positions: Tensor
     counts: Tensor
+    with_scales: bool = False
 
     @classmethod
     def of(cls, units: tuple[int, ...], axis: int, which: str, kept: Tensor) -> MaskedView:
@@ -114,6 +133,14 @@ class MaskedView:
 
     def __call__(self, signals: Tensor, rows: slice | Tensor = slice(None)) -> Tensor:
         """Return the values (draws, rows, k) of signals (draws, rows, d); the inputs `rows` have these signals."""
+        values = self._values(signals, rows)
+        if not self.with_scales or self.positions.shape[1] == 1:
+            return values
+        # The squares of m tokens have the factor 1/m in the variance of the noise, not 1/n_averaged.
+        shares = self.n_averaged / self.counts[rows].to(signals.device)[:, None]
+        return _with_scales(values, self._values(signals.double().square(), rows) * shares)
+
+    def _values(self, signals: Tensor, rows: slice | Tensor) -> Tensor:
         positions, counts = (tensor[rows].to(signals.device) for tensor in (self.positions, self.counts))
         tokens = signals.reshape(*signals.shape[:2], *self.units).movedim(2 + self.axis, 2)
         chosen = tokens[:, torch.arange(len(positions), device=signals.device)[:, None], positions].flatten(3)
@@ -121,18 +148,22 @@ class MaskedView:
         is_kept = torch.arange(positions.shape[1], device=signals.device) < counts[:, None]
         return chosen.where(is_kept[..., None], 0).sum(2) / counts[:, None]
 
+    @property
+    def n_averaged(self) -> int:
+        """Number of tokens of the input with the fewest tokens."""
+        return int(self.counts.min())
+
     def noise(self, layer: str, noise: Noise) -> Noise:
         """Return the noise of the values, from the noise of the layer.
 
         Raises
         ------
         ValueError
-            The noise has another number of units than the layer, differs by token, or has a covariance; or the view is
-            a mean, and the noise is a `DropoutNoise`.
+            The noise has another number of units than the layer, differs by token, or has a covariance.
         """
         if isinstance(noise, DropoutNoise):
-            return _noise_of_a_token(layer, noise, int(self.counts.max()))
-        n_averaged, scale = int(self.counts.min()), noise.scale
+            return noise.of_mean(self.n_averaged)
+        n_averaged, scale = self.n_averaged, noise.scale
         if not isinstance(scale, Tensor):
             return GaussianNoise(scale / math.sqrt(n_averaged))
         check_units(layer, scale, self.units)
@@ -145,15 +176,9 @@ class MaskedView:
         return GaussianNoise(by_token[0].flatten() / math.sqrt(n_averaged))
 
 
-def _noise_of_a_token(layer: str, noise: DropoutNoise, n_averaged: int) -> DropoutNoise:
-    """Return the noise of a token, or raise a ValueError if the view is a mean over `n_averaged` > 1 of them."""
-    if n_averaged == 1:
-        return noise
-    raise ValueError(
-        f"readout: got a mean over {n_averaged} tokens or positions of {layer!r}, which has {noise}, wanted a single "
-        "token, such as 'first' or 'last': the noise of the mean depends on the squares of all signals, not on their "
-        "mean alone; give the layer a standard deviation, or measure a token or the whole layer"
-    )
+def _with_scales(means: Tensor, squares: Tensor) -> Tensor:
+    """Return means with the roots of squares as imaginary parts."""
+    return torch.complex(means, squares.sqrt().to(means.dtype))
 
 
 def check_units(layer: str, scale: Tensor, units: Sequence[int]) -> None:

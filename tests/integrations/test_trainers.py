@@ -17,7 +17,7 @@ DATA = TensorDataset(INPUTS, LABELS)
 
 @pytest.fixture(scope="module", autouse=True)
 def _torchvision():
-    """Import torchvision before torchmetrics does, which Lightning imports. Tests import trainers; others collect."""
+    """Import torchvision before torchmetrics does, which Lightning imports; tests import the trainers."""
     import_torchvision()
 
 
@@ -157,7 +157,7 @@ def test_transformers_training_that_ends_within_an_epoch_measures_whole_epochs_a
 @pytest.mark.parametrize("name", ["accelerate", "lightning", "transformers"])
 def test_missing_library_is_named_with_its_extra(monkeypatch, name):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    monkeypatch.delattr(lb.integrations, name, raising=False)
+    monkeypatch.delitem(vars(lb.integrations), name, raising=False)
     with pytest.raises(lb.UsageError, match=rf"^{name}: not installed.* pip install 'layerbits\[{name}\]'"):
         getattr(lb.integrations, name)
 

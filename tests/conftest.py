@@ -7,30 +7,31 @@ from pathlib import Path
 import pytest
 import torch
 
-# These files take 7 to 32 seconds of processor time. They begin first, so that the processes of pytest-xdist end at
+# These files take 7 to 33 seconds of processor time. They begin first, so that the processes of pytest-xdist end at
 # nearly the same time.
 LONGEST_FILES = (
     "calibration/test_coverage.py",
     "experiments/test_interrupted_runs.py",
     "networks/test_noise_compiled.py",
     "networks/test_vision_networks.py",
-    "calibration/test_true_values_of_modules.py",
     "experiments/test_szt_binning.py",
     "experiments/test_cnn.py",
+    "estimators/test_known_layer.py",
     "experiments/test_szt_tanh_orthonormal.py",
     "estimators/between_layers/test_known_information.py",
-    "experiments/test_sample_complexity.py",
+    "estimators/test_layer_information.py",
     "reliability/test_memory.py",
     "experiments/test_single_neuron.py",
-    "calibration/test_true_values.py",
-    "networks/test_noise_processes.py",
-    "calibration/test_worker_processes.py",
-    "experiments/test_digits_cnn.py",
-    "experiments/test_szt_relu.py",
     "estimators/known_network/test_small_networks.py",
-    "experiments/test_scalar.py",
+    "networks/test_noise_processes.py",
+    "experiments/test_sample_complexity.py",
+    "experiments/test_digits_cnn.py",
+    "estimators/test_values_behind_noise.py",
+    "calibration/test_true_values_of_modules.py",
+    "estimators/test_standard_errors.py",
+    "calibration/test_worker_processes.py",
+    "experiments/test_estimator_comparison.py",
     "experiments/test_leaky_relu_pair.py",
-    "experiments/test_monte_carlo_error.py",
     "cli/test_resume.py",
 )
 

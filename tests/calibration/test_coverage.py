@@ -17,7 +17,7 @@ NEURON = next(task for task in V1 if task.name == "neuron-1")
 VARIANTS = {
     *("bpsk-0.3", "bpsk-0.5", "bpsk-2", "gap-5", "gap-7", "three-to-one-0.5", "cube-2", "cube-10"),
     *("neuron-0.2", "neuron-1", "scalar-2", "scalar-2-of-32", "scalar-3-of-32", "scalar-3-steep"),
-    *("broadcast-64", "linear-cube-6"),
+    *("scalar-2-of-8", "scalar-3", "population", "broadcast-64", "linear-cube-4", "linear-cube-6"),
 }
 MODULES = {task.name: task for task in V2}
 # A task of most kinds; `-m stress` runs all.

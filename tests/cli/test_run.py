@@ -1,7 +1,7 @@
 """`layerbits list`, `info` and `run`: output, folders, and errors in the arguments."""
 
 import json
-import subprocess
+import runpy
 import sys
 
 import pytest
@@ -105,9 +105,9 @@ def test_training_that_diverges_ends_with_one_line(tmp_path, assert_one_error_li
     assert run_status(tmp_path) == "interrupted"
 
 
-def test_package_can_be_run_as_a_module():
-    process = subprocess.run(
-        [sys.executable, "-m", "layerbits", "run", "nonesuch"], capture_output=True, text=True, check=False
-    )
-    assert process.returncode == 2
-    assert process.stderr.count("\n") == 1
+def test_package_can_be_run_as_a_module(monkeypatch, assert_one_error_line):
+    monkeypatch.setattr(sys, "argv", ["layerbits", "run", "nonesuch"])
+    with pytest.raises(SystemExit) as raised:
+        runpy.run_module("layerbits", run_name="__main__")
+    assert raised.value.code == 2
+    assert_one_error_line("nonesuch")

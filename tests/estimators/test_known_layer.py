@@ -37,7 +37,7 @@ def table():
 
 
 def test_intervals_overlap_those_of_many_draws(table):
-    draws = layer_information(tanh_layers(), INPUTS, LABELS, draws=512)
+    draws = layer_information(tanh_layers(), INPUTS, LABELS, draws=256)
     for layer in ("3", "5"):
         for quantity in QUANTITIES:
             row, other = table[layer, quantity], draws[layer, quantity]
@@ -89,7 +89,7 @@ def test_layer_whose_derivatives_are_nan_is_measured():
     layers = dense(normal_tensor(8, 4, seed=5)), nn.Tanh(), dense(normal_tensor(8, 8, seed=6)), Root()
     noisy = noisify(nn.Sequential(*layers), sigma=0.5, layers=["1", "3"])
     row = layer_information(noisy, INPUTS, estimator="known", layers="3")["3", "I(X;T)"]
-    other = layer_information(noisy, INPUTS, draws=512, layers="3")["3", "I(X;T)"]
+    other = layer_information(noisy, INPUTS, draws=128, layers="3")["3", "I(X;T)"]
     assert row.decoder == "known network"
     assert row.lower <= other.upper
     assert other.lower <= row.upper
@@ -123,7 +123,7 @@ def test_readouts_are_measured():
 def test_tolerance_is_reached_by_more_queries():
     options = {"estimator": "known", "layers": "3"}
     first = layer_information(tanh_layers(), INPUTS, **options)["3", "I(X;T)"]
-    tolerance = 0.7 * (first.upper - first.lower) / 2
+    tolerance = 0.85 * (first.upper - first.lower) / 2
     row = layer_information(tanh_layers(), INPUTS, tolerance=tolerance, **options)["3", "I(X;T)"]
     assert row.note == ""
     assert (row.upper - row.lower) / 2 <= tolerance

@@ -9,7 +9,7 @@ from scipy import integrate, stats
 
 from layerbits.estimators.noise_entropies import NoiseEntropy
 
-SIGMA, ALPHA, RISK, SEEDS = 0.2, 0.5, 0.05, 400
+SIGMA, ALPHA, RISK, SEEDS = 0.2, 0.5, 0.05, 200
 # More than this number of SEEDS ends with the probability RISK of a miss are wrong with probability 1e-6.
 MAX_WRONG = stats.binom.ppf(1 - 1e-6, SEEDS, RISK)
 

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 
 import pytest
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from layerbits.experiments import EXPERIMENTS, RunFolder
 from layerbits.experiments.framework import run_folder
@@ -15,6 +16,12 @@ def few_pixels():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(run_folder, "_FIGURE_DPI", 30)
         yield
+
+
+@pytest.fixture(autouse=True)
+def _no_layout(monkeypatch):
+    """Do not arrange the panels of figures, which takes half the time; fixtures of a module make arranged figures."""
+    monkeypatch.setattr(ConstrainedLayoutEngine, "execute", lambda *_: None)
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ from layerbits._base import UsageError
 from layerbits.experiments.entropy.monte_carlo_error import ESTIMATORS, Config, Error
 from layerbits.experiments.framework.tables import read_table
 
-DIMS, DRAWS, REPEATS = (2, 4), (128, 2048, 32_768), 40
+DIMS, DRAWS, REPEATS = (2, 4), (128, 1024, 8192), 40
 
 
 @pytest.fixture(scope="module")

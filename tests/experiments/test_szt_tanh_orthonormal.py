@@ -22,8 +22,8 @@ from layerbits.experiments.szt.training import final_accuracy
 from layerbits.training import read_information, read_training
 
 # The learning rate and the strength are 10 times those of the quick run.
-SMALL = {"epochs": 150, "learning_rate": 1e-2, "strength": 7.5e-3, "evaluations": 4, "measurements": 3, "draws": 8,
-         "queries": 4, "scatter_epochs": (150,)}  # fmt: skip
+SMALL = {"epochs": 150, "learning_rate": 1e-2, "strength": 7.5e-3, "evaluations": 4, "measurements": 3, "draws": 4,
+         "queries": 2, "scatter_epochs": (150,)}  # fmt: skip
 TINY = OrthonormalSettings(
     widths=(4, 3), epochs=6, evaluations=3, measurements=2, draws=2, queries=2, learning_rate=0.01, scatter_epochs=(6,)
 )

@@ -275,7 +275,7 @@ def test_memory_of_a_pass_with_jacobians_is_its_share_of_the_budget():
     max_memory = 2**21
     noisy = noisify(tanh_mlp(4, 64, 64, 64, 2, dtype=torch.float64), sigma=SIGMA)
     given = given_noises(noisy, INPUTS, "5", max_memory=max_memory)
-    rows, noises = random_rows(given, m=500)
+    rows, noises = random_rows(given, m=60)
     given.jacobians(rows[:1], noises[:1])  # observes the bytes of a row
     with LiveMemory() as memory:
         jacobians = given.jacobians(rows, noises)

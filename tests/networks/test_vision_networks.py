@@ -62,11 +62,22 @@ NETWORKS = (
     "squeezenet1_1", "swin", "timm mobilenet", "timm vit", "vgg11_bn", "vit",
 )  # fmt: skip
 # Networks that call activation functions in different ways; `pytest -m stress` tests the other networks too.
-KINDS = ("densenet", "googlenet", "mobilenet_v3_small", "resnet18", "swin", "timm mobilenet", "vit")
-every_network = pytest.mark.parametrize("name", NETWORKS)
-every_kind = pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=() if name in KINDS else pytest.mark.stress) for name in NETWORKS]
-)
+KINDS = ("densenet", "googlenet", "resnet18", "swin", "timm mobilenet", "vit")
+# Small networks among them; densenet calls functions, as googlenet does.
+SMALL_KINDS = tuple(name for name in KINDS if name != "googlenet")
+# Networks of blocks that others have too: residual sums, and chains of convolutions.
+STRESS_ALONE = ("shufflenet_v2_x0_5", "vgg11_bn")
+
+
+def every(names):
+    """Run a test with the argument `name` for these networks; `pytest -m stress` runs it for the others."""
+    return pytest.mark.parametrize(
+        "name", [pytest.param(name, marks=() if name in names else pytest.mark.stress) for name in NETWORKS]
+    )
+
+
+every_network = every(set(NETWORKS) - {*STRESS_ALONE})
+every_kind, every_small_kind = every(KINDS), every(SMALL_KINDS)
 SIZES = {"alexnet": 64}  # sizes of images in pixels; 32 if the pooling of the network allows it
 
 
@@ -195,7 +206,7 @@ class TestVisionNetwork:
         assert len(activations) == len(operators.values)
         assert all(map(torch.equal, activations.values(), operators.values))
 
-    @every_kind
+    @every_small_kind
     def test_an_activation_function_that_returns_the_output_has_no_noise(self, model, images):
         names = list(signals_of_pass(model, images))
         classifier = lb.noisify(nn.Sequential(model, nn.Sigmoid()), sigma=0.1, inputs=images)
@@ -220,7 +231,7 @@ class TestVisionNetwork:
                 bound = 6 * sigma[name] / math.sqrt(2 * len(noise))
                 assert abs(float(noise.square().mean().sqrt()) - sigma[name]) < bound, name
 
-    @every_kind
+    @every_small_kind
     def test_network_trains_with_noise(self, model, images):
         plain = gradients_of_step(copy.deepcopy(model), images)
         weights = {name: parameter.clone() for name, parameter in model.named_parameters()}
@@ -230,7 +241,7 @@ class TestVisionNetwork:
         assert all(gradients[name].any() for name, gradient in plain.items() if gradient.any())
         assert not all(torch.equal(parameter, weights[name]) for name, parameter in model.named_parameters())
 
-    @every_kind
+    @every_small_kind
     def test_measurement_uses_the_signals_of_the_network_and_does_not_change_it(self, model, images):
         signals = signals_of_pass(model, images)
         first, last = next(iter(signals)), list(signals)[-1]
@@ -250,7 +261,7 @@ class TestVisionNetwork:
         assert known.lower <= rows[first].upper
         assert 0 <= rows[last].lower <= rows[last].upper <= math.log(4) + 1e-12
 
-    @every_kind
+    @every_small_kind
     def test_network_is_as_before_after_its_noise_is_removed(self, model, images):
         before, keys = output_of(model, images), list(model.state_dict())
         lb.noisify(model, sigma=0.1, inputs=images)

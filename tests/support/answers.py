@@ -7,6 +7,7 @@ tests/mixtures/test_information_values.py compares the quadrature with the table
 
 import mpmath
 import numpy as np
+from scipy.spatial.distance import cdist
 from scipy.special import logsumexp
 
 # I(S; S + sigma Z) = log 2 - E log(1 + exp(-2 (1 + sigma Z) / sigma^2)) of S = -1 or 1, equally likely, by sigma; in
@@ -111,7 +112,7 @@ def gaussian_mixture_information(centers, covariance, samples, seed, classes=Non
     whitened = centers @ np.linalg.inv(np.linalg.cholesky(covariance)).T
     inputs = generator.integers(len(centers), size=samples)
     points = whitened[inputs] + generator.standard_normal((samples, centers.shape[1]))
-    exponents = -((points[:, None] - whitened) ** 2).sum(-1) / 2
+    exponents = -cdist(points, whitened, "sqeuclidean") / 2
     if classes is None:
         conditional = exponents[np.arange(samples), inputs]
     else:

@@ -10,7 +10,7 @@ import torch
 
 from layerbits._base import Doubles
 from layerbits.calibration.tasks.channels import REACH, Channel, normal_density
-from layerbits.calibration.tasks.hidden_channels import Signals, hidden_nodes
+from layerbits.calibration.tasks.hidden_channels import Signals, hidden_nodes, mixture_density
 from layerbits.calibration.tasks.module_task import Function, ModuleTask, chain
 from layerbits.calibration.tasks.quadrature import quadrature_truths
 from layerbits.calibration.tasks.scalar_tasks import Values, alternating, column, on_values
@@ -43,7 +43,7 @@ def dropout_channel(
         scales = _deviations(centers, noise)
         step = noise.sigma / steps
         axis = np.arange((centers - REACH * scales).min(), (centers + REACH * scales).max() + step, step)
-        return probabilities @ normal_density(axis - centers[:, None], scales[:, None]), step
+        return mixture_density(probabilities, centers, scales, axis), step
 
     return channel
 

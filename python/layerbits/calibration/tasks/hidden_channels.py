@@ -17,6 +17,9 @@ from layerbits.calibration.tasks.channels import REACH, Channel, grid, normal_de
 # Maps hidden values (m,) to signals (m,), or to signals (n, m) if the signal also depends on the input.
 Signals = Callable[[Doubles], Doubles]
 
+# Points of an axis that are computed together: 16 to 64 points take the least time for 1,000 to 10,000 centers.
+_BLOCK = 32
+
 
 def hidden_channel(
     means: Doubles, tau: float, signals: Signals, sigma: float, *, slope: float, kinks: Sequence[float] = ()
@@ -34,14 +37,21 @@ def hidden_channel(
         step = sigma / steps
         axis = grid(centers, sigma, step)
         if centers.ndim == 1:
-            return probabilities @ normal_density(axis - centers[:, None], sigma), step
-        rows = [
-            probability @ normal_density(axis - center[:, None], sigma)
-            for probability, center in zip(probabilities, centers, strict=True)
-        ]
-        return np.array(rows), step
+            return mixture_density(probabilities, centers, sigma, axis), step
+        rows = zip(probabilities, centers, strict=True)
+        return np.array([mixture_density(probability, center, sigma, axis) for probability, center in rows]), step
 
     return channel
+
+
+def mixture_density(weights: Doubles, centers: Doubles, sigma: float | Doubles, axis: Doubles) -> Doubles:
+    """Compute sum_k weights[..., k] N(t; c_k, sigma_k^2) at the points t of the axis, for centers (m,).
+
+    The sum is taken over blocks of the axis, whose terms stay in the cache of the processor.
+    """
+    blocks = np.array_split(axis, math.ceil(len(axis) / _BLOCK))
+    column = np.broadcast_to(sigma, centers.shape)[:, None]
+    return np.concatenate([weights @ normal_density(block - centers[:, None], column) for block in blocks], axis=-1)
 
 
 def hidden_nodes(

@@ -63,10 +63,6 @@ NETWORKS = (
 )  # fmt: skip
 # Networks that call activation functions in different ways; `pytest -m stress` tests the other networks too.
 KINDS = ("densenet", "googlenet", "resnet18", "swin", "timm mobilenet", "vit")
-# Small networks among them; densenet calls functions, as googlenet does.
-SMALL_KINDS = tuple(name for name in KINDS if name != "googlenet")
-# Networks of blocks that others have too: residual sums, and chains of convolutions.
-STRESS_ALONE = ("shufflenet_v2_x0_5", "vgg11_bn")
 
 
 def every(names):
@@ -76,8 +72,8 @@ def every(names):
     )
 
 
-every_network = every(set(NETWORKS) - {*STRESS_ALONE})
-every_kind, every_small_kind = every(KINDS), every(SMALL_KINDS)
+every_network = every(set(NETWORKS) - {"shufflenet_v2_x0_5", "vgg11_bn"})  # other networks have blocks like theirs
+every_kind, every_small_kind = every(KINDS), every(set(KINDS) - {"googlenet"})  # densenet calls functions too
 SIZES = {"alexnet": 64}  # sizes of images in pixels; 32 if the pooling of the network allows it
 
 

@@ -36,8 +36,8 @@ _FALSE_ALARM = 1e-4
 _ROUNDING = 1e-9
 # Stands for the true value of layers that are no chain: no interval contains it.
 _REFUSAL = Truth(math.nan, 0.0, math.nan, "refusal")
-# Processor seconds of one estimate of all quantities, with the defaults of `coverage`: means over the lists, 3 seeds
-# of each task, on a busy AMD EPYC with two cores.
+# Processor seconds of one estimate of all quantities, with the defaults of `coverage`: means over the lists, 3 seeds of
+# each task, on a busy AMD EPYC with two cores.
 _SECONDS = {MixtureTask: 0.01, NetworkTask: 0.04, ModuleTask: 0.13, SliceTask: 0.5, BaselineTask: 0.12}
 
 

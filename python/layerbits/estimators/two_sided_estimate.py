@@ -22,8 +22,8 @@ from layerbits.statistics import Interval, JackknifeMean, point_value
 # (nats): log densities of float32 signals have errors of some 1e-7.
 _ROUNDING = 1e-6
 
-# Where a query's own draw has at most this share of the mixture, the first-order bias of the plug-in is at least half
-# of its bias, in networks of `layerbits.calibration` (tests/estimators/test_own_shares.py).
+# Where a query's own draw has at most this share of the mixture, the first-order bias of the plug-in is at least
+# half of its bias, in networks of `layerbits.calibration` (tests/estimators/test_own_shares.py).
 _LARGEST_SHARE = 0.25
 
 

@@ -18,10 +18,10 @@ from layerbits.experiments.sliced.training import read_images, train_network
 from layerbits.training import read_history, read_training
 
 # Seconds on two cores.
-_STEP_SECONDS = 1e-3  # of a training step
-_WEIGHT_SECONDS = 1e-8  # of a weight in a training step
-_FRAME_SECONDS = {"deterministic": 0.03, "noisy": 0.075}  # of a frame of every layer and dimension
-_PAIR_SECONDS = {"deterministic": 4e-8, "noisy": 6e-9}  # of a frame and pair of images, and of a draw if noisy
+_STEP_SECONDS = 1e-3  # per training step
+_WEIGHT_SECONDS = 1e-8  # per weight and training step
+_FRAME_SECONDS = {"deterministic": 0.03, "noisy": 0.075}  # per frame, for each layer and dimension
+_PAIR_SECONDS = {"deterministic": 4e-8, "noisy": 6e-9}  # per frame and pair of images, and per draw if noisy
 _FIGURE_SECONDS = 4.0
 
 

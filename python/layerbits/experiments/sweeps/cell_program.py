@@ -21,7 +21,7 @@ from layerbits.experiments.framework.configuration import require_usable_device
 from layerbits.experiments.framework.run_folder import RunFolder
 from layerbits.experiments.registry import experiment_named
 
-_SECONDS_TO_END = 20.0  # of an interrupted run, until its process is ended
+_SECONDS_TO_END = 20.0  # until the process of an interrupted run is ended
 
 
 def main() -> int:

@@ -15,7 +15,7 @@ from layerbits._base import UsageError, read_json
 
 _COMMAND = (sys.executable, "-m", "layerbits.experiments.sweeps.cell_program")
 _POLL_SECONDS = 0.1
-_SECONDS_TO_END = 25.0  # of an interrupted run, which ends itself after 20
+_SECONDS_TO_END = 25.0  # an interrupted run ends itself after 20
 
 FINISHED, FAILED, TIMED_OUT, INTERRUPTED, NOT_RUN = "finished", "failed", "timed out", "interrupted", "not run"
 

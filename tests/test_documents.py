@@ -9,7 +9,17 @@ import torch
 ROOT = Path(__file__).parent.parent
 
 
-@pytest.mark.parametrize("document", ["README.md", "docs/your-network.md", "docs/known-network.md"])
+@pytest.mark.parametrize(
+    "document",
+    [
+        "README.md",
+        "docs/start.md",
+        "docs/your-network.md",
+        "docs/choosing-sigma.md",
+        "docs/in-training.md",
+        "docs/known-network.md",
+    ],
+)
 @pytest.mark.usefixtures("one_thread")
 def test_python_blocks_run_in_their_order(document, tmp_path, monkeypatch):
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / document).read_text(), re.DOTALL)

@@ -1,0 +1,68 @@
+"""The sources of the site name what the code has; `sphinx-build` itself runs in .ci/run."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+import layerbits as lb
+from layerbits._base import results
+from layerbits.estimators.audits import SENTENCES
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+API = "\n".join(page.read_text() for page in sorted(DOCS.glob("api/*.rst")))
+
+
+def first_cells(heading, page="which-number.md"):
+    """Return the first cell of each row of the table below a heading, without its marks."""
+    section = (DOCS / page).read_text().split(f"## {heading}\n")[1].split("\n## ")[0]
+    return re.findall(r"^\| `(.*?)` \|", section.split("---|\n")[1], re.MULTILINE)
+
+
+def literals(pattern, folder="estimators"):
+    sources = (ROOT / "python/layerbits" / folder).rglob("*.py")
+    return {name for source in sources for name in re.findall(pattern, source.read_text())}
+
+
+def test_every_public_name_is_on_an_api_page_once():
+    names = re.findall(r"^\.\. (?:autofunction|autoclass|py:data|automodule):: (\S+)", API, re.MULTILINE)
+    names = [name.removeprefix("layerbits.") for name in names]
+    assert {name: names.count(name) for name in lb.__all__ if names.count(name) != 1} == {"sigma_profile": 2}  # a plot
+
+
+@pytest.mark.parametrize("package", ["baselines", "calibration", "data", "theory"])
+def test_api_page_has_all_members_of_a_package(package):
+    assert f".. automodule:: layerbits.{package}\n   :members:\n" in API
+
+
+def test_every_page_is_reachable_from_the_first_page():
+    reached, waiting = set(), [DOCS / "index.md"]
+    while waiting:
+        page = waiting.pop()
+        reached.add(page)
+        text = page.read_text()
+        entries = "\n".join(re.findall(r"^```\{toctree\}\n(.*?)^```", text, re.MULTILINE | re.DOTALL))
+        entries += "\n".join(re.findall(r"^\.\. toctree::\n((?:   .*\n|\n)*)", text, re.MULTILINE))
+        for entry in re.findall(r"^ *(?:.*<)?([\w/-]+)>?$", entries, re.MULTILINE):
+            waiting += [path for path in page.parent.glob(f"{entry}.*") if path not in reached]
+    assert reached == {*DOCS.glob("*.md"), *DOCS.glob("api/*.rst")}
+
+
+def test_page_of_numbers_has_every_flag():
+    constants = {name: value for name, value in vars(results).items() if name.isupper() and isinstance(value, str)}
+    assert sorted(first_cells("By flag")) == sorted({*SENTENCES, *constants.values()})
+
+
+def test_page_of_numbers_has_every_cause_of_width():
+    causes = set(first_cells("By `limited_by`"))
+    described = lb.InformationRow.__doc__.split("limited_by : str")[1].split("flags : tuple")[0]
+    assert causes == set(re.findall(r'``"(.*?)"``', described)) - {"known"}
+    assert causes >= literals(r'limited_by (?:==|!=) "(\w+)"') | literals(r'cause = "([\w ]+)"')
+
+
+def test_page_of_numbers_has_every_decoder():
+    names = literals(r'(?:Mixture|Candidate)\(\s*"([\w -]+)"') | literals(r'\bname = "([\w -]*Gaussian)"')
+    names |= literals(r'DECODER = "([\w ]+)"') | literals(r'decoder="(\w+)"')
+    assert len(names) >= 10
+    assert set(first_cells("By decoder")) == {*names, "decoders[0]: NAME"}

@@ -1,17 +1,16 @@
-"""The recipe for PyTorch Ignite in docs/your-network.md runs as it stands."""
+"""The recipe for PyTorch Ignite in docs/in-training.md runs as it stands."""
 
 import re
 from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import layerbits as lb
 from tests.support.networks import INPUTS, LABELS, tanh_mlp
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "your-network.md"
+DOCUMENT = Path(__file__).parents[2] / "docs" / "in-training.md"
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # raised by the import of ignite
@@ -20,7 +19,7 @@ def test_recipe_measures_the_epochs_of_a_trainer(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     model = tanh_mlp(4, 3, 3, dtype=INPUTS.dtype)
     names = {
-        "lb": lb, "nn": nn, "model": model, "tokens": INPUTS, "labels": LABELS,
+        "lb": lb, "torch": torch, "model": model, "inputs": INPUTS, "labels": LABELS,
         "optimizer": torch.optim.SGD(model.parameters(), lr=0.1),
         "loader": DataLoader(TensorDataset(INPUTS, LABELS), batch_size=10),
     }  # fmt: skip

@@ -18,6 +18,7 @@ ROOT = Path(__file__).parent.parent
         "docs/choosing-sigma.md",
         "docs/in-training.md",
         "docs/known-network.md",
+        "docs/extending.md",
     ],
 )
 @pytest.mark.usefixtures("one_thread")

@@ -6,13 +6,26 @@ project = "layerbits"
 version = release = layerbits.__version__
 copyright = "the authors of layerbits"
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "numpydoc"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "numpydoc", "sphinx_gallery.gen_gallery"]
 default_role = "py:obj"
 autodoc_mock_imports = ["accelerate", "lightning", "transformers"]  # their import takes long
 autodoc_typehints = "none"  # docstrings have the types
+plot_gallery = "False"  # tools/release_check.sh executes the scripts, with -D plot_gallery=1
+sphinx_gallery_conf = {
+    "examples_dirs": "gallery",
+    "gallery_dirs": "executed_gallery",
+    "filename_pattern": "/",
+    "abort_on_example_error": True,
+    "download_all_examples": False,
+    "min_reported_time": 10**6,  # seconds: pages state no time of the machine that built them
+    "write_computation_times": False,
+    "show_memory": False,
+    "show_signature": False,
+}
 numpydoc_show_class_members = False
 myst_heading_anchors = 3  # links to headings, as on GitHub
 
+exclude_patterns = ["gallery"]  # copied to executed_gallery
 html_theme = "pydata_sphinx_theme"
 html_title = "layerbits"
 html_show_sourcelink = False

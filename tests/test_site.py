@@ -1,5 +1,8 @@
 """The sources of the site name what the code has; `sphinx-build` itself runs in .ci/run."""
 
+import ast
+import inspect
+import operator
 import re
 from pathlib import Path
 
@@ -45,8 +48,9 @@ def test_every_page_is_reachable_from_the_first_page():
         entries = "\n".join(re.findall(r"^```\{toctree\}\n(.*?)^```", text, re.MULTILINE | re.DOTALL))
         entries += "\n".join(re.findall(r"^\.\. toctree::\n((?:   .*\n|\n)*)", text, re.MULTILINE))
         for entry in re.findall(r"^ *(?:.*<)?([\w/-]+)>?$", entries, re.MULTILINE):
-            waiting += [path for path in page.parent.glob(f"{entry}.*") if path not in reached]
-    assert reached == {*DOCS.glob("*.md"), *DOCS.glob("api/*.rst")}
+            path = page.parent / entry.replace("executed_gallery/index", "gallery/GALLERY_HEADER")
+            waiting += [path for path in path.parent.glob(f"{path.name}.*") if path not in reached]
+    assert reached == {*DOCS.glob("*.md"), *DOCS.glob("*/*.rst")} - set(DOCS.glob("executed_gallery/*"))
 
 
 def test_page_of_numbers_has_every_flag():
@@ -66,3 +70,23 @@ def test_page_of_numbers_has_every_decoder():
     names |= literals(r'DECODER = "([\w ]+)"') | literals(r'decoder="(\w+)"')
     assert len(names) >= 10
     assert set(first_cells("By decoder")) == {*names, "decoders[0]: NAME"}
+
+
+def public_names(tree):
+    """Yield the dotted names of layerbits, imported as lb, in a syntax tree."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and ast.unparse(node).startswith("lb."):
+            yield ast.unparse(node).removeprefix("lb.")
+
+
+@pytest.mark.parametrize("script", sorted(DOCS.glob("gallery/*.py")), ids=lambda path: path.stem)
+def test_script_of_the_gallery_has_a_title_and_calls_public_names_with_their_arguments(script):
+    tree = ast.parse(script.read_text())
+    title, underline = ast.get_docstring(tree).split("\n")[:2]
+    assert underline == "=" * len(title)
+    for name in public_names(tree):
+        operator.attrgetter(name)(lb)
+    for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
+        if (name := ast.unparse(call.func)).startswith("lb."):
+            arguments = {keyword.arg: None for keyword in call.keywords}
+            inspect.signature(operator.attrgetter(name[3:])(lb)).bind(*call.args, **arguments)

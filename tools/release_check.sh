@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Checks before a release: the checks of CI, and checks that are too long for CI. Run this script in a virtual
-# environment with layerbits and its extras `lint`, `bench` and `browser`, and with chromium and chromedriver:
+# environment with layerbits and its extras `lint`, `docs`, `bench` and `browser`, and with chromium and
+# chromedriver:
 #
 #     bash tools/release_check.sh
 set -euo pipefail
@@ -23,5 +24,6 @@ for name in $(layerbits list | awk '{print $1}'); do
   [ "$name" = mnist-cnn ] || step layerbits report "$work/$name"
 done
 step python tools/release/check_report.py
+step sphinx-build -W --keep-going -D plot_gallery=1 docs "$work/site"
 step python examples/information_penalty.py
 step python -m benchmarks.compare --quick

@@ -15,6 +15,7 @@ sphinx_gallery_conf = {
     "examples_dirs": "gallery",
     "gallery_dirs": "executed_gallery",
     "filename_pattern": "/",
+    "capture_repr": (),
     "abort_on_example_error": True,
     "download_all_examples": False,
     "min_reported_time": 10**6,  # seconds: pages state no time of the machine that built them

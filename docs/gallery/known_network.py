@@ -21,7 +21,7 @@ lb.noisify(model, sigma=0.6, inputs=inputs)
 tables = {name: lb.layer_information(model, inputs, estimator=name, draws=32) for name in ("pooled", "known")}
 rows = {name: table["3", "I(X;T)"] for name, table in tables.items()}
 
-_, axes = plt.subplots(figsize=(6, 2.5))
+_, axes = plt.subplots(figsize=(6, 2.5), layout="constrained")
 for position, (_name, row) in enumerate(rows.items()):
     axes.plot([row.lower, row.upper], [position, position], linewidth=8, solid_capstyle="butt")
 axes.set(yticks=[0, 1], yticklabels=list(rows), ylim=(-0.5, 1.5), xlabel="I(X;T) of the second layer in nats")

@@ -7,6 +7,7 @@ with the built-in ones; the interval holds with any of them. Here a steep tanh b
 input several modes, which a Gaussian does not describe.
 """
 
+import matplotlib.pyplot as plt
 import torch
 
 import layerbits as lb
@@ -33,6 +34,11 @@ with torch.no_grad():
     model[2].weight.mul_(6)
 inputs = torch.randn(50, 4)
 lb.noisify(model, sigma=0.5, inputs=inputs)
+
+_, axes = plt.subplots(figsize=(6, 2.5), layout="constrained")
 for decoders in ([], [NearestMean()], [lb.NetworkDecoder()]):
     row = lb.layer_information(model, inputs, decoders=decoders, draws=64)["3", "I(X;T)"]
-    print(f"{row.decoder:30} I(X;T) in [{row.lower:.3f}, {row.upper:.3f}] nats")
+    name = type(decoders[0]).__name__ if decoders else "built-in decoders"
+    axes.plot([row.lower, row.upper], [name, name], linewidth=8, solid_capstyle="butt")
+    print(f"{name:17}  used: {row.decoder:27}  I(X;T) in [{row.lower:.3f}, {row.upper:.3f}] nats")
+axes.set(xlabel="I(X;T) in nats", ylim=(-0.5, 2.5))

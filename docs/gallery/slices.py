@@ -30,3 +30,8 @@ after = lb.layer_information(model, inputs, labels, sigma=0.3, readout=readouts)
 for old, new in zip(before, after, strict=True):
     if "X;T)" in old.quantity or "T;Y)" in old.quantity:
         print(f"{old.layer:>22} {old.quantity:9} {old.value:5.2f} -> {new.value:5.2f} nats")
+
+# %%
+# The slices after the training, with their intervals.
+
+lb.plots.intervals(after, layers=[layer for layer in after.layers if layer != "1"])

@@ -1,5 +1,7 @@
 """Configure Sphinx for the site. CONTRIBUTING.md has the command. The build and the pages load nothing from outside."""
 
+import re
+
 import layerbits
 
 project = "layerbits"
@@ -32,3 +34,13 @@ html_title = "layerbits"
 html_show_sourcelink = False
 html_theme_options = {"navigation_with_keys": False, "navbar_center": [], "footer_start": [], "footer_end": []}
 html_sidebars = {"**": ["globaltoc.html"]}
+
+
+def escape_bars(app, what, name, documented, options, lines):
+    """Escape the bars of norms such as |s| in a docstring, which reStructuredText takes for names of substitutions."""
+    lines[:] = [line if "``" in line else re.sub(r"(?<!\w)\|(?=\S)", r"\|", line) for line in lines]
+
+
+def setup(app):
+    """Connect the functions of this file to Sphinx."""
+    app.connect("autodoc-process-docstring", escape_bars, priority=100)  # before numpydoc

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 import layerbits as lb
 
@@ -51,6 +51,19 @@ class Refuse:
 
     def scores(self, queries):
         return queries
+
+
+class FullTensor(Dataset):
+    """Fill one tensor with each row."""
+
+    def __init__(self):
+        self.row = torch.zeros(8)
+
+    def __len__(self):
+        return len(INPUTS)
+
+    def __getitem__(self, index):
+        return self.row.copy_(INPUTS[index])
 
 
 def network(*layers):
@@ -115,11 +128,24 @@ CALLS = {
         network(), INPUTS[:1].expand(8, -1)
     ),
     "inputs: got rows that act on one another": lambda: measure(network(Apply(lambda rows: rows - rows.mean(0)))),
+    "inputs: got a network that draws ... random numbers for ... rows": lambda: measure(
+        network(Apply(lambda rows: rows + torch.randn(4)))
+    ),
+    "inputs: got a network whose rows share random numbers": lambda: measure(
+        network(Apply(lambda rows: rows + torch.randn(len(rows), 4).mean(0)))
+    ),
+    "inputs: got a network whose calls of random functions depend on the rows": lambda: measure(
+        network(Apply(lambda rows: rows + torch.stack([torch.randn(4) for _ in rows])))
+    ),
+    "inputs: got ..., whose rows share the memory of one tensor": lambda: measure(network(), FullTensor()),
     "inputs: got batches of ...": lambda: measure(nn.Tanh(), [torch.eye(3), torch.eye(2)], layers=""),
     "inputs: got no batch": lambda: measure(network(), []),
     "inputs: got NaN": lambda: measure(network(), INPUTS * torch.nan),
     "inputs: got ..., which the network cannot take": lambda: measure(network(), torch.eye(3)),
     "labels: got numbers that are not whole": lambda: measure(network(), labels=torch.linspace(0, 1, 8)),
+    "labels: got a function that computes labels from item ...": lambda: measure(
+        network(), [(INPUTS, LABELS)], lambda batch: batch[0][:, 0] > 0
+    ),
     "labels: got an array, whose order is not that of the rows of a DataLoader": lambda: measure(
         network(), LOADER, LABELS
     ),

@@ -19,11 +19,11 @@ def matrix_renyi_entropy(
 ) -> BaselineEstimate:
     """Compute the matrix-based Renyi entropy S_alpha of the normalized Gram matrix of the rows, in nats.
 
-    With A = K / n and ``K_ij = exp(-|t_i - t_j|^2 / (2 width^2))``, S_alpha is log(sum of eigenvalues^alpha) / (1 -
-    alpha). Eigenvalues of at most n eps (float64) count as 0, because they are below the rounding error. S_alpha is 0
-    if all rows coincide and log n if all rows are far apart. S_alpha is not the Shannon entropy of a random variable:
-    it depends on the width, as a binned entropy depends on the size of the bins. The computation takes O(n^2) memory
-    and O(n^3 + n^2 d) time.
+    With A = K / n and K_ij = exp(-|t_i - t_j|^2 / (2 width^2)), S_alpha = log(sum of eigenvalues^alpha) / (1 - alpha).
+    Eigenvalues of at most n eps (float64) count as 0, because they are below the rounding error. S_alpha is 0 if all
+    rows coincide and log n if all rows are far apart. S_alpha is not the Shannon entropy of a random variable: it
+    depends on the width, as a binned entropy depends on the size of the bins. The computation takes O(n^2) memory and
+    O(n^3 + n^2 d) time.
 
     Parameters
     ----------

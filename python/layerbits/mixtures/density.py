@@ -47,9 +47,8 @@ def mixture_log_density(
     -------
     tensor or array of shape (m,)
         In nats, with the type and dtype of `points`. With e_k the exponents (they include the weights relative to the
-        largest weight), p_k their softmax and eps of the dtype, the absolute error is at most
-        ``(4 + d/64) eps (1 + sum_k p_k |e_k|)``, plus the error tolerance, and the rounding of the result and of the
-        logarithms in it. If nearly all roundings of a
+        largest weight), p_k their softmax and eps of the dtype, |error| <= (4 + d/64) eps (1 + sum_k p_k |e_k|), plus
+        the error tolerance, and the rounding of the result and of the logarithms in it. If nearly all roundings of a
         squared distance have one sign, as they may for points that are chosen for it, 4 becomes at most 20.
 
     Raises

@@ -61,7 +61,7 @@ def subgaussian_risk_bound(n: int, *, dim: int, sigma: float, norm: float) -> fl
     n, dim, sigma
         See `layerbits.theory`; n >= 2.
     norm : float
-        K, the maximum of ``E[|S_i|^p]^(1/p) / sqrt(p)`` over coordinates i and p >= 1, a definition inferred from the
+        K, the maximum of E[|S_i|^p]^(1/p) / sqrt(p) over coordinates i and p >= 1, a definition inferred from the
         moments in the formula; s sqrt(2 / pi) for N(0, s^2).
 
     Examples

@@ -21,7 +21,7 @@ class ParsevalRegularizer:
     """Move weight matrices towards orthonormal ones: W <- (1 + strength) W - strength W W^T W.
 
     Rows become orthonormal if a layer has fewer outputs than inputs, columns if it has more. Each singular value s of W
-    becomes ``|(1 + strength) s - strength s^3|``; the only stable fixed point is 1. The singular vectors do not change,
+    becomes |(1 + strength) s - strength s^3|; the only stable fixed point is 1. The singular vectors do not change,
     except for their signs. The matrix of a convolution has shape (outputs, inputs x positions), the matrix of a
     transposed convolution (inputs, outputs x positions); every group has its own matrix.
 

@@ -6,6 +6,7 @@ I(X;T) of a wide layer is log N at any small noise, which says only that the lay
 of few dimensions, go on changing.
 """
 
+import matplotlib.pyplot as plt
 import torch
 
 import layerbits as lb
@@ -27,11 +28,18 @@ after = lb.layer_information(model, inputs, labels, sigma=0.3, readout=readouts)
 # %%
 # Before and after the training: the layer stays at log 300 = 5.70 nats.
 
-for old, new in zip(before, after, strict=True):
-    if "X;T)" in old.quantity or "T;Y)" in old.quantity:
-        print(f"{old.layer:>22} {old.quantity:9} {old.value:5.2f} -> {new.value:5.2f} nats")
+_, axes = plt.subplots(figsize=(7, 3), layout="constrained")
+for table, color, label in ((before, "0.6", "before"), (after, "C0", "after")):
+    rows = [row for row in table if row.quantity.endswith("(X;T)")]
+    names = [f"{row.quantity} of {row.layer}" for row in rows]
+    axes.plot([row.value for row in rows], names, "o", color=color, label=label)
+    axes.hlines(names, [row.lower for row in rows], [row.upper for row in rows], color=color)
+axes.set(xlabel="nats")
+axes.legend()
 
 # %%
-# The slices after the training, with their intervals.
+# The information of the slices about the class.
 
-lb.plots.intervals(after, layers=[layer for layer in after.layers if layer != "1"])
+for old, new in zip(before, after, strict=True):
+    if old.quantity.endswith("(T;Y)"):
+        print(f"{old.layer:>20} {old.quantity:9} {old.value:5.2f} -> {new.value:5.2f} nats")

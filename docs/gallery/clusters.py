@@ -2,8 +2,8 @@
 Compression is clustering
 =========================
 
-A noisy network gathers its representations in clusters while it learns. Compare I(X;T) with the distances between
-activations before and after.
+A noisy network gathers its representations in clusters while it learns. Compare I(X;T) and the activations before and
+after.
 """
 
 import matplotlib.pyplot as plt

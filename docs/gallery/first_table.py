@@ -26,6 +26,6 @@ table = lb.layer_information(model, inputs, labels, sigma=0.3)
 print(table)
 
 # %%
-# Bars are 95 % intervals.
+# Points are values. Their bars, the 95 % intervals, are narrower than the points here. Dashed lines are upper limits.
 
 lb.plots.intervals(table)

@@ -43,7 +43,7 @@ def test_initial_parameters_and_signals_are_those_of_the_public_code():
 
 
 def test_run_writes_all_its_files(folder):
-    names = {path.name for path in folder.iterdir()}
+    names = {path.name for path in folder.glob("[!.]*")}
     tables = {"run.json", "training.csv", "information.csv", "information.json", "neurons.csv"}
     assert names == tables | {"checkpoints", "leaky-relu-pair.png"}
 

@@ -54,7 +54,7 @@ def test_saturated_neuron_separates_one_input_from_three():
 
 
 def test_run_writes_all_its_files(folder):
-    names = {path.name for path in folder.iterdir()}
+    names = {path.name for path in folder.glob("[!.]*")}
     tables = {"run.json", "training.csv", "information.csv", "information.json", "neurons.csv", "curves.csv"}
     assert names == tables | {"checkpoints", "single-neuron.png", "curves.png"}
 

@@ -63,7 +63,7 @@ def test_noise_is_on_every_hidden_layer_and_not_on_the_logits(activation, noisy_
 
 
 def test_run_writes_all_its_files(finished_run):
-    names = {path.name for path in finished_run.iterdir()}
+    names = {path.name for path in finished_run.glob("[!.]*")}
     assert names == {
         "run.json", "training.csv", "information.csv", "information.json", "scatter.csv", "szt-tanh.png",
         "szt-tanh-plane.png", "checkpoints",

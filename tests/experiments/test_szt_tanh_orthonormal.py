@@ -112,7 +112,7 @@ def test_run_writes_all_its_files(folder):
         "szt-tanh-orthonormal.png", "szt-tanh-orthonormal-weights.png",
     }  # fmt: skip
     for variant in VARIANTS:
-        names = {path.name for path in (folder / variant).iterdir()}
+        names = {path.name for path in (folder / variant).glob("[!.]*")}
         assert names == {"training.csv", "information.csv", "information.json", "scatter.csv", "checkpoints"}
 
 

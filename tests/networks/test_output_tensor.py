@@ -230,10 +230,27 @@ def test_encoder_that_nests_padded_tokens_has_noise_in_evaluation_mode(layer):
 
 
 @pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors is in prototype")
-def test_nested_signal_is_refused_in_a_measurement():
+def test_padded_encoder_that_nests_tokens_is_measured_with_zeros_at_padding():
     model = noisify(Encoder().eval(), sigma=0.5, layers="encoder.layers.0.linear1")
+    signals = propagate(model, TOKENS, draws=2)["encoder.layers.0.linear1"].reshape(3, 2, 4, 16)
+    assert (signals != 0).any(3).equal((TOKENS != 0)[:, None].expand(3, 2, 4))
+
+
+class Nesting(nn.Module):
+    def forward(self, rows):
+        return torch.nested.nested_tensor(list(rows))
+
+
+class Padding(nn.Module):
+    def forward(self, nested):
+        return nested.to_padded_tensor(0.0)
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors is in prototype")
+def test_nested_signal_is_refused_in_a_measurement():
+    model = noisify(nn.Sequential(Nesting(), Padding(), nn.Linear(4, 2)), sigma=0.5, layers="0")
     with pytest.raises(LayerSelectionError, match=r"returns a nested tensor.*enable_nested_tensor=False"):
-        propagate(model, TOKENS, draws=2)
+        propagate(model, torch.ones(3, 4), draws=2)
 
 
 @pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors is in prototype")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
 
 from torch import Tensor
@@ -80,12 +81,24 @@ class Pass:
     rows: int
 
 
-def planned_passes(n_inputs: int, draws: range, rows: int) -> list[Pass]:
-    """Return the passes, of at most `rows` rows, in order."""
-    draws_per_pass = min(len(draws), rows, max(_DRAWS_PER_PASS, rows // n_inputs))
-    planned = []
-    for first in range(0, len(draws), draws_per_pass):
-        block = draws[first : first + draws_per_pass]
-        size = rows // len(block)  # the last block may have fewer draws
-        planned += [Pass(block, start, min(size, n_inputs - start)) for start in range(0, n_inputs, size)]
-    return planned
+class PlannedPasses:
+    """The passes, of at most `rows` rows, of all draws of all inputs, in order; there may be too many for a list."""
+
+    def __init__(self, n_inputs: int, draws: range, rows: int) -> None:
+        self._n_inputs, self._draws, self._rows = n_inputs, draws, rows
+        self._block = min(len(draws), rows, max(_DRAWS_PER_PASS, rows // n_inputs))  # draws of a pass
+        self._full_blocks, last = divmod(len(draws), self._block)  # the last block may have fewer draws
+        self._per_block = math.ceil(n_inputs / (rows // self._block))
+        self._of_last = math.ceil(n_inputs / (rows // last)) if last else 0
+
+    def __len__(self) -> int:
+        return self._full_blocks * self._per_block + self._of_last
+
+    def __getitem__(self, number: int) -> Pass:
+        if not 0 <= number < len(self):
+            raise IndexError(f"pass {number} of {len(self)}")
+        block = min(number // self._per_block, self._full_blocks)
+        draws = self._draws[block * self._block : (block + 1) * self._block]
+        size = self._rows // len(draws)
+        start = (number - block * self._per_block) * size
+        return Pass(draws, start, min(size, self._n_inputs - start))

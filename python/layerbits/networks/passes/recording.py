@@ -17,7 +17,7 @@ from torch import Tensor
 
 from layerbits.kernels import ALONE
 from layerbits.networks.passes.measured_network import MeasuredNetwork
-from layerbits.networks.passes.planned_passes import Pass, Passes, planned_passes
+from layerbits.networks.passes.planned_passes import Passes, PlannedPasses
 from layerbits.networks.passes.recorder import Recorded, Recorder
 
 
@@ -60,7 +60,7 @@ def record_draws(
     MemoryError
         The system has no memory for a pass, or for the signals.
     """
-    planned = planned_passes(len(inputs[0]), passes.draws, network.rows_per_pass(inputs, passes.rows))
+    planned = PlannedPasses(len(inputs[0]), passes.draws, network.rows_per_pass(inputs, passes.rows))
     # A draw that is only compared needs draw 0, which another process might have.
     compares = len(planned[0].draws) < len(passes.draws) and any(n < passes.draws.stop for n in passes.columns.values())
     processes = ALONE if len(planned) == 1 or compares else passes.processes
@@ -69,10 +69,10 @@ def record_draws(
     with recorder.pool, network.drawing_routed_noise(passes.seed is not None):
         for wave in range(n_waves):
             # Successive passes of a process are neighbours, so that it generates the noise of few other passes.
-            of_wave = planned[wave::n_waves]
+            number = wave + processes.rank * n_waves
 
-            def run(of_wave: list[Pass] = of_wave) -> Recorded | None:
-                return recorder.run(of_wave[processes.rank]) if processes.rank < len(of_wave) else None
+            def run(number: int = number) -> Recorded | None:
+                return recorder.run(planned[number]) if number < len(planned) else None
 
             for recorded in processes.gather(f"pass {wave} of {n_waves}", run):
                 if recorded is not None and processes.size > 1:

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-# These files take 7 to 33 seconds of processor time. They begin first, so that the processes of pytest-xdist end at
+# These files take 7 to 35 seconds of processor time. They begin first, so that the processes of pytest-xdist end at
 # nearly the same time.
 LONGEST_FILES = (
+    "processes/test_groups.py",
     "calibration/test_coverage.py",
     "experiments/test_interrupted_runs.py",
     "networks/test_noise_compiled.py",

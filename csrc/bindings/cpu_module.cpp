@@ -5,6 +5,7 @@
 #include <pybind11/stl.h>
 
 #include <optional>
+#include <utility>
 
 #include "../cpu/cpu_operations.h"
 #include "../cpu/dispatch.h"
@@ -74,6 +75,22 @@ std::string log_sum_exp_isotropic_any(py::object points, py::object centers, dou
   return name_of(used_method);
 }
 
+std::string choose_method_any(py::object points, py::object centers, double sigma,
+                              py::object weights, int threads, const std::string& level) {
+  Arguments arguments;
+  const MixtureArrays mixture(arguments, {.points = points,
+                                          .centers = centers,
+                                          .sigma = sigma,
+                                          .weights = weights,
+                                          .point_offsets = py::none(),
+                                          .center_offsets = py::none()});
+  Method method = Method::kDense;
+  run(arguments, threads, level, [&]<typename T>(T, const Execution& execution) {
+    return choose_method(mixture.view<T>(), Accuracy{}, execution, method);
+  });
+  return name_of(method);
+}
+
 void log_sum_exp_isotropic_gradient_any(py::object points, py::object centers, double sigma,
                                         py::object log_sum, py::object upstream, py::object weights,
                                         py::object point_offsets, py::object center_offsets,
@@ -128,29 +145,41 @@ void log_sum_exp_diagonal_any(py::object points, py::object centers, py::object 
   });
 }
 
+Share share_of(std::pair<int64_t, int64_t> share) {
+  if (share.first < 0 || share.first >= share.second)
+    throw py::value_error("share: got (" + std::to_string(share.first) + ", " +
+                          std::to_string(share.second) + "), wanted (index, count), index < count");
+  return {.index = share.first, .count = share.second};
+}
+
 void distance_histogram_any(py::object points, py::object edges, py::object counts,
-                            py::object labels, const std::string& metric_name, int threads,
+                            py::object labels, const std::string& metric_name,
+                            std::pair<int64_t, int64_t> share, int threads,
                             const std::string& level) {
   const Metric metric = metric_of(metric_name);
   Arguments arguments;
+  const Share part = share_of(share);
   const HistogramArrays arrays(
       arguments, {.points = points, .edges = edges, .counts = counts, .labels = labels});
   run(arguments, threads, level, [&]<typename T>(T, const Execution& execution) {
-    return distance_histogram(
-        arrays.points.matrix<const T>(), arrays.labels.vector<const int64_t>(),
-        arrays.edges.vector<const double>(), metric, arrays.counts.matrix<int64_t>(), execution);
+    return distance_histogram(arrays.points.matrix<const T>(),
+                              arrays.labels.vector<const int64_t>(),
+                              arrays.edges.vector<const double>(), metric,
+                              arrays.counts.matrix<int64_t>(), part, execution);
   });
 }
 
-double largest_distance_any(py::object points, const std::string& metric_name, int threads,
+double largest_distance_any(py::object points, const std::string& metric_name,
+                            std::pair<int64_t, int64_t> share, int threads,
                             const std::string& level) {
   const Metric metric = metric_of(metric_name);
   Arguments arguments;
   const Array rows =
       arguments.take({.name = "points", .dtype = Dtype::kFloating, .sizes = {"n", "d"}}, points);
+  const Share part = share_of(share);
   double largest = 0;
   run(arguments, threads, level, [&]<typename T>(T, const Execution& execution) {
-    return largest_distance(rows.matrix<const T>(), metric, largest, execution);
+    return largest_distance(rows.matrix<const T>(), metric, largest, part, execution);
   });
   return largest;
 }
@@ -190,6 +219,8 @@ PYBIND11_MODULE(_cpu, module) {
              arg("point_offsets") = py::none(), arg("center_offsets") = py::none(),
              arg("method") = "auto", arg("tolerance") = py::none(), arg("threads") = 1,
              arg("level") = "");
+  module.def("choose_method", &choose_method_any, arg("points"), arg("centers"), arg("sigma"),
+             py::kw_only(), arg("weights") = py::none(), arg("threads") = 1, arg("level") = "");
   module.def("log_sum_exp_isotropic_gradient", &log_sum_exp_isotropic_gradient_any, arg("points"),
              arg("centers"), arg("sigma"), arg("log_sum"), arg("upstream"), py::kw_only(),
              arg("weights") = py::none(), arg("point_offsets") = py::none(),
@@ -204,9 +235,11 @@ PYBIND11_MODULE(_cpu, module) {
              arg("level") = "");
   module.def("distance_histogram", &distance_histogram_any, arg("points"), arg("edges"),
              arg("counts"), py::kw_only(), arg("labels") = py::none(), arg("metric") = "euclidean",
-             arg("threads") = 1, arg("level") = "");
+             arg("share") = std::pair<int64_t, int64_t>(0, 1), arg("threads") = 1,
+             arg("level") = "");
   module.def("largest_distance", &largest_distance_any, arg("points"), py::kw_only(),
-             arg("metric") = "euclidean", arg("threads") = 1, arg("level") = "");
+             arg("metric") = "euclidean", arg("share") = std::pair<int64_t, int64_t>(0, 1),
+             arg("threads") = 1, arg("level") = "");
   module.def("multiply_adds", &multiply_adds_any, arg("pieces"), py::kw_only(),
              arg("additions") = false, arg("bits") = 32, arg("threads") = 1, arg("level") = "",
              "Computes multiply-adds in registers; returns the number of values computed, for "

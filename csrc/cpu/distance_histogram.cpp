@@ -37,8 +37,8 @@ double squared_length(const Matrix<const T>& rows, int64_t i, double factor) {
 template <typename T>
 class Pairs {
  public:
-  Pairs(const Matrix<const T>& points, Metric metric, Cancellation& cancellation)
-      : points_(points), metric_(metric), cancellation_(cancellation) {}
+  Pairs(const Matrix<const T>& points, Metric metric, Share share, Cancellation& cancellation)
+      : points_(points), metric_(metric), share_(share), cancellation_(cancellation) {}
 
   // Checks the points, normalizes them for the cosine metric, and packs them as columns.
   Status prepare(const Execution& execution) {
@@ -58,16 +58,17 @@ class Pairs {
   }
 
   // Calls visit(worker, row, column, columns, squares) for tiles of rows from `row` on and
-  // `columns` columns from `column` on. The calls contain every pair of a row with a later column.
+  // `columns` columns from `column` on. The calls contain every pair of a row of the share with a
+  // later column.
   template <typename Visit>
   Status for_each_tile(const Visit& visit) const {
     const int64_t cell = cell_columns(points_.cols) / kBlock, lanes = kernels->lanes;
-    std::atomic<int64_t> next{0};
+    std::atomic<int64_t> next{share_.index};
     return parallel_for(threads_, threads_, cancellation_, [&](int64_t worker) {
       std::vector<T> tiles(static_cast<size_t>(kRunRows * points_.cols));
       std::vector<T> squares(static_cast<size_t>(kRunRows * cell * kBlock));
       // Runs with the most columns come first, so that threads finish at about the same time.
-      for (int64_t r; (r = next.fetch_add(1)) < int64_t(runs_.size());) {
+      for (int64_t r; (r = next.fetch_add(share_.count)) < int64_t(runs_.size());) {
         const Run& run = runs_[r];
         const int64_t count = divide_up(run.count, lanes);
         pack_run(run, int(lanes), tiles.data());
@@ -145,6 +146,7 @@ class Pairs {
 
   const Matrix<const T>& points_;
   const Metric metric_;
+  const Share share_;
   Cancellation& cancellation_;
   Matrix<const T> rows_;  // the points, or their unit vectors
   std::unique_ptr<T[]> units_, columns_;
@@ -159,9 +161,9 @@ class Pairs {
 template <typename T>
 Status distance_histogram(const Matrix<const T>& points, Vector<const int64_t> labels,
                           Vector<const double> edges, Metric metric, Matrix<int64_t> counts,
-                          Execution execution) {
+                          Share share, Execution execution) {
   if (Status status = check_edges(edges); !status.ok()) return status;
-  Pairs<T> pairs(points, metric, execution.cancellation);
+  Pairs<T> pairs(points, metric, share, execution.cancellation);
   if (Status status = pairs.prepare(execution); !status.ok()) return status;
 
   const int64_t size = edges.size + 1;
@@ -185,9 +187,9 @@ Status distance_histogram(const Matrix<const T>& points, Vector<const int64_t> l
 }
 
 template <typename T>
-Status largest_distance(const Matrix<const T>& points, Metric metric, double& largest,
+Status largest_distance(const Matrix<const T>& points, Metric metric, double& largest, Share share,
                         Execution execution) {
-  Pairs<T> pairs(points, metric, execution.cancellation);
+  Pairs<T> pairs(points, metric, share, execution.cancellation);
   if (Status status = pairs.prepare(execution); !status.ok()) return status;
   const int lanes = pairs.kernels->lanes;
   std::vector<T> worker_squares(size_t(pairs.threads()), T(0));
@@ -209,10 +211,10 @@ Status largest_distance(const Matrix<const T>& points, Metric metric, double& la
 }
 
 template Status distance_histogram(const Matrix<const float>&, Vector<const int64_t>,
-                                   Vector<const double>, Metric, Matrix<int64_t>, Execution);
+                                   Vector<const double>, Metric, Matrix<int64_t>, Share, Execution);
 template Status distance_histogram(const Matrix<const double>&, Vector<const int64_t>,
-                                   Vector<const double>, Metric, Matrix<int64_t>, Execution);
-template Status largest_distance(const Matrix<const float>&, Metric, double&, Execution);
-template Status largest_distance(const Matrix<const double>&, Metric, double&, Execution);
+                                   Vector<const double>, Metric, Matrix<int64_t>, Share, Execution);
+template Status largest_distance(const Matrix<const float>&, Metric, double&, Share, Execution);
+template Status largest_distance(const Matrix<const double>&, Metric, double&, Share, Execution);
 
 }  // namespace layerbits

@@ -46,6 +46,24 @@ Status log_sum_exp_isotropic(const Mixture<T>& mixture, const Accuracy& accuracy
              : dense_log_sum_exp(problem, log_sum, execution.cancellation);
 }
 
+template <typename T>
+Status choose_method(const Mixture<T>& mixture, const Accuracy& accuracy, Execution execution,
+                     Method& method) {
+  method = Method::kDense;
+  MixtureProblem<T> problem{mixture};
+  if (Status status = problem.prepare(execution); !status.ok()) return status;
+  bool worthwhile = false;
+  if (may_prune(mixture, Method::kAuto)) {
+    Status status = estimate_pruning(problem, accuracy, execution.cancellation, worthwhile);
+    if (!status.ok()) return status;
+  }
+  if (worthwhile) method = Method::kPruned;
+  return {};
+}
+
+template Status choose_method(const Mixture<float>&, const Accuracy&, Execution, Method&);
+template Status choose_method(const Mixture<double>&, const Accuracy&, Execution, Method&);
+
 template Status log_sum_exp_isotropic(const Mixture<float>&, const Accuracy&, Vector<double>,
                                       Execution, Method&);
 template Status log_sum_exp_isotropic(const Mixture<double>&, const Accuracy&, Vector<double>,

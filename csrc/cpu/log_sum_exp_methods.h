@@ -30,6 +30,11 @@ template <typename T>
 Status pruned_log_sum_exp(const MixtureProblem<T>& problem, const Accuracy& accuracy,
                           Vector<double> log_sum, Cancellation& cancellation, bool& done);
 
+// Sets `worthwhile` to whether kAuto sums the only group of a mixture by a tree.
+template <typename T>
+Status estimate_pruning(const MixtureProblem<T>& problem, const Accuracy& accuracy,
+                        Cancellation& cancellation, bool& worthwhile);
+
 // Sums mixtures on the line or in the plane by expansions in cells. If a group of centers is not
 // usable, or the method is kAuto and there are too few pairs, sets `done` to false.
 template <typename T>

@@ -151,6 +151,8 @@ class PrunedSum {
   mutable std::atomic<bool> too_large_{false};
 };
 
+}  // namespace
+
 // Estimates whether a tree is faster than all pairs. Costs are in units of the time of a pair per
 // dimension, measured on Zen 5 with AVX-512: a dense pair costs 0.8 (d + 6), without its
 // exponential; a pair in a leaf d + 10, and the rows of a tile together need 2.5 times the pairs of
@@ -159,8 +161,8 @@ class PrunedSum {
 // half of all pairs. So an estimate that rejects the tree costs at most about a fourteenth of all
 // pairs.
 template <typename T>
-Status is_worthwhile(const MixtureProblem<T>& problem, const Accuracy& accuracy,
-                     Cancellation& cancellation, bool& worthwhile) {
+Status estimate_pruning(const MixtureProblem<T>& problem, const Accuracy& accuracy,
+                        Cancellation& cancellation, bool& worthwhile) {
   const Mixture<T>& mixture = problem.mixture;
   const double n = double(mixture.centers.rows), m = double(mixture.points.rows);
   const double d = double(mixture.points.cols);
@@ -191,15 +193,13 @@ Status is_worthwhile(const MixtureProblem<T>& problem, const Accuracy& accuracy,
   return {};
 }
 
-}  // namespace
-
 template <typename T>
 Status pruned_log_sum_exp(const MixtureProblem<T>& problem, const Accuracy& accuracy,
                           Vector<double> log_sum, Cancellation& cancellation, bool& done) {
   done = false;
   if (accuracy.method == Method::kAuto) {
     bool worthwhile = false;
-    Status status = is_worthwhile(problem, accuracy, cancellation, worthwhile);
+    Status status = estimate_pruning(problem, accuracy, cancellation, worthwhile);
     if (!status.ok() || !worthwhile) return status;
   }
   PackedTree<T> tree;
@@ -208,6 +208,11 @@ Status pruned_log_sum_exp(const MixtureProblem<T>& problem, const Accuracy& accu
   done = true;
   return PrunedSum<T>(problem, accuracy, tree).run(log_sum, cancellation);
 }
+
+template Status estimate_pruning(const MixtureProblem<float>&, const Accuracy&, Cancellation&,
+                                 bool&);
+template Status estimate_pruning(const MixtureProblem<double>&, const Accuracy&, Cancellation&,
+                                 bool&);
 
 template Status pruned_log_sum_exp(const MixtureProblem<float>&, const Accuracy&, Vector<double>,
                                    Cancellation&, bool&);

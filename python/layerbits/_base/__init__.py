@@ -7,6 +7,7 @@ from layerbits._base.checksums import checksum_path, is_verified, read_verified
 from layerbits._base.errors import (
     BackendError,
     DataError,
+    GroupError,
     LayerbitsError,
     LayerSelectionError,
     NoNoiseError,
@@ -49,6 +50,7 @@ __all__ = [
     "Doubles",
     "Estimate",
     "FolderLock",
+    "GroupError",
     "HtmlRow",
     "InformationHistory",
     "InformationRow",

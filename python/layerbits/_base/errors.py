@@ -23,3 +23,7 @@ class UsageError(LayerbitsError, ValueError):
 
 class BackendError(LayerbitsError, RuntimeError):
     """A compiled back end is not built or cannot be loaded."""
+
+
+class GroupError(LayerbitsError, RuntimeError):
+    """A process of a group failed, did not take part, or made another call than the other processes."""

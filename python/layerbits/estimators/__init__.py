@@ -7,6 +7,7 @@ is made of all passes; the decoder bound, from below, evaluates a decoder, which
 the other passes. For an entropy, the plug-in bound is the lower one.
 
     problem, settings       the checked arguments: Problem, MeasurementSettings
+    same_arguments          checks that the processes of a group pass the same network and data
     classes                 the class of each input, and the ceilings of information
     layer_groups            layers whose recorded signals fit into the budget together
     recorded_draws          probing draws and later draws of a group
@@ -43,7 +44,8 @@ the other passes. For an entropy, the plug-in bound is the lower one.
     data_processing         the ends that layers of a chain take over from one another
     audits                  notes on saturation and on estimates that theory rules out
     layer_rows              the rows of a table from the measurements of a layer
-    all_layers              layer_information, measure_layers
+    network_information     layer_information
+    all_layers              measure_layers: the layers in common passes and in rounds
     layer_arrays            arrays by layer, for information and sigma_profile
     recorded_signals        information, of signals that another program recorded
     signal_rounds           the rounds of such signals, with more queries until an interval is narrow
@@ -61,10 +63,11 @@ until their intervals are narrow or a limit is reached. Layers of a chain take o
 notes.
 """
 
-from layerbits.estimators.all_layers import layer_information, measure_layers
+from layerbits.estimators.all_layers import measure_layers
 from layerbits.estimators.between_layers import information_between_layers
 from layerbits.estimators.input_decoders import InputDecoder, decoder_descriptions
 from layerbits.estimators.network_decoder import NetworkDecoder
+from layerbits.estimators.network_information import layer_information
 from layerbits.estimators.problem import Problem
 from layerbits.estimators.recorded_signals import information
 from layerbits.estimators.settings import MeasurementSettings

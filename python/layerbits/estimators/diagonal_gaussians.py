@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Sequence
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from layerbits._base import Doubles, Integers
-from layerbits.kernels import log_sum_exp_diagonal, log_sums
+from layerbits.kernels import NO_WORKERS, Workers, log_sum_exp_diagonal, log_sums
 from layerbits.mixtures import means_of, scales_of
 
 # Largest number of values of the differences of queries and centers in a block: 32 MiB in float64.
@@ -66,13 +64,13 @@ class DiagonalGaussians:
         log_density: Doubles = (-squares / 2 - self.log_volumes).numpy(force=True)
         return log_density
 
-    def log_sums(self, points: Tensor, devices: Sequence[torch.device] = ()) -> Doubles:
+    def log_sums(self, points: Tensor, workers: Workers = NO_WORKERS) -> Doubles:
         """Return the log-sum-exp of the log densities of all components at points (m, d), shape (m,)."""
         centers, factors = self.centers.flatten(0, 1), self.variances.flatten(0, 1).rsqrt()
         log_volumes = self.log_volumes.flatten()
         smallest = log_volumes.min()  # subtracted in float64, so that offsets in float32 lose no digits
         components = centers, factors.to(points.dtype), (smallest - log_volumes).to(points.dtype)
-        return log_sums(log_sum_exp_diagonal, points, components, devices) - float(smallest)
+        return log_sums(log_sum_exp_diagonal, points, components, workers) - float(smallest)
 
     def own_log_sums(self, points: Tensor, parts: int) -> Doubles:
         """Return log-sums at points (n, q, d) over parts of the components of the point's input, (parts, n, q)."""

@@ -46,7 +46,7 @@ def first_layer_estimates(
         dropout = DropoutChannel(sample.signals[:, 0], sample.alpha, sample.sigma, classes.labels)
         by_risk = dropout.estimates_of_risks(sample.queries, factors, stream, risks)
     else:
-        channel = KnownChannel(sample.signals[:, 0], sample.sigma, classes=classes.labels, devices=sample.devices)
+        channel = KnownChannel(sample.signals[:, 0], sample.sigma, classes=classes.labels, workers=sample.workers)
         by_risk = channel.estimates_of_risks(sample.queries, stream, risks)
     of_lower, of_upper = by_risk[shares.lower * risk], by_risk[shares.upper * risk]
     estimates = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from layerbits.kernels import ALONE, Processes
 from layerbits.networks import (
     Layers,
     Passes,
@@ -16,7 +17,9 @@ from layerbits.networks import (
 )
 
 
-def known_activations(model: nn.Module, inputs: PassInputs, layers: Layers, sigma: float) -> dict[str, Tensor]:
+def known_activations(
+    model: nn.Module, inputs: PassInputs, layers: Layers, sigma: float, processes: Processes = ALONE
+) -> dict[str, Tensor]:
     """Return the activations (n, d) of layers of a network by name, in the order of the pass.
 
     Parameters
@@ -39,7 +42,7 @@ def known_activations(model: nn.Module, inputs: PassInputs, layers: Layers, sigm
         )
     network = network_without_noise(model, inputs, layers, sigma)
     check_rows(network, inputs.tensors, network.layer_names)
-    passes = record(network, inputs.tensors, Passes(network.layer_names, range(2), seed=None))
+    passes = record(network, inputs.tensors, Passes(network.layer_names, range(2), seed=None, processes=processes))
     for layer, activations in passes.items():
         if differ_beyond_rounding(network, layer, activations[:, 0], activations[:, 1]):
             raise ValueError(

@@ -22,6 +22,7 @@ from layerbits.estimators.problem import Problem
 from layerbits.estimators.risk_shares import UNDIVIDED, RiskShares
 from layerbits.estimators.round_outlook import Effort, Outlook, Round
 from layerbits.estimators.settings import AUTO, POOLED, MeasurementSettings
+from layerbits.kernels import Processes
 
 # Largest number of queries of all inputs in a round behind no noise, where draws do not limit them: 0.5 GB of terms.
 MAX_QUERIES = 2**22
@@ -55,6 +56,11 @@ class LayerRounds:
     rounds: list[Round] = dataclasses.field(default_factory=list)
 
     @property
+    def processes(self) -> Processes:
+        """Processes that share the work."""
+        return self.problem.workers.processes
+
+    @property
     def seconds(self) -> float:
         """Time of all rounds, without the first passes, which other layers share."""
         return sum(finished_round.seconds for finished_round in self.rounds) - self.rounds[0].seconds_of_passes
@@ -81,7 +87,8 @@ class LayerRounds:
         information = next(iter(self.measurements.values())).estimates["I(X;T)"]
         interval, effort = information.interval, Effort(samples[0].draws, samples[0].queries)
         gap = interval.overlap(information.decoded, information.plug_in)
-        seconds = time.monotonic() - started
+        # All processes take the decisions that depend on the seconds.
+        seconds = self.processes.agreed("seconds", time.monotonic() - started)
         self.rounds.append(
             Round(effort, interval.half_width, gap, information.limited_by, risk, seconds_of_passes, seconds)
         )
@@ -99,7 +106,7 @@ class LayerRounds:
             if all(layer.beside_draws for layer in known.values())
         ]
         samples += known.values()
-        self.measure(samples, time.monotonic() - started, show)
+        self.measure(samples, self.processes.agreed("seconds", time.monotonic() - started), show)
 
     def outlook(self) -> Outlook:
         """Return the expected course of further rounds."""

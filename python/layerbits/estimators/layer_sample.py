@@ -25,7 +25,7 @@ from layerbits.estimators.problem import Problem
 from layerbits.estimators.query_counts import number_of_queries
 from layerbits.estimators.recorded_draws import probing_draws, record_later_draws
 from layerbits.estimators.signal_ranges import largest_distance
-from layerbits.kernels import NormalStream, as_floats
+from layerbits.kernels import NO_WORKERS, NormalStream, Workers, as_floats
 from layerbits.mixtures import (
     DropoutChannel,
     Subspace,
@@ -67,8 +67,8 @@ class LayerSample:
         an estimate of it from draws that did not choose the dimensions, whose errors `omitted` gives.
     noise_entropy : float
         Entropy of the noise in all dimensions of the layer, in nats; with `alpha`, its mean over inputs and draws.
-    devices : tuple of torch.device
-        Devices that share the work on the queries; empty if the device of the signals does it alone.
+    workers : Workers
+        Devices and processes that share the work on the queries.
     alpha : float
         Standard deviation of the noise relative to the signal: `DropoutNoise`. 0 if all signals have the same noise.
     diameter : float
@@ -84,7 +84,7 @@ class LayerSample:
     queries: int
     dimension_loss: float
     noise_entropy: float
-    devices: tuple[torch.device, ...] = ()
+    workers: Workers = NO_WORKERS
     alpha: float = 0.0
     diameter: float = math.inf
     omitted: OmittedDimensions | None = None
@@ -110,7 +110,7 @@ class LayerSample:
         """Return queries at the last draws, with noise of a stream, and the draws without queries (n, r, k)."""
         n_draws = self.draws - self.queries
         draws, bases = (part.contiguous() for part in self.signals.tensor_split([n_draws], dim=1))
-        return Queries.around(bases, self.sigma, stream.like(means_of(bases)), self.devices, self.alpha), draws
+        return Queries.around(bases, self.sigma, stream.like(means_of(bases)), self.workers, self.alpha), draws
 
 
 def sample_layers(
@@ -141,7 +141,9 @@ def sample_layers(
     without_queries = draws - draws // 2
     views = {name: principal_view(noise, probes[name][:, :without_queries]) for name, noise in wide.items()}
     dimensions = {name: probes[name].shape[2] for name in names}
-    record_later_draws(problem, probes, Passes(behind_noise, range(PROBING_PASSES, draws), seed, views=views))
+    later_draws = range(PROBING_PASSES, draws)
+    passes = Passes(behind_noise, later_draws, seed, views=views, processes=problem.workers.processes)
+    record_later_draws(problem, probes, passes)
     samples = {}
     for name in names:
         noise = problem.parts[name].noise(problem.network)
@@ -149,8 +151,8 @@ def sample_layers(
         part_view = problem.parts[name].view
         if isinstance(part_view, RandomFramesView):
             n_queries = number_of_queries(len(signals), signals.shape[1] if signals.shape[1] > 1 else None, queries)
-            sigma, devices = part_view.sigma, problem.devices
-            samples[name] = LayerSample(signals, sigma, n_queries, 0.0, math.nan, devices, frames=part_view)
+            sigma, workers = part_view.sigma, problem.workers
+            samples[name] = LayerSample(signals, sigma, n_queries, 0.0, math.nan, workers, frames=part_view)
         elif name in views:
             sigma = wide[name].whitened_sigma
             n_queries = number_of_queries(problem.n_inputs, draws, queries)
@@ -159,9 +161,9 @@ def sample_layers(
             entropy = _noise_entropy(wide[name], dimensions[name])
             of_queries = signals[:, draws - n_queries :, -1]
             omitted = OmittedDimensions.of(dimensions[name], coordinates, of_queries, sigma)
-            samples[name] = LayerSample(coordinates, sigma, n_queries, loss, entropy, problem.devices, omitted=omitted)
+            samples[name] = LayerSample(coordinates, sigma, n_queries, loss, entropy, problem.workers, omitted=omitted)
         else:
-            samples[name] = sample_of_signals(noise, signals, queries, problem.devices)
+            samples[name] = sample_of_signals(noise, signals, queries, problem.workers)
         if name in behind_noise and problem.parts[name].view is None:
             call = next(call for call in problem.network.calls if call.name == name)
             diameter = largest_distance(call, noise, dimensions[name])
@@ -169,9 +171,7 @@ def sample_layers(
     return samples
 
 
-def sample_of_signals(
-    noise: Noise, signals: Tensor, queries: int | None, devices: tuple[torch.device, ...] = ()
-) -> LayerSample:
+def sample_of_signals(noise: Noise, signals: Tensor, queries: int | None, workers: Workers = NO_WORKERS) -> LayerSample:
     """Return the sample of signals (n, r, d); r = 1 says that the signal is a function of the input.
 
     `queries` is the number of queries per input, as in `layer_information`.
@@ -185,14 +185,14 @@ def sample_of_signals(
     is_exact = draws == 1
     n_queries = number_of_queries(n_inputs, None if is_exact else draws, queries)
     if isinstance(noise, DropoutNoise):
-        return _dropout_sample(noise, signals, n_queries, devices)
+        return _dropout_sample(noise, signals, n_queries, workers)
     omitted = None
     if is_exact:
         coordinates, loss = _exact_coordinates(noise, signals)
     else:
         coordinates, loss, omitted = _coordinates(noise, signals, fitted_draws=draws - n_queries)
     coordinates, entropy = coordinates.contiguous(), _noise_entropy(noise, dim)
-    return LayerSample(coordinates, noise.whitened_sigma, n_queries, loss, entropy, devices, omitted=omitted)
+    return LayerSample(coordinates, noise.whitened_sigma, n_queries, loss, entropy, workers, omitted=omitted)
 
 
 def _noise_entropy(noise: GaussianNoise, dim: int) -> float:
@@ -214,14 +214,12 @@ def _floats_if_few(name: str, signals: Tensor) -> Tensor:
     return as_floats(f"signals of layer {name!r}", signals)
 
 
-def _dropout_sample(
-    noise: DropoutNoise, signals: Tensor, queries: int, devices: tuple[torch.device, ...]
-) -> LayerSample:
+def _dropout_sample(noise: DropoutNoise, signals: Tensor, queries: int, workers: Workers) -> LayerSample:
     """Return the sample of signals (n, r, d), which have no common covariance of the noise: all units are kept."""
     signals = as_points(signals).contiguous()
     channels = [DropoutChannel(draw, noise.alpha, noise.sigma) for draw in signals.unbind(1)]
     entropy = math.fsum(channel.conditional_entropy for channel in channels) / len(channels)
-    return LayerSample(signals, noise.sigma, queries, 0.0, entropy, devices, noise.alpha)
+    return LayerSample(signals, noise.sigma, queries, 0.0, entropy, workers, noise.alpha)
 
 
 def _exact_coordinates(noise: GaussianNoise, signals: Tensor) -> tuple[Tensor, float]:

@@ -17,7 +17,6 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable
-from functools import partial
 
 import numpy as np
 import torch
@@ -26,7 +25,7 @@ from torch import Tensor
 from layerbits._base import Doubles, Integers
 from layerbits.estimators.classes import Classes
 from layerbits.estimators.diagonal_gaussians import DiagonalGaussians, dropout_variances
-from layerbits.kernels import as_sigma, log_sum_exp_isotropic, log_sums
+from layerbits.kernels import NO_WORKERS, Workers, as_sigma, isotropic_log_sums, log_sum_exp_isotropic, log_sums
 from layerbits.mixtures import means_of
 from layerbits.statistics import ByCondition, Quantity
 
@@ -50,8 +49,8 @@ class Queries:
         Log density of the noise z, without the term -d/2 log(2 pi sigma^2).
     inputs : integer array of shape (n,)
         Indices of the inputs among all N.
-    devices : tuple of torch.device
-        Devices that share the sums over many components; empty if the device of the points computes them alone.
+    workers : Workers
+        Devices and processes that share the sums over many components.
     alpha : float
         Standard deviation of the noise relative to the signal: `DropoutNoise`. 0 if all signals have the same noise.
     """
@@ -61,22 +60,22 @@ class Queries:
     sigma: float
     noise_log_density: Doubles
     inputs: Integers
-    devices: tuple[torch.device, ...] = ()
+    workers: Workers = NO_WORKERS
     alpha: float = 0.0
 
     @classmethod
     def around(
-        cls, bases: Tensor, sigma: float, normal: Tensor, devices: tuple[torch.device, ...] = (), alpha: float = 0.0
+        cls, bases: Tensor, sigma: float, normal: Tensor, workers: Workers = NO_WORKERS, alpha: float = 0.0
     ) -> Queries:
         """Return queries of all inputs: bases plus standard normal values times the deviation, all (N, q, d)."""
         if not alpha:
-            return cls.at(torch.add(bases, normal, alpha=sigma), bases, sigma, devices)
+            return cls.at(torch.add(bases, normal, alpha=sigma), bases, sigma, workers)
         noise = dropout_variances(bases, sigma, alpha).sqrt_().to(normal.dtype).mul_(normal)
-        return cls.at(means_of(bases) + noise, bases, sigma, devices, alpha)
+        return cls.at(means_of(bases) + noise, bases, sigma, workers, alpha)
 
     @classmethod
     def at(
-        cls, points: Tensor, bases: Tensor, sigma: float, devices: tuple[torch.device, ...] = (), alpha: float = 0.0
+        cls, points: Tensor, bases: Tensor, sigma: float, workers: Workers = NO_WORKERS, alpha: float = 0.0
     ) -> Queries:
         """Return queries of all inputs at given points."""
         # The noise is that of the rounded points, so that its log density cancels against the same term of log-sums.
@@ -84,7 +83,7 @@ class Queries:
             noise_log_density = DiagonalGaussians.around(bases, sigma, alpha).log_density(points)
         else:
             noise_log_density = ((points.double() - bases) / sigma).square().sum(-1).div(-2).numpy(force=True)
-        return cls(points, bases, sigma, noise_log_density, np.arange(len(bases)), devices, alpha)
+        return cls(points, bases, sigma, noise_log_density, np.arange(len(bases)), workers, alpha)
 
     def select(self, inputs: Integers | slice, passes: slice) -> Queries:
         """Return the queries of some inputs in a range of passes."""
@@ -103,7 +102,7 @@ class Queries:
 
     def log_sums(self, operation: Callable[..., Tensor], *components: Tensor) -> Doubles:
         """Return ``operation(points, *components)`` for each query, (n, q)."""
-        return log_sums(operation, self.points.flatten(0, 1), components, self.devices).reshape(self.shape)
+        return log_sums(operation, self.points.flatten(0, 1), components, self.workers).reshape(self.shape)
 
 
 def terms(quantity: Quantity, log_densities: LogDensities) -> Doubles:
@@ -159,18 +158,21 @@ def mixture_log_sums(queries: Queries, centers: Tensor, classes: Classes) -> tup
     """Return log-sums (n, q) over the centers (N, r, d) of the query's class, and over all centers."""
     if queries.alpha:
         return diagonal_log_sums(queries, DiagonalGaussians.around(centers, queries.sigma, queries.alpha), classes)
-    operation = partial(log_sum_exp_isotropic, sigma=as_sigma(queries.sigma))
-    return log_sums_by_class(
-        queries, classes, lambda inputs: queries.log_sums(operation, centers[inputs].flatten(0, 1))
-    )
+    points, sigma = queries.points.flatten(0, 1), as_sigma(queries.sigma)
+
+    def log_sums_over(inputs: Integers | slice) -> Doubles:
+        components = centers[inputs].flatten(0, 1)
+        return isotropic_log_sums(points, components, sigma, workers=queries.workers).reshape(queries.shape)
+
+    return log_sums_by_class(queries, classes, log_sums_over)
 
 
 def diagonal_log_sums(queries: Queries, components: DiagonalGaussians, classes: Classes) -> tuple[Doubles, Doubles]:
     """Return log-sums (n, q) over the components of the query's class, and over those of all N inputs."""
-    points, devices = queries.points.flatten(0, 1), queries.devices
+    points, workers = queries.points.flatten(0, 1), queries.workers
 
     def log_sums_over(inputs: Integers | slice) -> Doubles:
-        return components.select(inputs).log_sums(points, devices).reshape(queries.shape)
+        return components.select(inputs).log_sums(points, workers).reshape(queries.shape)
 
     return log_sums_by_class(queries, classes, log_sums_over)
 

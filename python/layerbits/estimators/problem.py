@@ -8,13 +8,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 
-import torch
 from torch import nn
 
 from layerbits.estimators.classes import Classes, classes_by_label_set, count_quantities, limits_by_symbol
 from layerbits.estimators.input_decoders import InputDecoder, checked_decoders
+from layerbits.estimators.same_arguments import check_same_arguments, check_same_weights
 from layerbits.estimators.settings import KNOWN, MeasurementSettings
-from layerbits.kernels import Devices, resolve_devices
+from layerbits.kernels import ALONE, NO_WORKERS, Devices, Processes, Workers, resolve_devices
 from layerbits.networks import (
     MAX_MEMORY,
     Channels,
@@ -60,8 +60,8 @@ class Problem:
         The layers and readouts to measure, by their names in the table.
     sigma : float, tensor, array, mapping or None
         Noise that the measurement adds; None for a noisy network.
-    devices : tuple of torch.device
-        Devices that share the work on the queries; empty if the device of the network does it alone.
+    workers : Workers
+        Devices that share the work on the queries, and processes that share passes and queries.
     max_memory : int
         Budget of passes and recorded signals in bytes.
     decoders : tuple of InputDecoder
@@ -77,7 +77,7 @@ class Problem:
     readouts: tuple[Tokens | Channels | Slices | None, ...]
     parts: Mapping[str, LayerPart]
     sigma: Sigma | None = None
-    devices: tuple[torch.device, ...] = ()
+    workers: Workers = NO_WORKERS
     max_memory: int = MAX_MEMORY
     decoders: tuple[InputDecoder, ...] = ()
 
@@ -91,6 +91,7 @@ class Problem:
         readout: Readouts = None,
         sigma: Sigma | None = None,
         devices: Devices = None,
+        processes: Processes = ALONE,
         max_memory: int = MAX_MEMORY,
         decoders: Sequence[InputDecoder] | None = None,
     ) -> Problem:
@@ -104,6 +105,7 @@ class Problem:
             As in `layer_information`.
         """
         readouts, own_decoders = as_readouts(readout), checked_decoders(decoders)
+        check_same_arguments(processes, model, inputs, (layers, readout, sigma, max_memory, decoders))
         network = _measured_network(model, inputs, layers, sigma, max_memory)
         names = measured_layers(network, inputs.tensors, layers)
         network_device = next((parameter.device for parameter in model.parameters()), inputs.tensors[0].device)
@@ -118,10 +120,17 @@ class Problem:
             readouts,
             layer_parts(network, names, readouts, inputs),
             sigma,
-            resolve_devices(devices, network_device),
+            Workers(resolve_devices(devices, network_device), processes),
             max_memory,
             own_decoders,
         )
+
+    def check_same_on_all_processes(self, settings: MeasurementSettings) -> None:
+        """Raise a ValueError unless all processes measure the same network with the same noise and settings."""
+        processes = self.workers.processes
+        check_same_weights(processes, self.model)
+        noise = {layer: (repr(noise), getattr(noise, "scale", None)) for layer, noise in self.network.noise.items()}
+        processes.check_equal("the measurement", settings=settings, layers=tuple(self.parts), noise=noise)
 
     def for_present_network(self) -> Problem:
         """Return the problem for the present noise and buffers of the network, which training may have changed.

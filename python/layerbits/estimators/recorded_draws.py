@@ -22,7 +22,15 @@ def probing_draws(
     """
     columns = {name: PROBING_PASSES if is_wide(problem, name, draws) else max(draws, 2) for name in names}
     columns_at_first = columns | dict.fromkeys(parts_behind_no_noise, 1)  # the second draw is only compared
-    passes = Passes(names, range(PROBING_PASSES), seed, parts=problem.parts, columns=columns_at_first, keeps_half=True)
+    passes = Passes(
+        names,
+        range(PROBING_PASSES),
+        seed,
+        parts=problem.parts,
+        columns=columns_at_first,
+        keeps_half=True,
+        processes=problem.workers.processes,
+    )
     recording = record_draws(problem.network, problem.inputs.tensors, passes)
     signals, differing = recording.signals, recording.differing
     if differing:

@@ -15,7 +15,7 @@ from layerbits.estimators.layer_arrays import arrays_by_layer
 from layerbits.estimators.layer_rows import layer_rows
 from layerbits.estimators.settings import AUTO, KNOWN, MeasurementSettings
 from layerbits.estimators.signal_rounds import SignalRounds
-from layerbits.kernels import Devices, as_floats, resolve_devices
+from layerbits.kernels import Devices, Workers, as_floats, resolve_devices
 from layerbits.networks import Deviations, GaussianNoise, gaussian_noise, unit_in_last_place
 from layerbits.statistics import class_numbers
 
@@ -127,7 +127,7 @@ def information(
     draws = {layer: _as_draws(layer, array, settings.estimator) for layer, array in layers.items()}
     noise = {layer: _noise_of(sigma, layer, tensor) for layer, tensor in draws.items()}
     label_sets = {layer: _label_sets(labels, len(tensor)) for layer, tensor in draws.items()}
-    shares = {layer: resolve_devices(devices, tensor.device) for layer, tensor in draws.items()}
+    shares = {layer: Workers(resolve_devices(devices, tensor.device)) for layer, tensor in draws.items()}
     n_intervals = sum(count_quantities(of_layer) for of_layer in label_sets.values())
     deadline = time.monotonic() + settings.max_seconds
     rows: list[InformationRow] = []

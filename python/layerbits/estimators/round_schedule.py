@@ -36,7 +36,9 @@ def run_rounds(
     """
     unfinished = dict(layers)
     while unfinished:
-        seconds_left, outlooks = deadline - time.monotonic(), dict[str, Outlook]()
+        processes = next(iter(unfinished.values())).processes
+        seconds_left = processes.agreed("seconds left", deadline - time.monotonic())
+        outlooks: dict[str, Outlook] = {}
         for name, rounds in list(unfinished.items()):
             limit = "" if rounds.is_narrow else rounds.limit(seconds_left)
             if limit:

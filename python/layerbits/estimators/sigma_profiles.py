@@ -12,8 +12,9 @@ from layerbits._base import Array, Integers, check_confidence, check_count, chec
 from layerbits.estimators.audits import note, noted, saturation_notes
 from layerbits.estimators.known_activations import known_activations
 from layerbits.estimators.layer_arrays import arrays_by_layer
+from layerbits.estimators.same_arguments import check_same_arguments
 from layerbits.estimators.sigma_profile_table import SigmaProfile, SigmaRow
-from layerbits.kernels import NormalStream, RandomStream, as_floats
+from layerbits.kernels import Group, NormalStream, Processes, RandomStream, Workers, as_floats
 from layerbits.mixtures import ChannelEstimate, KnownChannel, affine_coordinates, common_noise_surprisals
 from layerbits.networks import Inputs, Labels, Layers, read_inputs
 from layerbits.statistics import Interval, ceilings, class_numbers
@@ -29,6 +30,7 @@ def sigma_profile(
     queries: int = ...,
     confidence: float = ...,
     seed: int = ...,
+    group: Group = ...,
 ) -> SigmaProfile: ...
 @overload
 def sigma_profile(
@@ -40,6 +42,7 @@ def sigma_profile(
     queries: int = ...,
     confidence: float = ...,
     seed: int = ...,
+    group: Group = ...,
 ) -> SigmaProfile: ...
 @overload
 def sigma_profile(
@@ -54,6 +57,7 @@ def sigma_profile(
     queries: int = ...,
     confidence: float = ...,
     seed: int = ...,
+    group: Group = ...,
 ) -> SigmaProfile: ...
 def sigma_profile(
     model: nn.Module | Array | Mapping[str, Array],
@@ -67,6 +71,7 @@ def sigma_profile(
     queries: int = 4,
     confidence: float = 0.95,
     seed: int = 0,
+    group: Group = None,
 ) -> SigmaProfile:
     """Estimate I(X; S + sigma Z), in nats, for activations S of a network without noise and each of several sigmas.
 
@@ -95,6 +100,9 @@ def sigma_profile(
         Level of each interval.
     seed : int
         Seed of the noise. Z is the same for all sigmas, so that profiles are smooth.
+    group : torch.distributed.ProcessGroup, optional
+        Processes that make this call together, with the same arguments, and share its work. All get the result,
+        which has the same bits for any number of processes on CPUs. By default this process works alone.
 
     Returns
     -------
@@ -109,6 +117,8 @@ def sigma_profile(
         uses random numbers in evaluation.
     LayerSelectionError
         `layers` matches no layer of the network.
+    GroupError
+        Another process of the group failed, made another call, or did not take part within the group's time-out.
 
     Notes
     -----
@@ -128,39 +138,48 @@ def sigma_profile(
     >>> [(row.layer, row.sigma) for row in profile]
     [('1', 0.1), ('1', 1.0)]
     """
-    check_count("queries", queries, minimum=2)
-    risk = (1 - check_confidence(confidence)) / 2
-    check_count("seed", seed, minimum=0)
-    if isinstance(model, nn.Module):
-        sigmas = _checked_sigmas(sigmas)
-        data = read_inputs(inputs, model, labels, limit=limit, seed=seed)
-        if len(data.labels) > 1:
-            raise ValueError(
-                f"labels: got {len(data.labels)} label sets, wanted one; call sigma_profile for each of them"
+    processes = Processes(group)
+    with processes.call("sigma_profile"):
+        check_count("queries", queries, minimum=2)
+        risk = (1 - check_confidence(confidence)) / 2
+        check_count("seed", seed, minimum=0)
+        if isinstance(model, nn.Module):
+            sigmas = _checked_sigmas(sigmas)
+            data = read_inputs(inputs, model, labels, limit=limit, seed=seed)
+            check_same_arguments(processes, model, data, (layers, limit))
+            if len(data.labels) > 1:
+                raise ValueError(
+                    f"labels: got {len(data.labels)} label sets, wanted one; call sigma_profile for each of them"
+                )
+            labels = next(iter(data.labels.values()), None)
+            activations: Mapping[str, Array] = known_activations(model, data, layers, min(sigmas), processes)
+        elif layers is not None or limit is not None:
+            name = "limit" if layers is None else "layers"
+            raise TypeError(
+                f"{name}: got a value beside activations, wanted None; pass only the activations to measure"
             )
-        labels = next(iter(data.labels.values()), None)
-        activations: Mapping[str, Array] = known_activations(model, data, layers, min(sigmas))
-    elif layers is not None or limit is not None:
-        name = "limit" if layers is None else "layers"
-        raise TypeError(f"{name}: got a value beside activations, wanted None; pass only the activations to measure")
-    elif sigmas is not None and inputs is not None:
-        raise TypeError(
-            "inputs: got values beside activations and sigmas, wanted None; or pass a network in place of activations"
-        )
-    else:
-        activations = arrays_by_layer("activations", model, "")
-        sigmas = _checked_sigmas(inputs if sigmas is None else sigmas)
-    points = {layer: _as_points(layer, array) for layer, array in activations.items()}
-    classes = [None if labels is None else class_numbers(labels, len(centers)) for centers in points.values()]
-    rows: list[SigmaRow] = []
-    for index, (layer, centers) in enumerate(points.items()):
-        channels = _channels(centers, classes[index], sigmas)
-        stream = NormalStream(seed, RandomStream.PROFILE_QUERIES, index)
-        estimates = _estimates(channels, queries, stream, risk)
-        separated_lower = estimates[0]["I(X;T)"].separated_lower
-        rows += _audited(_rows(layer, sigmas, estimates), math.log(len(centers)), separated_lower)
-    limits = [ceilings(len(centers), numbers) for centers, numbers in zip(points.values(), classes, strict=True)]
-    return SigmaProfile(tuple(rows), limits[0] if all(other == limits[0] for other in limits) else {})
+        elif sigmas is not None and inputs is not None:
+            raise TypeError(
+                "inputs: got values beside activations and sigmas, wanted None; or pass a network in place of "
+                "activations"
+            )
+        else:
+            activations = arrays_by_layer("activations", model, "")
+            sigmas = _checked_sigmas(inputs if sigmas is None else sigmas)
+        points = {layer: _as_points(layer, array) for layer, array in activations.items()}
+        classes = [None if labels is None else class_numbers(labels, len(centers)) for centers in points.values()]
+        options = (sigmas, queries, confidence, seed)
+        processes.check_equal("sigma_profile", activations=points, labels=classes, options=options)
+        rows: list[SigmaRow] = []
+        for index, (layer, centers) in enumerate(points.items()):
+            channels = _channels(centers, classes[index], sigmas, Workers(processes=processes))
+            stream = NormalStream(seed, RandomStream.PROFILE_QUERIES, index)
+            estimates = _estimates(channels, queries, stream, risk)
+            separated_lower = estimates[0]["I(X;T)"].separated_lower
+            rows += _audited(_rows(layer, sigmas, estimates), math.log(len(centers)), separated_lower)
+        limits = [ceilings(len(centers), numbers) for centers, numbers in zip(points.values(), classes, strict=True)]
+        profile = SigmaProfile(tuple(rows), limits[0] if all(other == limits[0] for other in limits) else {})
+        return processes.check_result("sigma_profile", profile)
 
 
 def _checked_sigmas(sigmas: object) -> list[float]:
@@ -175,13 +194,15 @@ def _checked_sigmas(sigmas: object) -> list[float]:
     return checked_sigmas
 
 
-def _channels(points: Tensor, classes: Integers | None, sigmas: Sequence[float]) -> list[KnownChannel]:
+def _channels(
+    points: Tensor, classes: Integers | None, sigmas: Sequence[float], workers: Workers
+) -> list[KnownChannel]:
     """Return a channel for each sigma; they share centers, reduced in dimension and sorted by class."""
     centers = affine_coordinates(points, min(sigmas))[0]
     if classes is not None:
         order = classes.argsort(kind="stable")
         centers, classes = centers[order], classes[order]
-    return [KnownChannel(centers, sigma, classes) for sigma in sigmas]
+    return [KnownChannel(centers, sigma, classes, workers=workers) for sigma in sigmas]
 
 
 def _estimates(

@@ -23,6 +23,7 @@ from layerbits.estimators.layer_rounds import MAX_QUERIES
 from layerbits.estimators.layer_sample import LayerSample, sample_of_signals
 from layerbits.estimators.round_outlook import Effort
 from layerbits.estimators.settings import MeasurementSettings
+from layerbits.kernels import NO_WORKERS, Workers
 from layerbits.networks import GaussianNoise
 
 
@@ -42,8 +43,8 @@ class SignalRounds:
         Index of the layer, which selects its streams of random numbers.
     settings : MeasurementSettings
         The settings; numbers of draws have no effect.
-    devices : tuple of torch.device
-        Devices that share the work on the queries; empty if the device of the signals does it alone.
+    workers : Workers
+        Devices that share the work on the queries.
     decoders : tuple of InputDecoder
         Decoders of the caller, which compete with the built-in ones.
     n_intervals : int
@@ -55,7 +56,7 @@ class SignalRounds:
     label_sets: Mapping[str, Classes]
     index: int
     settings: MeasurementSettings
-    devices: tuple[torch.device, ...] = ()
+    workers: Workers = NO_WORKERS
     decoders: tuple[InputDecoder, ...] = ()
     n_intervals: int = 1
 
@@ -89,7 +90,7 @@ class SignalRounds:
         """Return one sample; for the paper's estimator two, each of half of the draws."""
         in_halves = self.settings.estimator == "paper" and self.signals.shape[1] > 1
         parts: tuple[Tensor, ...] = torch.tensor_split(self.signals, 2, dim=1) if in_halves else (self.signals,)
-        return [sample_of_signals(self.noise, part, queries, self.devices) for part in parts]
+        return [sample_of_signals(self.noise, part, queries, self.workers) for part in parts]
 
     def _measurements(self, samples: list[LayerSample], number: int) -> dict[str, LayerMeasurement]:
         settings = self.settings

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from layerbits._base import Array, Doubles, Integers, check_count, data_frame
 from layerbits.geometry.matrices import as_matrix
-from layerbits.kernels import distance_histogram, largest_distance
+from layerbits.kernels import Group, Processes, shared_distance_histogram, shared_largest_distance
 from layerbits.statistics import class_numbers
 
 if TYPE_CHECKING:
@@ -90,6 +90,7 @@ def pairwise_distance_histogram(
     metric: str = "euclidean",
     *,
     range: Sequence[float] | None = None,
+    group: Group = None,
 ) -> DistanceHistogram:
     """Count the distances of all pairs of rows, within and between classes, without a matrix of distances.
 
@@ -107,6 +108,9 @@ def pairwise_distance_histogram(
     range : (float, float), optional
         First and last edge. The default is 0 to 2 for "cosine", and otherwise 0 to the largest distance (to 1 if it is
         0), which takes a further pass over all pairs. Pass a range to compare layers or epochs.
+    group : torch.distributed.ProcessGroup, optional
+        Processes that make this call together, with the same arguments, and share its work. All get the result,
+        which has the same bits for any number of processes on CPUs. By default this process works alone.
 
     Returns
     -------
@@ -120,6 +124,8 @@ def pairwise_distance_histogram(
     ------
     TypeError, ValueError
         An argument has the wrong type, dtype, device, shape or value; the message names the argument.
+    GroupError
+        Another process of the group failed, made another call, or did not take part within the group's time-out.
 
     Notes
     -----
@@ -135,27 +141,34 @@ def pairwise_distance_histogram(
     >>> histogram.within.tolist(), histogram.between.tolist(), histogram.overlap
     ([2, 0, 0, 0], [0, 0, 0, 4], 0.0)
     """
-    rows = as_matrix("points", points)
-    bin_count = check_count("bins", bins, minimum=1)
-    if bin_count > MAX_BINS:
-        raise ValueError(f"bins: got {bin_count}, wanted at most {MAX_BINS}")
-    classes = None if labels is None else torch.from_numpy(class_numbers(labels, len(rows))).to(rows.device)
-    lower, upper = _default_range(rows, metric) if range is None else _check_range(range)
-    edges = np.linspace(lower, upper, bin_count + 1)
-    counts = distance_histogram(rows, torch.from_numpy(edges), labels=classes, metric=metric).numpy(force=True)
-    return DistanceHistogram(
-        edges=edges,
-        within=counts[1:-1, 1].copy(),
-        between=counts[1:-1, 0].copy(),
-        outside=int(counts[[0, -1]].sum()),
-        metric=metric,
-    )
+    processes = Processes(group)
+    with processes.call("pairwise_distance_histogram"):
+        options = (bins, metric, range)
+        processes.check_equal("pairwise_distance_histogram", points=points, labels=labels, options=options)
+        rows = as_matrix("points", points)
+        bin_count = check_count("bins", bins, minimum=1)
+        if bin_count > MAX_BINS:
+            raise ValueError(f"bins: got {bin_count}, wanted at most {MAX_BINS}")
+        classes = None if labels is None else torch.from_numpy(class_numbers(labels, len(rows))).to(rows.device)
+        lower, upper = _default_range(rows, metric, processes) if range is None else _check_range(range)
+        edges = np.linspace(lower, upper, bin_count + 1)
+        counts = shared_distance_histogram(
+            rows, torch.from_numpy(edges), labels=classes, metric=metric, processes=processes
+        ).numpy(force=True)
+        histogram = DistanceHistogram(
+            edges=edges,
+            within=counts[1:-1, 1].copy(),
+            between=counts[1:-1, 0].copy(),
+            outside=int(counts[[0, -1]].sum()),
+            metric=metric,
+        )
+        return processes.check_result("pairwise_distance_histogram", histogram)
 
 
-def _default_range(rows: Tensor, metric: str) -> tuple[float, float]:
+def _default_range(rows: Tensor, metric: str, processes: Processes) -> tuple[float, float]:
     if metric == "cosine":
         return 0.0, 2.0
-    diameter = largest_distance(rows, metric=metric)
+    diameter = shared_largest_distance(rows, metric=metric, processes=processes)
     if diameter == math.inf:
         raise ValueError("points: got distances that overflow, wanted smaller values; scale the points down")
     return 0.0, diameter or 1.0

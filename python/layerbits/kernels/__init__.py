@@ -16,6 +16,7 @@ from layerbits.kernels.operations import (
     log_sum_exp_full,
     log_sum_exp_isotropic,
 )
+from layerbits.kernels.processes import ALONE, Group, Processes, digest
 from layerbits.kernels.random_streams import (
     NormalStream,
     RandomStream,
@@ -26,13 +27,19 @@ from layerbits.kernels.random_streams import (
     stream,
     uniform_like,
 )
-from layerbits.kernels.sharding import Devices, log_sums, resolve_devices
+from layerbits.kernels.sharding import NO_WORKERS, Devices, Workers, isotropic_log_sums, log_sums, resolve_devices
+from layerbits.kernels.shared_operations import shared_distance_histogram, shared_largest_distance
 
 __all__ = [
+    "ALONE",
+    "NO_WORKERS",
     "Backend",
     "Devices",
+    "Group",
     "NormalStream",
+    "Processes",
     "RandomStream",
+    "Workers",
     "as_floats",
     "as_number",
     "as_sigma",
@@ -41,15 +48,19 @@ __all__ = [
     "check_plain",
     "cuda_devices",
     "derived_seed",
+    "digest",
     "distance_histogram",
     "empty_for_draws",
     "fill_rows",
+    "isotropic_log_sums",
     "largest_distance",
     "log_sum_exp_diagonal",
     "log_sum_exp_full",
     "log_sum_exp_isotropic",
     "log_sums",
     "resolve_devices",
+    "shared_distance_histogram",
+    "shared_largest_distance",
     "single_threaded_torch",
     "standard_normal",
     "stream",

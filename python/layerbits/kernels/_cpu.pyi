@@ -16,6 +16,15 @@ def log_sum_exp_isotropic(
     threads: int = 1,
     level: str = "",
 ) -> str: ...
+def choose_method(
+    points: Array,
+    centers: Array,
+    sigma: float,
+    *,
+    weights: Array | None = None,
+    threads: int = 1,
+    level: str = "",
+) -> str: ...
 def log_sum_exp_isotropic_gradient(
     points: Array,
     centers: Array,
@@ -60,10 +69,18 @@ def distance_histogram(
     *,
     labels: Array | None = None,
     metric: str = "euclidean",
+    share: tuple[int, int] = (0, 1),
     threads: int = 1,
     level: str = "",
 ) -> None: ...
-def largest_distance(points: Array, *, metric: str = "euclidean", threads: int = 1, level: str = "") -> float: ...
+def largest_distance(
+    points: Array,
+    *,
+    metric: str = "euclidean",
+    share: tuple[int, int] = (0, 1),
+    threads: int = 1,
+    level: str = "",
+) -> float: ...
 def multiply_adds(
     pieces: int, *, additions: bool = False, bits: int = 32, threads: int = 1, level: str = ""
 ) -> float: ...

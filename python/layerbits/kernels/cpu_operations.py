@@ -34,6 +34,12 @@ class CpuOperations:
             threads=threads(),
         )
 
+    def choose_method(self, mixture: Mixture) -> str:
+        """Return the method, "dense" or "pruned", that "auto" chooses in more than two dimensions."""
+        return _cpu.choose_method(
+            mixture.points, mixture.centers, mixture.sigma, weights=mixture.weights, threads=threads()
+        )
+
     def log_sum_exp_isotropic_gradient(self, mixture: Mixture, gradient: Gradient) -> None:
         """Compute the gradients from all pairs."""
         _cpu.log_sum_exp_isotropic_gradient(
@@ -65,11 +71,17 @@ class CpuOperations:
         _cpu.log_sum_exp_diagonal(points, centers, factors, offsets, log_sum, threads=threads())
 
     def distance_histogram(
-        self, points: Tensor, edges: Tensor, counts: Tensor, labels: Tensor | None, metric: str
+        self,
+        points: Tensor,
+        edges: Tensor,
+        counts: Tensor,
+        labels: Tensor | None,
+        metric: str,
+        share: tuple[int, int] = (0, 1),
     ) -> None:
-        """Count the pairs of each bin."""
-        _cpu.distance_histogram(points, edges, counts, labels=labels, metric=metric, threads=threads())
+        """Count the pairs of each bin; of a share (k, n), the pairs of every n-th run of rows from run k on."""
+        _cpu.distance_histogram(points, edges, counts, labels=labels, metric=metric, share=share, threads=threads())
 
-    def largest_distance(self, points: Tensor, metric: str) -> float:
-        """Return the largest distance."""
-        return _cpu.largest_distance(points, metric=metric, threads=threads())
+    def largest_distance(self, points: Tensor, metric: str, share: tuple[int, int] = (0, 1)) -> float:
+        """Return the largest distance, of the pairs of a share."""
+        return _cpu.largest_distance(points, metric=metric, share=share, threads=threads())

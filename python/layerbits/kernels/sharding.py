@@ -1,23 +1,37 @@
-"""Log-sums at many points on several CUDA devices.
+"""Log-sums at many points on several CUDA devices and in several processes.
 
-The points are split into pieces of a fixed size. Fixed pieces give the same bits on any number of devices of one model,
-because a kernel's division of the centers depends on the number of points.
+On CUDA devices the points are split into pieces of a fixed size. Fixed pieces give the same bits on any number of
+devices of one model, because a kernel's division of the centers depends on the number of points.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from itertools import cycle
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from layerbits._base import Doubles
+from layerbits.kernels.operations import log_sum_exp_isotropic
+from layerbits.kernels.processes import ALONE, Processes
+from layerbits.kernels.shared_operations import choose_method
 
 # An unmeasured choice: enough rows to occupy a device at tens of thousands of centers, few enough for several devices.
 _PIECE_ROWS = 4096
+
+# Least number of pairs of a point and a center, times dimensions, that processes share: about a millisecond of one
+# core. An exchange takes about as long.
+_LEAST_WORK = 2**23
+
+# Up to this number of dimensions "auto" may sum by a grid, whose fall-back depends on all points. A grid takes little
+# time, so every process computes the sums.
+_GRIDDED_DIMENSIONS = 2
 
 Devices = Iterable[str | torch.device] | None
 
@@ -53,23 +67,76 @@ def resolve_devices(devices: Devices, tensor_device: torch.device) -> tuple[torc
     return tuple(resolved)
 
 
-def log_sums(
-    operation: Callable[..., Tensor], points: Tensor, components: Iterable[Tensor], devices: Sequence[torch.device]
-) -> Doubles:
-    """Return ``operation(points, *components)``, shape (m,), on the host, computed by `devices`.
+@dataclasses.dataclass(frozen=True)
+class Workers:
+    """The CUDA devices of this process, and the processes, that share the work of a measurement.
 
-    If `devices` is empty, the device of the points computes the log-sums. CPU points ignore `devices`.
+    Attributes
+    ----------
+    devices : tuple of torch.device
+        Devices that share the queries; empty if the device of the queries computes them alone.
+    processes : Processes
+        Processes that share queries and passes.
+    """
+
+    devices: tuple[torch.device, ...] = ()
+    processes: Processes = ALONE
+
+
+NO_WORKERS = Workers()
+
+
+def isotropic_log_sums(
+    points: Tensor, centers: Tensor, sigma: Tensor, weights: Tensor | None = None, workers: Workers = NO_WORKERS
+) -> Doubles:
+    """Return `log_sum_exp_isotropic` on the host, computed by `workers`, with the bits of one process."""
+    if _is_shared(points, (centers,), workers) and points.device.type == "cpu":
+        if points.shape[1] <= _GRIDDED_DIMENSIONS:
+            workers = NO_WORKERS
+            method = "auto"
+        else:
+            # "auto" depends on all points; a method gives a point the same bits in every batch.
+            method = choose_method(points, centers, sigma, weights)
+    else:
+        method = "auto"
+
+    def operation(points: Tensor, centers: Tensor, *weights: Tensor) -> Tensor:
+        return log_sum_exp_isotropic(points, centers, sigma, weights=next(iter(weights), None), method=method)
+
+    components = (centers,) if weights is None else (centers, weights)
+    return log_sums(operation, points, components, workers)
+
+
+def log_sums(
+    operation: Callable[..., Tensor], points: Tensor, components: Iterable[Tensor], workers: Workers = NO_WORKERS
+) -> Doubles:
+    """Return ``operation(points, *components)``, shape (m,), on the host, computed by `workers`.
+
+    If there are no devices, the device of the points computes the log-sums. CPU points ignore the devices. On the CPU
+    the operation gives a point the same bits in every batch, so each process gets one piece of the points; on CUDA
+    devices, pieces have a fixed size. Process k computes the pieces k, k + size, k + 2 size, ...
     """
     arguments = tuple(components)
-    if points.device.type != "cuda":
-        return operation(points, *arguments).numpy()
-    pieces = torch.split(points, _PIECE_ROWS)
-    if set(devices) <= {points.device}:
-        results = [operation(piece, *arguments) for piece in pieces]
-    else:
-        results = _on_devices(operation, pieces, arguments, devices)
-    log_sum: Doubles = torch.cat(results).numpy(force=True)
-    return log_sum
+    processes = workers.processes if _is_shared(points, arguments, workers) else ALONE
+    on_host = points.device.type == "cpu"
+    rows = max(1, math.ceil(len(points) / processes.size)) if on_host else _PIECE_ROWS
+    pieces = torch.split(points, rows)
+
+    def compute() -> list[Doubles]:
+        own = pieces[processes.rank :: processes.size]
+        if on_host or set(workers.devices) <= {points.device}:
+            results = [operation(piece, *arguments) for piece in own]
+        else:
+            results = _on_devices(operation, own, arguments, workers.devices) if own else []
+        return [result.numpy(force=True) for result in results]
+
+    shares = processes.gather(f"log-sums at {tuple(points.shape)}", compute)
+    parts = [shares[k % processes.size][k // processes.size] for k in range(len(pieces))]
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def _is_shared(points: Tensor, components: Sequence[Tensor], workers: Workers) -> bool:
+    return workers.processes.size > 1 and points.numel() * len(components[0]) >= _LEAST_WORK
 
 
 def _on_devices(

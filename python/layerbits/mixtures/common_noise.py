@@ -65,17 +65,15 @@ def _by_kernel(channels: Sequence[KnownChannel], noise: Tensor) -> tuple[list[By
     for channel in progress(channels, name="sigmas", total=len(channels)):
         points = channel.centers[:, None] + channel.sigma * noise
         surprisals.append(channel.surprisals(np.arange(len(points)), points))
-        lower_bounds.append(float(pairwise_lower_bound(channel.centers, as_sigma(channel.sigma))))
+        lower_bounds.append(
+            float(pairwise_lower_bound(channel.centers, as_sigma(channel.sigma), workers=channel.workers))
+        )
     return surprisals, np.array(lower_bounds)
 
 
 def _in_one_pass(channels: Sequence[KnownChannel], noise: Tensor) -> tuple[list[ByCondition[Doubles]], Doubles]:
-    centers = channels[0].centers
     n, queries, _ = noise.shape
     classes = np.zeros(n, np.int64) if channels[0].classes is None else channels[0].classes
-    # The exponents of log-sums are relative to the exponent of the query's own center.
-    all_log_sums, class_log_sums = noise.new_empty(2, len(channels), n, queries)
-    pairwise_log_sums = noise.new_empty(len(channels), n)
     class_sizes = np.bincount(classes)
     rows = max(1, _PAIRS_IN_CHUNK // (n * queries))
     chunks = [
@@ -83,21 +81,46 @@ def _in_one_pass(channels: Sequence[KnownChannel], noise: Tensor) -> tuple[list[
         for start, stop in pairwise(np.append(0, class_sizes.cumsum()).tolist())
         for row in range(start, stop, rows)
     ]
-    for start, stop, chunk in progress(chunks, name="inputs", total=len(chunks)):
-        squares, products = _squares_and_products(centers[chunk], noise[chunk], centers)
-        for k, sigma in enumerate(channel.sigma for channel in channels):
-            exponents = torch.add(products, squares[:, None], alpha=0.5 / sigma).mul_(-1 / sigma)
-            parts = exponents.clamp_(min=_SMALLEST_EXPONENT).tensor_split([start, stop], -1)
-            log_sums = torch.stack([part.logsumexp(-1) for part in parts])
-            all_log_sums[k, chunk] = log_sums.logsumexp(0)
-            class_log_sums[k, chunk] = log_sums[1]
-            pairwise_log_sums[k, chunk] = (squares / sigma / (-8 * sigma)).logsumexp(-1)
+    processes = channels[0].workers.processes
+
+    def sums_of_chunks() -> list[tuple[slice, Doubles]]:
+        own = chunks[processes.rank :: processes.size]
+        return [
+            (chunk, _sums_in_one_pass(channels, noise[chunk], chunk, (start, stop)))
+            for start, stop, chunk in progress(own, name="inputs", total=len(own))
+        ]
+
+    sums = np.empty((len(channels), n, 2 * queries + 1))
+    for shares in processes.gather("chunks of inputs", sums_of_chunks):
+        for chunk, sums_of_chunk in shares:
+            sums[:, chunk] = sums_of_chunk
+    all_log_sums, class_log_sums, pairwise_log_sums = np.split(sums, [queries, 2 * queries], axis=2)
     log_n, log_sizes = np.log(n), np.log(class_sizes)[classes, None]
     surprisals = [
         ByCondition(np.zeros((n, queries)), log_sizes - class_log_sum, log_n - log_sum)
-        for log_sum, class_log_sum in zip(all_log_sums.numpy(force=True), class_log_sums.numpy(force=True), strict=True)
+        for log_sum, class_log_sum in zip(all_log_sums, class_log_sums, strict=True)
     ]
-    return surprisals, log_n - pairwise_log_sums.mean(1).numpy(force=True)
+    return surprisals, log_n - torch.from_numpy(pairwise_log_sums[:, :, 0]).mean(1).numpy()
+
+
+def _sums_in_one_pass(
+    channels: Sequence[KnownChannel], noise: Tensor, chunk: slice, own_class: tuple[int, int]
+) -> Doubles:
+    """Return sums for each sigma and input of a chunk, whose class has the inputs from one number to another.
+
+    They are the log-sums at the queries over all centers and over those of the class, relative to the exponent of the
+    query's own center, and the log-sum of the pairwise bound: shape (sigmas, inputs, 2 queries + 1).
+    """
+    centers = channels[0].centers
+    squares, products = _squares_and_products(centers[chunk], noise, centers)
+    sums = []
+    for sigma in (channel.sigma for channel in channels):
+        exponents = torch.add(products, squares[:, None], alpha=0.5 / sigma).mul_(-1 / sigma)
+        parts = exponents.clamp_(min=_SMALLEST_EXPONENT).tensor_split(own_class, -1)
+        log_sums = torch.stack([part.logsumexp(-1) for part in parts])
+        of_pairs = (squares / sigma / (-8 * sigma)).logsumexp(-1, keepdim=True)
+        sums.append(torch.cat([log_sums.logsumexp(0), log_sums[1], of_pairs], -1))
+    return torch.stack(sums).numpy(force=True)
 
 
 def _squares_and_products(rows: Tensor, noise: Tensor, centers: Tensor) -> tuple[Tensor, Tensor]:

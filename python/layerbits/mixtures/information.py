@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from layerbits._base import Array, Estimate, check_confidence, check_count, check_positive
-from layerbits.kernels import as_sigma, check_plain, log_sum_exp_isotropic
+from layerbits.kernels import Group, Processes, Workers, as_sigma, check_plain, log_sum_exp_isotropic
 from layerbits.mixtures.arguments import as_centers, as_weights
 from layerbits.mixtures.density import noise_entropy
 from layerbits.mixtures.known_channel import KnownChannel
@@ -71,6 +71,7 @@ def mixture_information(
     confidence: float = 0.95,
     seed: int = 0,
     max_draws: int = 2**22,
+    group: Group = None,
 ) -> Estimate:
     """Estimate the mutual information I(S; S + Z) of a random center S and noise Z ~ N(0, sigma^2 I), in nats.
 
@@ -92,6 +93,9 @@ def mixture_information(
         Seed of the queries.
     max_draws : int
         Largest number of queries, at least 64.
+    group : torch.distributed.ProcessGroup, optional
+        Processes that make this call together, with the same arguments, and share its work. All get the result,
+        which has the same bits for any number of processes on CPUs. By default this process works alone.
 
     Returns
     -------
@@ -104,6 +108,8 @@ def mixture_information(
         An argument has another type, dtype, device, shape or value than wanted; the message names the argument.
     TypeError
         torch.func transforms the call.
+    GroupError
+        Another process of the group failed, made another call, or did not take part within the group's time-out.
 
     Notes
     -----
@@ -119,39 +125,45 @@ def mixture_information(
     >>> estimate.lower <= 0.63272 <= estimate.upper
     True
     """
-    centers, weights = as_centers(centers), as_weights(weights)
-    check_plain("mixture_information and mixture_entropy", centers, weights)
-    centers, sigma = centers.detach(), as_sigma(sigma).item()
-    weights = None if weights is None else weights.detach()
-    confidence = check_confidence(confidence)
-    tolerance = None if tolerance is None else check_positive("tolerance", tolerance)
-    seed, max_draws = check_count("seed", seed, minimum=0), check_count("max_draws", max_draws, minimum=64)
-    # Without points, the kernel only checks its arguments.
-    log_sum_exp_isotropic(centers[:0], centers, as_sigma(sigma), weights=weights)
-    if not centers.isfinite().all():
-        raise ValueError("centers: got NaN or infinity, wanted finite numbers")
+    processes = Processes(group)
+    with processes.call("mixture_information"):
+        options = (tolerance, confidence, seed, max_draws)
+        processes.check_equal("mixture_information", centers=centers, sigma=sigma, weights=weights, options=options)
+        centers, weights = as_centers(centers), as_weights(weights)
+        check_plain("mixture_information and mixture_entropy", centers, weights)
+        centers, sigma = centers.detach(), as_sigma(sigma).item()
+        weights = None if weights is None else weights.detach()
+        confidence = check_confidence(confidence)
+        tolerance = None if tolerance is None else check_positive("tolerance", tolerance)
+        seed, max_draws = check_count("seed", seed, minimum=0), check_count("max_draws", max_draws, minimum=64)
+        # Without points, the kernel only checks its arguments.
+        log_sum_exp_isotropic(centers[:0], centers, as_sigma(sigma), weights=weights)
+        if not centers.isfinite().all():
+            raise ValueError("centers: got NaN or infinity, wanted finite numbers")
 
-    channel = KnownChannel(affine_coordinates(centers, sigma, weights=weights)[0], sigma, weights=weights)
-    # Mixing with the prior costs about `prior_weight` nats.
-    prior_weight = min(unseen_probability(2 * _FIRST_STRATA, 1 - confidence), (tolerance or 1.0) / 10)
-    bet = channel.bet("I(X;T)", (1 - confidence) / 2, prior_weight, fixed_count=False)
-    passes = StratifiedPasses(channel, bet, seed)
-    passes.add(min(_PILOT_STRATA, max_draws // 8))
-    passes.add(min(_FIRST_STRATA, max_draws // 2 - passes.strata))
-    interval = passes.interval()
-    while tolerance is not None and interval.half_width > tolerance and 2 * passes.strata + 4 <= max_draws:
-        forecast = _MARGIN * passes.strata * (interval.half_width / tolerance) ** 2
-        strata = min(max(forecast - passes.strata, _FIRST_STRATA), _GROWTH * passes.strata)
-        passes.add(min(int(strata), max_draws // 2 - passes.strata))
+        coordinates = affine_coordinates(centers, sigma, weights=weights)[0]
+        channel = KnownChannel(coordinates, sigma, weights=weights, workers=Workers(processes=processes))
+        # Mixing with the prior costs about `prior_weight` nats.
+        prior_weight = min(unseen_probability(2 * _FIRST_STRATA, 1 - confidence), (tolerance or 1.0) / 10)
+        bet = channel.bet("I(X;T)", (1 - confidence) / 2, prior_weight, fixed_count=False)
+        passes = StratifiedPasses(channel, bet, seed)
+        passes.add(min(_PILOT_STRATA, max_draws // 8))
+        passes.add(min(_FIRST_STRATA, max_draws // 2 - passes.strata))
         interval = passes.interval()
-    if len(centers) <= passes.strata:
-        interval = channel.clip_to_bounds(interval, channel.pairwise_bounds())
-    return Estimate(
-        value=min(max(passes.mean, interval.lower), interval.upper),
-        standard_error=passes.standard_error,
-        lower=interval.lower,
-        upper=interval.upper,
-        confidence=confidence,
-        draws=2 * passes.strata,
-        converged=tolerance is None or interval.half_width <= tolerance,
-    )
+        while tolerance is not None and interval.half_width > tolerance and 2 * passes.strata + 4 <= max_draws:
+            forecast = _MARGIN * passes.strata * (interval.half_width / tolerance) ** 2
+            strata = min(max(forecast - passes.strata, _FIRST_STRATA), _GROWTH * passes.strata)
+            passes.add(min(int(strata), max_draws // 2 - passes.strata))
+            interval = passes.interval()
+        if len(centers) <= passes.strata:
+            interval = channel.clip_to_bounds(interval, channel.pairwise_bounds())
+        estimate = Estimate(
+            value=min(max(passes.mean, interval.lower), interval.upper),
+            standard_error=passes.standard_error,
+            lower=interval.lower,
+            upper=interval.upper,
+            confidence=confidence,
+            draws=2 * passes.strata,
+            converged=tolerance is None or interval.half_width <= tolerance,
+        )
+        return processes.check_result("mixture_information", estimate)

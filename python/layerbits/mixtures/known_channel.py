@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from layerbits._base import Doubles, Integers
-from layerbits.kernels import NormalStream, as_sigma, log_sum_exp_isotropic, log_sums
+from layerbits.kernels import NO_WORKERS, NormalStream, Workers, as_sigma, isotropic_log_sums, log_sum_exp_isotropic
 from layerbits.mixtures.channel_estimates import ChannelEstimate, channel_estimates, clip_to_bounds
 from layerbits.mixtures.pairwise_bounds import pairwise_lower_bound, pairwise_upper_bound
 from layerbits.statistics import ByCondition, InformationBet, Interval, ceilings, largest_terms
@@ -46,16 +46,15 @@ class KnownChannel:
         Class numbers 0, 1, ... of the inputs.
     weights : Tensor of shape (n,) or None
         Weights of the inputs, of the dtype of the centers and of any positive total; None: equal weights.
-    devices : tuple of torch.device
-        CUDA devices that share the sums, except the sums over the classes if there are more than four; empty: the
-        device of the centers.
+    workers : Workers
+        CUDA devices and processes that share the sums, except the sums over the classes if there are more than four.
     """
 
     centers: Tensor
     sigma: float
     classes: Integers | None = None
     weights: Tensor | None = None
-    devices: tuple[torch.device, ...] = ()
+    workers: Workers = NO_WORKERS
 
     @functools.cached_property
     def host_weights(self) -> Doubles:
@@ -74,7 +73,7 @@ class KnownChannel:
 
     def pairwise_bounds(self) -> Interval:
         """Compute bounds of I(X;T) that hold with probability 1, from the distances of all pairs of centers."""
-        arguments = self.centers, as_sigma(self.sigma), self.weights
+        arguments = self.centers, as_sigma(self.sigma), self.weights, self.workers
         return Interval(float(pairwise_lower_bound(*arguments)), float(pairwise_upper_bound(*arguments)))
 
     def surprisals(self, inputs: Integers, points: Tensor) -> ByCondition[Doubles]:
@@ -196,18 +195,12 @@ class KnownChannel:
     def _log_sum(self, points: Tensor, components: Integers | slice) -> Doubles:
         """Return log-sums at points (m, q, d) over the centers of the given components, (m, q)."""
         centers, weights = self._components(components)
-        tensors = (centers,) if weights is None else (centers, weights)
-        operation = functools.partial(_log_sum_exp, sigma=as_sigma(self.sigma))
-        return log_sums(operation, points.flatten(0, 1), tensors, self.devices).reshape(points.shape[:2])
+        log_sums = isotropic_log_sums(points.flatten(0, 1), centers, as_sigma(self.sigma), weights, self.workers)
+        return log_sums.reshape(points.shape[:2])
 
     def _components(self, indices: Integers | slice) -> tuple[Tensor, Tensor | None]:
         """Return the centers of the components with these indices, and their weights (None: equal weights)."""
         return self.centers[indices], None if self.weights is None else self.weights[indices]
-
-
-def _log_sum_exp(points: Tensor, centers: Tensor, weights: Tensor | None = None, *, sigma: Tensor) -> Tensor:
-    """Call the kernel with the weights as a positional argument, as `log_sums` passes them."""
-    return log_sum_exp_isotropic(points, centers, sigma, weights=weights)
 
 
 def _offsets(classes: Integers, n_classes: int) -> Tensor:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 
+import torch
 from torch import Tensor
 
 from layerbits._base import Array
-from layerbits.kernels import as_sigma, log_sum_exp_isotropic
+from layerbits.kernels import NO_WORKERS, Workers, as_sigma, isotropic_log_sums, log_sum_exp_isotropic
 from layerbits.mixtures.arguments import Points, as_centers, as_type_of, as_weights
 from layerbits.mixtures.density import log_total
 
@@ -59,17 +60,25 @@ def mixture_entropy_bounds(
     return as_type_of(centers, lower.to(tensor.dtype)), as_type_of(centers, upper.to(tensor.dtype))
 
 
-def pairwise_lower_bound(centers: Tensor, sigma: Tensor, weights: Tensor | None = None) -> Tensor:
+def pairwise_lower_bound(
+    centers: Tensor, sigma: Tensor, weights: Tensor | None = None, workers: Workers = NO_WORKERS
+) -> Tensor:
     """Compute the lower bound of `mixture_entropy_bounds` less h(Z): a lower bound of I(S; S + Z) in nats, float64."""
-    return _pairwise_information(centers, 2 * sigma, weights)
+    return _pairwise_information(centers, 2 * sigma, weights, workers)
 
 
-def pairwise_upper_bound(centers: Tensor, sigma: Tensor, weights: Tensor | None = None) -> Tensor:
+def pairwise_upper_bound(
+    centers: Tensor, sigma: Tensor, weights: Tensor | None = None, workers: Workers = NO_WORKERS
+) -> Tensor:
     """Compute the upper bound of `mixture_entropy_bounds` less h(Z): an upper bound of I(S; S + Z) in nats, float64."""
-    return _pairwise_information(centers, sigma, weights)
+    return _pairwise_information(centers, sigma, weights, workers)
 
 
-def _pairwise_information(centers: Tensor, sigma: Tensor, weights: Tensor | None) -> Tensor:
+def _pairwise_information(centers: Tensor, sigma: Tensor, weights: Tensor | None, workers: Workers) -> Tensor:
     """Compute -sum_i w_i log sum_j w_j exp(-|c_i - c_j|^2 / (2 sigma^2)) with weights that sum to one."""
-    log_sums = log_sum_exp_isotropic(centers, centers, sigma, weights=weights) - log_total(centers, weights)
+    if workers.processes.size > 1:
+        log_sums = torch.from_numpy(isotropic_log_sums(centers, centers, sigma, weights, workers)).to(centers.device)
+    else:  # differentiable
+        log_sums = log_sum_exp_isotropic(centers, centers, sigma, weights=weights)
+    log_sums = log_sums - log_total(centers, weights)
     return -(log_sums.mean() if weights is None else (weights.double() @ log_sums) / weights.double().sum())

@@ -45,9 +45,10 @@ from layerbits.networks.passes.given_noises import GivenNoises
 from layerbits.networks.passes.layer_table import LayerRow, LayerTable, layers
 from layerbits.networks.passes.measured_layers import measured_layers
 from layerbits.networks.passes.measured_network import MeasuredNetwork
+from layerbits.networks.passes.planned_passes import Passes, View
 from layerbits.networks.passes.propagation import layer_activations, propagate
 from layerbits.networks.passes.readouts import Channels, LayerPart, Readouts, Tokens, as_readouts, layer_parts
-from layerbits.networks.passes.recording import Passes, Recording, View, record, record_draws
+from layerbits.networks.passes.recording import Recording, record, record_draws
 from layerbits.networks.passes.rows import check_rows, differ_beyond_rounding
 from layerbits.networks.passes.slices import LearntSlices, PrincipalSlices, RandomSlices, Slices
 

@@ -14,7 +14,7 @@ from torch import nn
 
 from layerbits._base import InformationHistory, InformationTable, UsageError
 from layerbits.estimators import InputDecoder, MeasurementSettings, Problem, measure_layers
-from layerbits.kernels import Devices
+from layerbits.kernels import Devices, Group, Processes
 from layerbits.networks import Inputs, Labels, Layers, Readouts, Sigma, read_inputs
 from layerbits.training.epochs import checked_epoch, checked_epochs
 from layerbits.training.history import INFORMATION_FILE, SETTINGS_FILE
@@ -68,6 +68,11 @@ class Monitor:
         labels. A measure returns a number, a mapping of numbers, or a dataclass with numbers. The names
         ``"class_separation"``, ``"pairwise_distance_histogram"`` (its overlap) and ``"binned_entropy"`` stand for the
         functions of `layerbits`; the keys of a mapping are other names.
+    group : torch.distributed.ProcessGroup, optional
+        Processes that train the network together, as under DistributedDataParallel, and share each measurement. Each of
+        them makes the monitor and calls `step` at every epoch; rank 0 reads and writes the files and calls `log`. All
+        need the same weights and buffers: running means of batch norms differ between processes, unless the norms are
+        `torch.nn.SyncBatchNorm` or the buffers are broadcast.
 
     Raises
     ------
@@ -76,6 +81,8 @@ class Monitor:
         `max_overhead` is not positive, or `measures` has something else than known names and functions.
     UsageError
         The folder holds measurements with other columns, layers, data or settings, or cannot be written to.
+    GroupError
+        Another process of the group failed, made another call, or did not take part within the group's time-out.
 
     Examples
     --------
@@ -110,44 +117,55 @@ class Monitor:
         decoders: Sequence[InputDecoder] | None = None,
         max_overhead: float | None = None,
         measures: Measures | None = None,
+        group: Group = None,
     ) -> None:
-        self.at = checked_epochs(at)
-        if not isinstance(settings, MeasurementSettings):
-            raise TypeError(f"settings: got {type(settings).__name__}, wanted a layerbits.MeasurementSettings")
-        if not isinstance(directory, str | os.PathLike):
-            raise TypeError(f"directory: got {type(directory).__name__}, wanted the path of a folder")
-        if not os.fspath(directory):
-            raise ValueError("directory: got '', wanted the path of a folder; '.' is the current one")
-        data = read_inputs(inputs, model, labels, limit=limit, seed=settings.seed, max_memory=settings.max_memory)
-        self._problem = Problem.of(
-            model,
-            data,
-            layers=layers,
-            readout=readout,
-            sigma=sigma,
-            devices=devices,
-            max_memory=settings.max_memory,
-            decoders=decoders,
-        )
-        self._problem.check_settings(settings)
-        if log is not None and not callable(log):
-            raise TypeError(f"log: got {type(log).__name__}, wanted a function of a dictionary, such as wandb.log")
-        self._settings, self._log, self._log_failed = settings, log, False
-        self._measures = checked_measures(measures, self._problem)
-        self._overhead = Overhead(max_overhead, self.at[-1], model)
-        self._path = Path(directory, INFORMATION_FILE)
-        self._record = MonitorRecord(
-            self._path.parent, provenance_of(self._problem, settings, self.at, tuple(self._measures))
-        )
+        self._processes = Processes(group)
+        with self._processes.call("Monitor"):
+            self.at = checked_epochs(at)
+            if not isinstance(settings, MeasurementSettings):
+                raise TypeError(f"settings: got {type(settings).__name__}, wanted a layerbits.MeasurementSettings")
+            if not isinstance(directory, str | os.PathLike):
+                raise TypeError(f"directory: got {type(directory).__name__}, wanted the path of a folder")
+            if not os.fspath(directory):
+                raise ValueError("directory: got '', wanted the path of a folder; '.' is the current one")
+            data = read_inputs(inputs, model, labels, limit=limit, seed=settings.seed, max_memory=settings.max_memory)
+            self._problem = Problem.of(
+                model,
+                data,
+                layers=layers,
+                readout=readout,
+                sigma=sigma,
+                devices=devices,
+                processes=self._processes,
+                max_memory=settings.max_memory,
+                decoders=decoders,
+            )
+            self._problem.check_settings(settings)
+            if log is not None and not callable(log):
+                raise TypeError(f"log: got {type(log).__name__}, wanted a function of a dictionary, such as wandb.log")
+            self._settings, self._log, self._log_failed = settings, log, False
+            self._measures = checked_measures(measures, self._problem)
+            self._overhead = Overhead(max_overhead, self.at[-1], model)
+            self._path = Path(directory, INFORMATION_FILE)
+            provenance = provenance_of(self._problem, settings, self.at, tuple(self._measures))
+            self._record = MonitorRecord(self._path.parent, provenance, writes=self._processes.rank == 0)
+            if self._record.writes:
+                self._read_folder()
+            if self._processes.size > 1:  # the folder may be on a disk of rank 0
+                self._record.restore(self._processes.agreed("the files of the monitor", self._record.state()))
+
+    def _read_folder(self) -> None:
+        """Read the measured epochs, and write the settings if there are none."""
+        folder = self._path.parent
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(parents=True, exist_ok=True)
             self._record.read(self._problem.n_rows, list(itertools.product(self._problem.layers, self._measures)))
             if not self._record.tables:
                 self._record.write_settings()
         except (OSError, ValueError) as error:  # ValueError: a path with a null byte
             if isinstance(error, UsageError):
                 raise
-            raise UsageError(f"directory: {str(directory)!r} cannot be written to ({error}); name another") from error
+            raise UsageError(f"directory: {str(folder)!r} cannot be written to ({error}); name another") from error
 
     @property
     def tables(self) -> Mapping[int, InformationTable]:
@@ -199,18 +217,23 @@ class Monitor:
         epoch = checked_epoch("epoch", epoch)
         if epoch not in self.at:
             return None
-        if epoch in self._record.tables:
-            if self._record.weights[epoch] != self._digest_of_weights():
-                raise UsageError(
-                    f"epoch: got {epoch}, which {self._path} holds for a network with other weights; use another folder"
-                )
-        elif self._overhead.allows(epoch):
-            with self._overhead.measuring():
-                self._measure(epoch)
+        is_new = epoch not in self._record.tables
+        with self._processes.call("Monitor.step"):
+            self._processes.check_equal("Monitor.step", epoch=epoch)
+            if epoch in self._record.tables:
+                if self._record.weights[epoch] != self._digest_of_weights():
+                    raise UsageError(
+                        f"epoch: got {epoch}, which {self._path} holds for a network with other weights; use another "
+                        "folder"
+                    )
+            elif self._processes.agreed("max_overhead", self._overhead.allows(epoch)):
+                with self._overhead.measuring():
+                    self._measure(epoch)
+            else:
+                self._leave_out(epoch)
+                return None
+        if is_new:
             self._send_to_log(epoch)
-        else:
-            self._leave_out(epoch)
-            return None
         return self._record.tables[epoch]
 
     def state_dict(self) -> dict[str, Any]:
@@ -260,7 +283,7 @@ class Monitor:
         return digest((*self._problem.model.parameters(), *self._problem.model.buffers()))
 
     def _send_to_log(self, epoch: int) -> None:
-        if self._log is None:
+        if self._log is None or self._processes.rank > 0:
             return
         try:
             measures = measure_scalars(self._record.measures[epoch])

@@ -33,10 +33,13 @@ class MonitorRecord:
         Folder of the files.
     settings : mapping
         What results must have in common: settings, and hashes of the data.
+    writes : bool
+        Whether this process writes the files.
     """
 
     folder: Path
     settings: Mapping[str, Any]
+    writes: bool = True
     tables: dict[int, InformationTable] = dataclasses.field(default_factory=dict)
     weights: dict[int, str] = dataclasses.field(default_factory=dict)
     measures: dict[int, tuple[MeasureRow, ...]] = dataclasses.field(default_factory=dict)
@@ -75,7 +78,9 @@ class MonitorRecord:
         self.left_out.discard(epoch)
 
     def write(self) -> None:
-        """Write all results."""
+        """Write all results, if this process writes."""
+        if not self.writes:
+            return
         self.write_settings()
         if any(self.measures.values()):
             write_measures(self.folder / MEASURES_FILE, self.measures)
@@ -86,6 +91,8 @@ class MonitorRecord:
 
     def write_settings(self) -> None:
         """Write the settings, the hash of the weights at each measured epoch, and the epochs that were left out."""
+        if not self.writes:
+            return
         left_out = {LEFT_OUT: sorted(self.left_out)} if self.left_out else {}
         weights = {str(epoch): self.weights[epoch] for epoch in sorted(self.weights)}
         write_json(self.folder / SETTINGS_FILE, {**self.settings, **left_out, WEIGHTS: weights})

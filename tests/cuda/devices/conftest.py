@@ -68,15 +68,15 @@ def devices_used(monkeypatch):
     monkeypatch.setattr(sharding, "_PIECE_ROWS", 50)
     names, shared_log_sums = set(), sharding.log_sums
 
-    def log_sums(operation, points, components, devices):
+    def log_sums(operation, points, components, workers=sharding.NO_WORKERS):
         def recorded(piece, *arguments):
             names.add(str(piece.device))
             return operation(piece, *arguments)
 
-        return shared_log_sums(recorded, points, components, devices)
+        return shared_log_sums(recorded, points, components, workers)
 
     monkeypatch.setattr("layerbits.estimators.log_densities.log_sums", log_sums)
-    monkeypatch.setattr("layerbits.mixtures.known_channel.log_sums", log_sums)
+    monkeypatch.setattr(sharding, "log_sums", log_sums)  # of isotropic_log_sums
     return names
 
 
@@ -89,7 +89,7 @@ def failing_second_device(monkeypatch):
             raise RuntimeError("no")
         return points.new_zeros(len(points), dtype=torch.float64)
 
-    monkeypatch.setattr("layerbits.estimators.log_densities.log_sum_exp_isotropic", fail)
+    monkeypatch.setattr(sharding, "log_sum_exp_isotropic", fail)
 
 
 @pytest.fixture

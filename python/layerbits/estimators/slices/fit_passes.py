@@ -45,7 +45,8 @@ class FitSignals:
         if problem.n_inputs > largest:
             choice = stream(seed, RandomStream.SLICE_FIT_INPUTS)
             inputs = np.sort(choice.choice(problem.n_inputs, largest, replace=False))
-        passes = Passes((layer,), range(draws), derived_seed(seed, RandomStream.SLICE_FIT_SEED))
+        fit_seed = derived_seed(seed, RandomStream.SLICE_FIT_SEED)
+        passes = Passes((layer,), range(draws), fit_seed, processes=problem.workers.processes)
         tensors = [tensor[torch.from_numpy(inputs).to(tensor.device)] for tensor in problem.inputs.tensors]
         return cls(record(problem.network, tensors, passes)[layer].double().cpu(), inputs)
 
@@ -57,5 +58,6 @@ def all_signals(problem: Problem, layer: str, seed: int) -> Tensor | None:
     units = problem.network.units.get(layer)
     if not units or problem.n_inputs * units * _BYTES > problem.max_memory:
         return None
-    signals = record(problem.network, problem.inputs.tensors, Passes((layer,), range(1), seed))[layer]
+    passes = Passes((layer,), range(1), seed, processes=problem.workers.processes)
+    signals = record(problem.network, problem.inputs.tensors, passes)[layer]
     return signals[:, 0].double().cpu()

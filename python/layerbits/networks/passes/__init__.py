@@ -17,6 +17,8 @@ frame_views        views by frames: matrices with orthonormal columns
 slices             `RandomSlices`, `PrincipalSlices`, `LearntSlices`: slices, whose frames are sampled or fitted
 kept_tokens        the tokens that a mask among the inputs keeps
 readouts           `Tokens`, `Channels`: the readouts of layers, by name
+planned_passes     `Passes`: which passes to run and what to record, and their division into single passes
+recorder           the channel of a pass, which records signals and adds the noise of counter-based streams
 recording          `record`: noisy passes with the noise of counter-based streams
 propagation        `propagate`, `layer_activations`
 """

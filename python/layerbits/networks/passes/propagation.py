@@ -17,7 +17,8 @@ from layerbits.networks.observation.layer_selection import Layers
 from layerbits.networks.passes.channel_hooks import network_without_noise, noisy_network
 from layerbits.networks.passes.measured_layers import measured_layers
 from layerbits.networks.passes.measured_network import MeasuredNetwork
-from layerbits.networks.passes.recording import Passes, record
+from layerbits.networks.passes.planned_passes import Passes
+from layerbits.networks.passes.recording import record
 from layerbits.networks.passes.rows import check_rows
 
 _Array = npt.NDArray[Any]

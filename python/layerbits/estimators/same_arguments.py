@@ -1,0 +1,23 @@
+"""Checks that all processes of a group pass the same network and data, before the first pass."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from layerbits.kernels import Processes
+from layerbits.networks import PassInputs
+
+
+def check_same_arguments(processes: Processes, model: nn.Module, data: PassInputs, options: object) -> None:
+    """Raise a ValueError unless all processes pass the same network, data and options."""
+    if processes.size > 1:
+        check_same_weights(processes, model)
+        arguments = repr(data.structure), data.constants
+        processes.check_equal("the data", inputs=data.tensors, labels=data.labels, arguments=arguments, options=options)
+
+
+def check_same_weights(processes: Processes, model: nn.Module) -> None:
+    """Raise a ValueError unless the network has the same modules, parameters and buffers on all processes."""
+    if processes.size > 1:
+        parameters, buffers = tuple(model.parameters()), tuple(model.buffers())
+        processes.check_equal("the network", network=repr(model), parameters=parameters, buffers=buffers)

@@ -1,0 +1,227 @@
+"""Processes that make the same call together and share its work: the collectives of torch.distributed.
+
+Each process of a group runs the whole call on the same network, data and options. A piece of work that takes long is
+computed by one process, and `Processes.gather` hands its result to all. So all processes take the same decisions from
+the same numbers, and a result has the same bits for any number of processes if a piece has the same bits in each.
+
+Every exchange carries the name of its step and the error of a process that failed. So an error of one process is raised
+by all at their next exchange, and processes that make different calls stop with an error.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import re
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+import torch.distributed
+from torch import Tensor
+
+from layerbits._base import GroupError
+from layerbits.kernels.back_ends import cpu
+
+T = TypeVar("T")
+
+_BACK_ENDS = ("gloo", "nccl")
+
+# Functions and objects have other addresses in each process.
+_ADDRESS = re.compile(" at 0x[0-9a-f]+")
+
+
+@dataclasses.dataclass(frozen=True)
+class _Report:
+    """The part of an exchange that one process sends."""
+
+    step: str
+    error: str
+    result: Any
+
+
+Group = torch.distributed.ProcessGroup | None
+
+
+class Processes:
+    """The processes of a group that share the work of a call; of None, this process alone.
+
+    Parameters
+    ----------
+    group : torch.distributed.ProcessGroup or None
+        The group, with the back end gloo or NCCL.
+
+    Raises
+    ------
+    TypeError, ValueError
+        `group` is something else, or a group without this process.
+    """
+
+    def __init__(self, group: object = None) -> None:
+        self._group, self._failed = group, False
+        self.rank, self.size = (0, 1) if group is None else _rank_and_size(group)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Processes:
+        """Return the object itself: a group of processes cannot be copied."""
+        return self
+
+    def gather(self, step: str, compute: Callable[[], T]) -> list[T]:
+        """Return the results of `compute` on all processes, in the order of their ranks.
+
+        Raises
+        ------
+        Exception
+            The error of `compute` on this process.
+        GroupError
+            Another process failed, is at another step, or did not take part before the time-out of the group.
+        """
+        if self.size == 1:
+            return [compute()]
+        try:
+            result, error = compute(), None
+        except Exception as failure:  # all processes learn of any error
+            result, error = None, failure
+        reports = self._exchange(step, result, error)
+        return [report.result for report in reports]
+
+    def agreed(self, step: str, value: T) -> T:
+        """Return the value of rank 0, such as a time, which differs between the processes."""
+        return self.gather(step, lambda: value)[0]
+
+    @contextmanager
+    def call(self, name: str) -> Iterator[None]:
+        """Tell the other processes of an error of this process in a ``with`` block, and end the block together."""
+        self._failed = False
+        try:
+            yield
+        except Exception as error:
+            if self.size > 1 and not self._failed:
+                self._exchange(name, None, error)
+            raise
+        self.gather(f"the end of {name}", lambda: None)
+
+    def check_equal(self, name: str, **parts: object) -> None:
+        """Compare hashes of the arguments of a call, of versions and of threads on all processes.
+
+        Raises
+        ------
+        ValueError
+            Processes differ; the message, on every process, names the part and a rank.
+        """
+        if self.size == 1:
+            return
+        ours = {**{part: digest(value) for part, value in parts.items()}, **_environment()}
+        gathered = self.gather(f"the arguments of {name}", lambda: ours)
+        for rank, theirs in enumerate(gathered):
+            for part, wanted in gathered[0].items():
+                if theirs.get(part) != wanted:
+                    self._failed = True
+                    detail = f" ({theirs[part]} and {wanted})" if part in _environment() else ""
+                    raise ValueError(
+                        f"group: got another {part} on rank {rank} than on rank 0{detail}, wanted the same on every "
+                        "rank; every process passes the same network, all of the data and the same options"
+                    )
+
+    def check_result(self, name: str, result: T) -> T:
+        """Return a result; GroupError if it differs between the processes."""
+        if self.size > 1 and len(set(self.gather(f"the result of {name}", lambda: digest(result)))) > 1:
+            self._failed = True
+            raise GroupError(
+                f"group: got results of {name} that differ between the ranks, wanted the same bits; the machines may "
+                "round differently: use machines of one kind"
+            )
+        return result
+
+    def _exchange(self, step: str, result: Any, error: Exception | None) -> list[_Report]:
+        message = "" if error is None else "".join(traceback.format_exception_only(error)).strip()
+        reports: list[Any] = [None] * self.size
+        try:
+            torch.distributed.all_gather_object(reports, _Report(step, message, result), group=self._group)
+        except Exception as failure:  # torch raises errors of several types
+            self._failed = True
+            raise GroupError(
+                f"group: rank {self.rank} of {self.size} waited at {step!r} for the other ranks, and one has ended or "
+                "did not take part within the time-out of the group; make the same call on every rank, and see the "
+                f"output of the other ranks ({failure})"
+            ) from (error or failure)
+        failed = [rank for rank, report in enumerate(reports) if report.error]
+        self._failed = bool(failed)
+        if error is not None:
+            raise error
+        if failed:
+            raise GroupError(f"group: rank {failed[0]} of {self.size} raised {reports[failed[0]].error}")
+        for rank, report in enumerate(reports):
+            if report.step != reports[0].step:
+                self._failed = True
+                raise GroupError(
+                    f"group: rank {rank} is at {report.step!r} and rank 0 at {reports[0].step!r}, wanted the same call "
+                    "on every rank"
+                )
+        return reports
+
+
+ALONE = Processes()
+
+
+def digest(value: object) -> str:
+    """Return a hash of tensors, arrays, dataclasses, mappings and sequences by their values, and of others by repr."""
+    hash_ = hashlib.sha256()
+    for part in _parts(value):
+        hash_.update(part)
+    return hash_.hexdigest()
+
+
+def _parts(value: object) -> Iterator[bytes | memoryview]:
+    yield type(value).__name__.encode()
+    if isinstance(value, Tensor):
+        yield f"{value.dtype}{tuple(value.shape)}".encode()
+        # NumPy has no bfloat16, so bytes are hashed.
+        yield value.detach().cpu().flatten().contiguous().view(torch.uint8).numpy().data
+    elif isinstance(value, np.ndarray) and not value.dtype.hasobject:
+        yield f"{value.dtype}{value.shape}".encode()
+        yield np.ascontiguousarray(value).reshape(-1).view(np.uint8).data
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        for field in dataclasses.fields(value):
+            yield from _parts(getattr(value, field.name))
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _parts(key)
+            yield from _parts(item)
+    elif isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        for item in value:
+            yield from _parts(item)
+    else:
+        yield _ADDRESS.sub("", repr(value)).encode()
+
+
+def _rank_and_size(group: object) -> tuple[int, int]:
+    if not torch.distributed.is_available() or not torch.distributed.is_initialized():
+        raise ValueError(
+            f"group: got {type(group).__name__} without an initialized torch.distributed, wanted a process group; call "
+            "torch.distributed.init_process_group first"
+        )
+    if group is torch.distributed.GroupMember.NON_GROUP_MEMBER:
+        raise ValueError("group: got a group without this process, wanted one of its ranks; do not call it here")
+    if not isinstance(group, torch.distributed.ProcessGroup):
+        raise TypeError(
+            f"group: got {type(group).__name__}, wanted a process group of torch.distributed, such as "
+            "torch.distributed.group.WORLD, or None; of a DeviceMesh, pass mesh.get_group()"
+        )
+    back_end = torch.distributed.get_backend_config(group)
+    if not any(name in back_end for name in _BACK_ENDS):
+        raise TypeError(f"group: got the back end {back_end}, wanted {' or '.join(_BACK_ENDS)}")
+    return torch.distributed.get_rank(group), torch.distributed.get_world_size(group)
+
+
+def _environment() -> dict[str, str]:
+    """Return the versions, threads and instruction sets that results depend on."""
+    return {
+        "version of torch": str(torch.__version__),
+        "version of numpy": np.__version__,
+        "number of torch's threads": str(torch.get_num_threads()),
+        "instruction set of torch": torch.backends.cpu.get_cpu_capability(),
+        "instruction set of layerbits": str(cpu().level()),
+    }

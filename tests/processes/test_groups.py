@@ -1,0 +1,127 @@
+"""Processes of a gloo group share the work of a call, and all get the bits of a single process.
+
+The processes of a group are started once, because each of them imports torch.
+"""
+
+from functools import partial
+
+import pytest
+import torch
+
+import layerbits as lb
+from tests.processes import measurements
+from tests.support.process_groups import run_in_group
+
+
+@pytest.fixture(scope="module")
+def alone():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as in the processes
+    yield measurements.results()
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("two")
+    ranks = run_in_group(partial(measurements.everything, folder=str(folder)), 2, folder)
+    return ranks, folder
+
+
+def check_results(alone, ranks):
+    for name, (numbers, work) in alone.items():
+        for rank in ranks:
+            assert repr(rank[name][0]) == repr(numbers), name
+        for kind, total in work.items():
+            shares = [rank[name][1][kind] for rank in ranks]
+            assert sum(shares) >= total, (name, kind)
+            if (name, kind) in SHARED:
+                assert max(shares) <= 0.8 * total, (name, kind)  # every process computes some by itself
+
+
+# What is worth sharing in the small problems of the tests.
+SHARED = {("mixture", "pairs"), ("clusters", "pairs"), ("network", "passes"), ("known channels", "pairs")}
+
+
+def test_two_processes_share_the_work_and_get_the_bits_of_one(alone, two):
+    check_results(alone, [rank["results"] for rank in two[0]])
+
+
+def test_three_processes_share_the_work_and_get_the_bits_of_one(alone, tmp_path):
+    check_results(alone, run_in_group(measurements.measured, 3, tmp_path))
+
+
+@pytest.mark.stress
+def test_four_processes_share_the_work_and_get_the_bits_of_one(alone, tmp_path):
+    check_results(alone, run_in_group(measurements.measured, 4, tmp_path))
+
+
+def test_monitors_of_a_parallel_training_measure_together_and_rank_0_writes(two):
+    (first, second), folder = two
+    tables, resumed, n_logged = first["trained"]
+    assert set(tables) == {1, 2}
+    assert second["trained"][0] == tables
+    assert resumed == second["trained"][1] == tables
+    assert (n_logged, second["trained"][2]) == (2, 0)
+    assert lb.read_history(folder / "0").epochs == (1, 2)
+    assert not (folder / "1").exists()
+
+
+@pytest.mark.parametrize(
+    ("call", "part"),
+    [
+        ("weights", "parameters"),
+        ("buffers", "buffers"),
+        ("inputs", "inputs"),
+        ("labels", "labels"),
+        ("options", "settings"),
+        ("threads", "number of torch's threads"),
+        ("one has NaN", "centers"),
+    ],
+)
+def test_processes_with_other_arguments_are_refused_by_all(two, call, part):
+    for rank in two[0]:
+        assert rank["refusals"][call].startswith(f"ValueError: group: got another {part} on rank 1 than on rank 0")
+
+
+@pytest.mark.parametrize(
+    ("call", "error"),
+    [
+        ("no labels", "ValueError: labels: got shape (99,), wanted (100,), one label for each input"),
+        ("failing pass", "ValueError: inputs: got torch.float32 of shape"),
+    ],
+)
+def test_error_of_one_process_is_raised_by_all(two, call, error):
+    first, second = (rank["refusals"][call] for rank in two[0])
+    assert second.startswith(error)
+    assert first.startswith(f"GroupError: group: rank 1 of 2 raised {error}")
+
+
+def test_processes_in_different_calls_are_told(two):
+    for rank in two[0]:
+        assert rank["refusals"]["other call"].startswith(
+            "GroupError: group: rank 1 is at 'the arguments of mixture_information' and rank 0 at 'the arguments of"
+        )
+        assert rank["refusals"]["afterwards"] == "no error"
+
+
+def test_process_that_makes_no_call_or_has_ended_is_told_within_the_time_out(two):
+    for call in ("no call", "ended"):
+        message = two[0][0]["losses"][call]
+        assert message.startswith("GroupError: group: rank 0 of 2 waited at 'the arguments of mixture_information'")
+
+
+@pytest.mark.parametrize(
+    ("call", "error"),
+    [
+        ("a name", "TypeError: group: got str, wanted a process group of torch.distributed"),
+        ("no member", "ValueError: group: got a group without this process"),
+    ],
+)
+def test_other_kinds_of_groups_are_refused(two, call, error):
+    assert all(rank["refusals"][call].startswith(error) for rank in two[0])
+
+
+def test_group_needs_an_initialized_torch_distributed():
+    with pytest.raises(ValueError, match=r"^group: got str without an initialized torch.distributed"):
+        lb.mixture_information(torch.zeros(2, 1), 0.3, group="gloo")

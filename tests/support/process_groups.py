@@ -1,0 +1,51 @@
+"""Run a function in the processes of a gloo group on this machine, and return what each of them returns."""
+
+import contextlib
+import datetime
+import multiprocessing
+import os
+import queue
+import time
+
+import torch
+import torch.distributed
+
+# Longest time of all processes: each imports torch, which takes some seconds of processor time.
+_SECONDS = 200
+
+
+def _run(function, rank, size, address, seconds, results):
+    torch.set_num_threads(1)
+    store = torch.distributed.FileStore(address, size)
+    timeout = datetime.timedelta(seconds=seconds)
+    torch.distributed.init_process_group("gloo", store=store, rank=rank, world_size=size, timeout=timeout)
+    try:
+        results.put((rank, function(rank)))
+    finally:
+        results.close()
+        results.join_thread()
+    os._exit(0)  # destroying a group waits for processes that a test has ended
+
+
+def run_in_group(function, size, folder, seconds=60):
+    """Return ``function(rank)`` of each rank, None for a rank that ended without a result.
+
+    `function` is a function of a module; `seconds` are the time-out of the group.
+    """
+    context = multiprocessing.get_context("spawn")
+    results = context.Queue()
+    arguments = (size, str(folder / f"store_of_{size}"), seconds, results)
+    processes = [context.Process(target=_run, args=(function, rank, *arguments)) for rank in range(size)]
+    for process in processes:
+        process.start()
+    by_rank, deadline = {}, time.monotonic() + _SECONDS
+    # A process ends after its result is read.
+    while len(by_rank) < size and any(process.is_alive() for process in processes) and time.monotonic() < deadline:
+        with contextlib.suppress(queue.Empty):
+            rank, result = results.get(timeout=0.1)
+            by_rank[rank] = result
+    for process in processes:
+        process.join(max(0.0, deadline - time.monotonic()))
+        if process.exitcode is None:
+            process.kill()
+    return [by_rank.get(rank) for rank in range(size)]

@@ -167,7 +167,7 @@ CALLS = {
     "simultaneous: got ...": change_of_single_intervals,
     "inputs: got tensors whose values have changed": changed_inputs,
     "measures: ...": lambda: monitor(measures=["rank"]),
-    "epoch: got ..., which ... holds for a network with other weights": other_training,
+    "epoch: got ..., which ... holds for a network with other weights or noise": other_training,
 }
 
 

@@ -215,7 +215,7 @@ def test_an_epoch_of_other_weights_is_refused(tmp_path):
     with torch.no_grad():
         model[0].weight[0, 0] += 1
     another_training = Monitor(model, INPUTS, **options)
-    with pytest.raises(UsageError, match=r"^epoch: got 1, .*other weights; use another folder"):
+    with pytest.raises(UsageError, match=r"^epoch: got 1, .*other weights or noise; use another folder"):
         another_training.step(1)
 
 

@@ -21,7 +21,7 @@ from layerbits.training.history import INFORMATION_FILE, SETTINGS_FILE
 from layerbits.training.measures import MeasureRow, Measures, checked_measures, measure_activations, measure_scalars
 from layerbits.training.monitor_record import MonitorRecord
 from layerbits.training.overhead import Overhead
-from layerbits.training.provenance import digest, provenance_of
+from layerbits.training.provenance import digest, network_digest, provenance_of
 
 _DEFAULT_SETTINGS = MeasurementSettings()
 
@@ -29,10 +29,10 @@ _DEFAULT_SETTINGS = MeasurementSettings()
 class Monitor:
     """Measure the information of each layer at chosen epochs and write it to ``directory/information.csv``.
 
-    An epoch that the folder already has is not measured again; it is refused if the network has other weights than at
-    its measurement, so every training needs its own folder. Weights are parameters and buffers: a change of the code or
-    of a Python attribute of the network is not found. The settings and a hash of the weights at each epoch are
-    written to ``information.json`` beside the table.
+    An epoch that the folder already has is not measured again; it is refused if the network has other weights or noise
+    than at its measurement, so every training needs its own folder. Weights are parameters and buffers: a change of the
+    code or of a Python attribute of the network is not found. The settings, and a hash of weights and noise at each
+    epoch, are written to ``information.json`` beside the table.
 
     Parameters
     ----------
@@ -212,7 +212,8 @@ class Monitor:
             `epoch` is not a whole number of at least 0; the inputs have changed in place; or as in
             `layerbits.layer_information`, for a network that has changed.
         UsageError
-            The folder has this epoch of a network with other weights, or a file cannot be written.
+            The folder has this epoch of a network with other weights or noise, another monitor has written to it, or
+            a file cannot be written.
         """
         epoch = checked_epoch("epoch", epoch)
         if epoch not in self.at:
@@ -221,10 +222,10 @@ class Monitor:
         with self._processes.call("Monitor.step"):
             self._processes.check_equal("Monitor.step", epoch=epoch)
             if epoch in self._record.tables:
-                if self._record.weights[epoch] != self._digest_of_weights():
+                if self._record.weights[epoch] != network_digest(self._problem.for_present_network()):
                     raise UsageError(
-                        f"epoch: got {epoch}, which {self._path} holds for a network with other weights; use another "
-                        "folder"
+                        f"epoch: got {epoch}, which {self._path} holds for a network with other weights or noise; use "
+                        "another folder"
                     )
             elif self._processes.agreed("max_overhead", self._overhead.allows(epoch)):
                 with self._overhead.measuring():
@@ -264,7 +265,7 @@ class Monitor:
         problem = self._problem.for_present_network()
         table = measure_layers(problem, self._settings, n_tables=len(self.at))
         measures = measure_activations(problem, self._measures)
-        self._record.add(epoch, table, self._digest_of_weights(), measures)
+        self._record.add(epoch, table, network_digest(problem), measures)
         self._record.write()
 
     def _leave_out(self, epoch: int) -> None:
@@ -278,9 +279,6 @@ class Monitor:
                 RuntimeWarning,
                 stacklevel=3,
             )
-
-    def _digest_of_weights(self) -> str:
-        return digest((*self._problem.model.parameters(), *self._problem.model.buffers()))
 
     def _send_to_log(self, epoch: int) -> None:
         if self._log is None or self._processes.rank > 0:

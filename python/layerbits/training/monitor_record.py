@@ -44,6 +44,7 @@ class MonitorRecord:
     weights: dict[int, str] = dataclasses.field(default_factory=dict)
     measures: dict[int, tuple[MeasureRow, ...]] = dataclasses.field(default_factory=dict)
     left_out: set[int] = dataclasses.field(default_factory=set)
+    _stamp: tuple[int, int] | None = dataclasses.field(default=None, init=False)  # the table's at the last access
 
     def read(self, n_rows: int, measures: Collection[tuple[str, str]]) -> None:
         """Read the epochs of the folder; those without `n_rows` rows, a hash, or a measure of a layer are dropped.
@@ -56,7 +57,8 @@ class MonitorRecord:
         table_path, settings_path, measures_path = (
             self.folder / name for name in (INFORMATION_FILE, SETTINGS_FILE, MEASURES_FILE)
         )
-        if not table_path.exists():
+        self._stamp = _stamp(table_path)
+        if self._stamp is None:
             return
         content = read_json(settings_path) if settings_path.exists() else {}
         self._check_settings(content, str(table_path), "use another folder")
@@ -81,13 +83,16 @@ class MonitorRecord:
         """Write all results, if this process writes."""
         if not self.writes:
             return
+        path = self.folder / INFORMATION_FILE
+        if _stamp(path) not in (None, self._stamp):
+            raise UsageError(f"{path}: another monitor has written to it; give each monitor its own folder")
         self.write_settings()
         if any(self.measures.values()):
             write_measures(self.folder / MEASURES_FILE, self.measures)
         # The table is written last, so that its rows always have the hash of their weights.
-        path = self.folder / INFORMATION_FILE
         if self.tables or path.exists():
             write_information(path, self.tables)
+        self._stamp = _stamp(path)
 
     def write_settings(self) -> None:
         """Write the settings, the hash of the weights at each measured epoch, and the epochs that were left out."""
@@ -126,3 +131,12 @@ class MonitorRecord:
             if name not in earlier or earlier[name] != value:
                 got = repr(earlier[name]) if name in earlier else "unknown"
                 raise UsageError(f"{name}: {source} was measured with {got}, wanted {value!r}; {remedy}")
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    """Return numbers that change when a file is replaced, or None if there is no file."""
+    try:
+        status = path.lstat()
+    except OSError:  # there is none, or no folder
+        return None
+    return status.st_ino, status.st_mtime_ns

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -38,6 +39,12 @@ def provenance_of(
         LIMITS: problem.limits,
         **({"measures": list(measures)} if measures else {}),
     }
+
+
+def network_digest(problem: Problem) -> str:
+    """Return a hash of the weights, the buffers and the noise of a network."""
+    noise = json.dumps(_noise_description(problem))
+    return digest((*problem.model.parameters(), *problem.model.buffers(), noise))
 
 
 def _structure(model: nn.Module) -> str:

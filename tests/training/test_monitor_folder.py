@@ -1,0 +1,53 @@
+"""Epochs of a folder hold for the weights and the noise of the network, and a folder has one monitor."""
+
+import pytest
+import torch
+from torch import nn
+
+import layerbits as lb
+
+INPUTS = torch.linspace(-1, 1, 12).view(6, 2)
+
+
+def network():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(2, 3), nn.Tanh(), nn.Linear(3, 3), nn.Tanh(), nn.Linear(3, 2))
+
+
+def monitor(model, folder, **options):
+    return lb.Monitor(model, INPUTS, at=[0, 5], directory=folder, **options)
+
+
+@pytest.mark.parametrize("changed", ["1", "3"])
+def test_epoch_that_was_measured_with_other_noise_is_not_used_again(tmp_path, changed):
+    model = lb.noisify(network(), sigma=0.5, inputs=INPUTS)
+    first = monitor(model, tmp_path, layers="3")
+    first.step(0)
+    lb.noise_of(model)[changed] = 0.9
+    first.step(5)
+    assert first.step(5) is first.tables[5]
+    lb.noise_of(model)[changed] = 0.5
+    resumed = monitor(model, tmp_path, layers="3")
+    assert resumed.step(0) == first.tables[0]
+    with pytest.raises(lb.UsageError, match=r"epoch: got 5, .* other weights or noise"):
+        resumed.step(5)
+
+
+def test_sigma_that_the_caller_changes_is_noticed(tmp_path):
+    model, sigma = network(), torch.full((3,), 0.5)
+    first = monitor(model, tmp_path, sigma=sigma)
+    sigma.mul_(3)
+    first.step(5)
+    with pytest.raises(lb.UsageError, match=r"epoch: got 5, .* other weights or noise"):
+        monitor(model, tmp_path, sigma=torch.full((3,), 0.5)).step(5)
+
+
+def test_second_monitor_of_a_folder_does_not_replace_the_epochs_of_the_first(tmp_path):
+    model = network()
+    first, second = (monitor(model, tmp_path, sigma=0.5) for _ in range(2))
+    first.step(0)
+    with pytest.raises(lb.UsageError, match=r"information\.csv: another monitor has written to it"):
+        second.step(5)
+    assert lb.read_history(tmp_path).epochs == (0,)
+    first.step(5)
+    assert lb.read_history(tmp_path).epochs == (0, 5)

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 from torch import nn
 
 from layerbits import layer_information, layers, noise_off, noisify
+from layerbits.networks.noise import installation
 from tests.support.networks import tanh_mlp
 
 INPUTS = torch.randn(6, 4, generator=torch.Generator().manual_seed(1))
@@ -239,6 +241,27 @@ def test_failed_measurement_does_not_change_the_network():
     assert state_of(model) == before
     assert torch.equal(torch.get_rng_state(), generator)
     assert is_noisy(model)
+
+
+def test_one_of_several_first_calls_observes_the_layers_for_all(monkeypatch):
+    observations, barrier = [], threading.Barrier(3, timeout=TIMEOUT)
+    observe = installation.observe
+
+    def observe_slowly(*args, **kwargs):
+        observations.append(threading.get_ident())
+        time.sleep(0.05)  # the other threads meanwhile reach the first call too
+        return observe(*args, **kwargs)
+
+    def first_call(x):
+        barrier.wait()
+        return model(x)
+
+    monkeypatch.setattr(installation, "observe", observe_slowly)
+    model = noisify(nn.Sequential(nn.Tanh(), nn.Tanh()), sigma=0.5, layers="*")
+    with ThreadPoolExecutor(3) as pool:
+        outputs = list(pool.map(first_call, [torch.ones(1000)] * 3, timeout=TIMEOUT))
+    assert len(observations) == 1
+    assert all(output.std() > 0.4 for output in outputs)  # 0.31 without the noise of the last layer, 0.6 with it
 
 
 def test_measurement_within_noise_off_of_another_thread_is_noisy():

@@ -108,9 +108,10 @@ class LeaveFunctions(NoiseHook):
         """
         for name, number in self.observed.items():
             if entry.calls.get(name, 0) < number:
+                remedy = f"call torch.{name}" if hasattr(torch, name) else "make the function a module of torch.nn"
                 raise LayerSelectionError(
                     f"layers: got fewer calls of {name!r} in a compiled pass of {type(entry.owner).__name__} than the "
-                    f"{number} observed, wanted all of them; call torch.{name}, or noisify with inputs= like these"
+                    f"{number} observed, wanted all of them; {remedy}, or noisify with inputs= like these"
                 )
 
 

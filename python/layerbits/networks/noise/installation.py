@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NoReturn
@@ -29,6 +31,14 @@ from layerbits.networks.observation.observed_pass import Arguments
 
 _UNOBSERVED = (
     ", wanted a network whose layers have been observed; pass inputs= to noisify, or call the network once before"
+)
+
+
+# Of several threads that make the first call of a network, one observes the layers; the others wait for their noise. A
+# fork waits too: the lock of a thread that the child does not have would never be released.
+_installation = threading.RLock()
+os.register_at_fork(
+    before=_installation.acquire, after_in_parent=_installation.release, after_in_child=_installation.release
 )
 
 
@@ -68,8 +78,10 @@ class WaitingNoise(NoiseHook):
     def _observe_first_call(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if in_function_transform():
             raise ValueError(f"model: got a first call within a torch.func transform{_UNOBSERVED}")
-        self.check_no_later_noise()
-        self.give_noise(observe(self.root, args, kwargs, relative=self.is_relative))
+        with _installation:
+            if self in self.root._forward_pre_hooks.values():  # otherwise another thread has given the noise
+                self.check_no_later_noise()
+                self.give_noise(observe(self.root, args, kwargs, relative=self.is_relative))
         # In this call torch itself calls only the pre-hooks that the network had at its start.
         for hook in list(module._forward_pre_hooks.values()):
             if isinstance(hook, PassStart | EnterFunctions):
@@ -188,14 +200,15 @@ def observe_waiting(root: nn.Module, batches: Iterable[Arguments]) -> None:
     LayerSelectionError, TypeError
         As `give_noise`.
     """
-    for waiting in waiting_noise(root):
-        if waiting.root is not root:
-            raise ValueError(
-                "model: got a network that contains one whose layers have not been observed, wanted observed layers; "
-                "run that inner network once, or pass inputs= to its noisify"
-            )
-        waiting.check_no_later_noise()
-        waiting.give_noise(observe_batches(root, batches, relative=waiting.is_relative))
+    with _installation:
+        for waiting in waiting_noise(root):
+            if waiting.root is not root:
+                raise ValueError(
+                    "model: got a network that contains one whose layers have not been observed, wanted observed "
+                    "layers; run that inner network once, or pass inputs= to its noisify"
+                )
+            waiting.check_no_later_noise()
+            waiting.give_noise(observe_batches(root, batches, relative=waiting.is_relative))
 
 
 def waiting_noise(model: nn.Module) -> list[WaitingNoise]:

@@ -9,7 +9,7 @@ from scipy.integrate import quad
 from torch import nn
 
 import layerbits as lb
-from tests.support.networks import tanh_mlp
+from tests.support.networks import Jitter, tanh_mlp
 from tests.support.random_arrays import normal_tensor
 
 INPUTS = normal_tensor(120, 4, seed=3).float()
@@ -58,6 +58,15 @@ def test_every_layer_keeps_the_share_in_a_measurement():
             # Surprisals have a standard deviation of at most log 120: five standard errors of 4200 queries.
             assert abs(row.value - 0.6 * math.log(120)) < 5 * math.log(120) / math.sqrt(4200)
     assert lb.suggest_sigma(lb.noisify(model, sigma=sigma, inputs=INPUTS), INPUTS, share=0.6) == sigma
+
+
+def test_a_network_with_random_numbers_is_refused_as_in_a_profile():
+    model = nn.Sequential(nn.Linear(4, 3), Jitter(), nn.Tanh(), nn.Linear(3, 2))
+    message = "layers: got '2', whose activations differ in two passes of the same inputs"
+    for network in (model, lb.noisify(model, sigma=0.1, layers="2", inputs=INPUTS)):
+        with pytest.raises(ValueError, match=f"^{message}"):
+            lb.suggest_sigma(network, INPUTS, layers="2")
+    assert lb.suggest_sigma(model, INPUTS, layers="0")["0"] > 0
 
 
 def test_sigma_falls_as_the_share_grows():

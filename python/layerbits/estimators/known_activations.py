@@ -32,14 +32,28 @@ def known_activations(
     LayerSelectionError, TypeError
         As in `layer_information`.
     ValueError
-        The network is noisy; the activations differ in two passes, are not finite, or are too large in half precision
-        for `sigma`.
+        The network is noisy; or as in `activations_without_noise`.
     """
     if is_noisy(model):
         raise ValueError(
             "model: got a network that has noise of its own, wanted one without; remove the noise with "
             "layerbits.remove_noise(model), or measure it with layerbits.layer_information"
         )
+    return activations_without_noise(model, inputs, layers, sigma, processes)
+
+
+def activations_without_noise(
+    model: nn.Module, inputs: PassInputs, layers: Layers, sigma: float | None = None, processes: Processes = ALONE
+) -> dict[str, Tensor]:
+    """Return the activations (n, d) of layers by name as `known_activations`, with the noise of a noisy network off.
+
+    Raises
+    ------
+    LayerSelectionError, TypeError
+        As in `layer_information`.
+    ValueError
+        The activations differ in two passes, are not finite, or are too large in half precision for `sigma`.
+    """
     network = network_without_noise(model, inputs, layers, sigma)
     check_rows(network, inputs.tensors, network.layer_names)
     passes = record(network, inputs.tensors, Passes(network.layer_names, range(2), seed=None, processes=processes))

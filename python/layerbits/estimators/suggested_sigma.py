@@ -7,13 +7,13 @@ import numbers
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch import Tensor, nn
 
 from layerbits._base import Doubles, check_count
+from layerbits.estimators.known_activations import activations_without_noise
 from layerbits.estimators.sigma_profiles import sigma_profile
 from layerbits.mixtures import affine_coordinates
-from layerbits.networks import Inputs, Layers, layer_activations
+from layerbits.networks import Inputs, Layers, is_noisy, measured_layers, noisy_network, read_inputs
 
 # Number of sigmas of a profile. The search halves sigma until a bracket is found, then divides log sigma in the bracket
 # evenly.
@@ -44,7 +44,7 @@ def suggest_sigma(
     Parameters
     ----------
     model : torch.nn.Module
-        Any network; the noise of a noisy network is off.
+        A network that uses no random numbers in evaluation; the noise of a noisy network is off.
     inputs : tensor, array, tuple, mapping, data frame, Dataset, DataLoader or iterable of batches
         The N values of X, as in `layer_information`.
     share : float
@@ -66,7 +66,7 @@ def suggest_sigma(
     ------
     TypeError, ValueError
         An argument has another type or value than wanted; there is a single input; the activations of a layer are equal
-        for so many inputs that no noise leaves the share.
+        for so many inputs that no noise leaves the share, or differ in two passes of the same inputs.
     LayerSelectionError
         As in `layer_activations`.
 
@@ -94,10 +94,12 @@ def suggest_sigma(
         raise ValueError(f"share: got {share}, wanted a number between 0 and 1, such as 0.5")
     if queries is not None:
         check_count("queries", queries, minimum=2)
-    activations = layer_activations(model, inputs, layers=layers)
+    data = read_inputs(inputs, model)
+    if layers is None and is_noisy(model):
+        layers = measured_layers(noisy_network(model, data, may_be_off=True), data.tensors, None)
     return {
-        layer: _sigma_of(layer, torch.as_tensor(values).double(), float(share), queries, seed)
-        for layer, values in activations.items()
+        layer: _sigma_of(layer, activations.double(), float(share), queries, seed)
+        for layer, activations in activations_without_noise(model, data, layers).items()
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -39,7 +40,7 @@ def first_argument(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
 
 
 @contextlib.contextmanager
-def naming_inputs(arguments: object) -> Iterator[None]:
+def naming_inputs(model: nn.Module, arguments: object) -> Iterator[None]:
     """Turn the errors of a network that cannot take its arguments in a ``with`` block into errors that name the inputs.
 
     Errors of a back end and of missing CUDA memory are raised unchanged.
@@ -65,7 +66,9 @@ def naming_inputs(arguments: object) -> Iterator[None]:
             f"{tensor.dtype} of shape {'nested' if tensor.is_nested else tuple(tensor.shape)}"
             for tensor in all_tensors(arguments)
         )
-        raise ValueError(f"inputs: got {got}, which the network cannot take: {error}{_remedy(error)}") from error
+        raise ValueError(
+            f"inputs: got {got}, which the network cannot take: {error}{_remedy(error, model, arguments)}"
+        ) from error
     except AssertionError as error:
         if "NestedTensor" not in str(error):
             raise
@@ -75,13 +78,21 @@ def naming_inputs(arguments: object) -> Iterator[None]:
         ) from error
 
 
-def _remedy(error: Exception) -> str:
+def _remedy(error: Exception, model: nn.Module, arguments: object) -> str:
     """Return the remedy for a frequent cause of an error of the network, after a semicolon; empty for other errors."""
     words = str(error)
     if isinstance(error, TypeError) and "positional argument" in words and "given" in words:
-        return "; if batches hold labels, name their key or position, for instance labels=1"
+        return (
+            "; if batches hold labels, name their key or position, for instance labels=1; in a function without "
+            "labels=, pass the inputs alone, for instance [batch[0] for batch in loader]"
+        )
+    if isinstance(error, TypeError) and re.search("must be Tensor, not (tuple|list|dict)", words):
+        return (
+            "; if an item of the batches holds all arguments of the network, put them and the labels into one tuple, "
+            "for instance (a, b, y) with labels=2"
+        )
     if "must have the same dtype" in words or ("Input type" in words and "should be the same" in words):
-        return "; convert the inputs to the dtype of the network, for instance by inputs.float()"
+        return _remedy_for_dtypes(model, arguments)
     if "index out of range in self" in words:
         return "; lower the numbers, or give the embedding more rows"
     if isinstance(error, IndexError) and "dimension 0 with size" in words:
@@ -95,6 +106,17 @@ def _remedy(error: Exception) -> str:
             "nodes, or measure signals with layerbits.information"
         )
     return ""
+
+
+def _remedy_for_dtypes(model: nn.Module, arguments: object) -> str:
+    wanted = next((parameter.dtype for parameter in model.parameters() if parameter.is_floating_point()), None)
+    if wanted is None or all(tensor.dtype == wanted for tensor in all_tensors(arguments)):
+        return "; convert the network and the inputs to one dtype, for instance by model.float()"
+    array_dtype = "float32" if wanted is torch.bfloat16 else str(wanted).removeprefix("torch.")
+    return (
+        f"; convert the inputs to the dtype of the network, a tensor by inputs.to({wanted}), an array by "
+        f'inputs.astype("{array_dtype}"), the rows of a Dataset where it returns them'
+    )
 
 
 def is_memory_error(error: BaseException) -> bool:

@@ -108,8 +108,9 @@ def read_inputs(
         pass moves the tensors of an iterable of batches to that device.
     labels : object
         Labels of the inputs as in `class_numbers`; a key, position or function that finds the labels in a batch, from
-        whose arguments they are removed; or a mapping of names to any of these. Labels apart from the batches of an
-        iterable must have the order of its rows.
+        whose arguments they are removed; or a mapping of names to any of these. If one item is left of a tuple or list,
+        it may hold all arguments: a mapping of their names, or at least two that the network requires. Labels apart
+        from the batches of an iterable must have the order of its rows.
     limit : int, optional
         Largest number of rows to keep, sampled at random; by default all rows are kept.
     seed : int
@@ -167,7 +168,8 @@ class _Reader:
         self.model = model
         self.subset = subset
         self.max_memory = max_memory
-        self.labels = LabelSets(labels, ForwardArguments.of(model))
+        self.arguments = ForwardArguments.of(model)
+        self.labels = LabelSets(labels, self.arguments)
         self.copies = False  # whether a batch may be overwritten after `add`
         self.converted: tuple[int, ...] | None = None  # the tensors that `positions_to_convert` returns
         self.first_batch: PassInputs | None = None
@@ -176,7 +178,7 @@ class _Reader:
     def add(self, batch: object) -> None:
         """Add the rows of a batch."""
         keys, found = self.labels.find(batch)
-        inputs = self._arguments(without_items(batch, keys))
+        inputs = self._arguments(without_items(batch, keys, self.arguments))
         if self.copies:
             inputs = dataclasses.replace(inputs, tensors=tuple(tensor.clone() for tensor in inputs.tensors))
         self.labels.add(found, len(inputs))

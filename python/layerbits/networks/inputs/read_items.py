@@ -27,10 +27,14 @@ _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_O
 
 @dataclasses.dataclass(frozen=True)
 class ForwardArguments:
-    """Names of the arguments that a network takes: the positional ones in their order, and all of them."""
+    """Names of the arguments that a network takes: the positional ones in their order, and all of them.
+
+    `n_required` is the number of positional ones without a default.
+    """
 
     positional: tuple[str, ...] = ()
     names: frozenset[str] = frozenset()
+    n_required: int = 0
 
     @classmethod
     def of(cls, model: nn.Module) -> ForwardArguments:
@@ -41,7 +45,10 @@ class ForwardArguments:
             return cls()
         positional = tuple(parameter.name for parameter in parameters if parameter.kind in _POSITIONAL)
         by_name = [parameter.name for parameter in parameters if parameter.kind is inspect.Parameter.KEYWORD_ONLY]
-        return cls(positional, frozenset({*positional, *by_name}))
+        n_required = sum(
+            parameter.kind in _POSITIONAL and parameter.default is inspect.Parameter.empty for parameter in parameters
+        )
+        return cls(positional, frozenset({*positional, *by_name}), n_required)
 
     def name_of(self, batch: object, key: Any) -> str:
         """Return the name of the argument that an item of a batch is for the network; empty if it is none."""
@@ -50,6 +57,15 @@ class ForwardArguments:
         if isinstance(batch, tuple | list):
             return self.positional[key] if key < len(self.positional) else "the first" if key == 0 else ""
         return ""  # a column of a data frame
+
+    def are_item(self, item: object) -> bool:
+        """Return whether an item holds all arguments: a mapping of their names, or as many as the network requires.
+
+        A network that may take the tuple or list itself, as its only required argument, gets it.
+        """
+        if isinstance(item, Mapping):
+            return bool(item) and self.names.issuperset(item)
+        return isinstance(item, tuple | list) and 1 < self.n_required <= len(item) <= len(self.positional)
 
 
 def find_labels(
@@ -97,14 +113,20 @@ def find_labels(
     return [labels], items[labels]
 
 
-def without_items(batch: Any, keys: Sequence[object]) -> Any:
-    """Return a batch without the items of these keys or positions: a data frame, a dict or a tuple."""
+def without_items(batch: Any, keys: Sequence[object], arguments: ForwardArguments) -> Any:
+    """Return a batch without the items of these keys or positions: a data frame, a dict or a tuple.
+
+    Of a tuple or list, return the only other item if it holds all arguments of the network, as of ((a, b), labels).
+    """
     if not keys:
         return batch
     if is_frame(batch):
         return batch[[column for column in batch.columns if column not in keys]]
     items = {key: item for key, item in _items(batch).items() if key not in keys}
-    return items if isinstance(batch, Mapping) else tuple(items.values())
+    if isinstance(batch, Mapping):
+        return items
+    others = tuple(items.values())
+    return others[0] if len(others) == 1 and arguments.are_item(others[0]) else others
 
 
 def _items(batch: Any) -> dict[object, Any]:

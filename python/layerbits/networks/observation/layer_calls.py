@@ -175,7 +175,7 @@ def observe_inputs(
         The system has no memory for the pass.
     """
     check_can_run(model)
-    with naming_inputs((args, dict(kwargs))):
+    with naming_inputs(model, (args, dict(kwargs))):
         return observe(model, args, kwargs, relative=relative)
 
 

@@ -53,7 +53,7 @@ def _over_batches(model: nn.Module, calls: Sequence[LayerCall], batches: Iterabl
 def _mean_squares(model: nn.Module, arguments: Arguments) -> dict[str, tuple[int, float]]:
     """Return the number of values and their mean square for each call in a pass, by name."""
     with (
-        naming_inputs(arguments),
+        naming_inputs(model, arguments),
         torch.inference_mode(False),
         torch.no_grad(),
         generators_restored(model),

@@ -224,7 +224,7 @@ class MeasuredNetwork:
             self._state.restore()
         try:
             args, kwargs = self._inputs.arguments(inputs)
-            with torch.set_grad_enabled(gradients), naming_inputs(inputs):
+            with torch.set_grad_enabled(gradients), naming_inputs(self.module, inputs):
                 return self.module(*args, **kwargs)
         except EndOfPass:
             self._state.restore()

@@ -1,0 +1,133 @@
+"""Refusals of batches whose remedies work, and batches whose first item holds all arguments of the network."""
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, Dataset, TensorDataset
+
+import layerbits as lb
+from tests.support.networks import tanh_mlp
+from tests.support.random_arrays import normal_tensor
+
+INPUTS, LABELS = normal_tensor(30, 4, seed=3).float(), torch.arange(30) % 3
+LOADER = DataLoader(TensorDataset(INPUTS, LABELS), batch_size=8)
+
+
+def measured(model, inputs, labels):
+    table = lb.layer_information(model, inputs, labels, sigma=0.3, queries=2)
+    return [(row.quantity, row.value, row.lower) for row in table if row.quantity in ("I(X;T)", "I(T;Y)")]
+
+
+@pytest.mark.parametrize(
+    "measure",
+    [
+        lambda inputs: lb.propagate(lb.noisify(tanh_mlp(4, 3, 2), sigma=0.1, inputs=INPUTS), inputs, draws=1),
+        lambda inputs: lb.layer_activations(tanh_mlp(4, 3, 2), inputs),
+        lambda inputs: lb.suggest_sigma(tanh_mlp(4, 3, 2), inputs, queries=2),
+        lambda inputs: lb.information_between_layers(
+            lb.noisify(tanh_mlp(4, 3, 3, 2), sigma=0.1, inputs=INPUTS), inputs, "1", "3", draws=2, queries=2
+        ),
+        lambda inputs: lb.layers(tanh_mlp(4, 3, 2), inputs),
+        lambda inputs: lb.noisify(tanh_mlp(4, 3, 2), sigma=0.1, inputs=inputs),
+    ],
+    ids=["propagate", "layer_activations", "suggest_sigma", "information_between_layers", "layers", "noisify"],
+)
+def test_functions_without_labels_name_a_remedy_that_works(measure):
+    with pytest.raises(ValueError, match=r"pass the inputs alone, for instance \[batch\[0\] for batch in loader\]$"):
+        measure(LOADER)
+    measure([batch[0] for batch in LOADER])
+
+
+class Rows(Dataset):
+    """A data set of arrays."""
+
+    def __init__(self, rows):
+        self.rows = rows
+
+    def __len__(self):
+        return len(self.rows)
+
+    def __getitem__(self, index):
+        return self.rows[index]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "inputs", "remedy", "converted"),
+    [
+        (torch.float64, INPUTS, "inputs.to(torch.float64)", INPUTS.to(torch.float64)),
+        (torch.float32, INPUTS.byte().numpy(), 'inputs.astype("float32")', INPUTS.byte().numpy().astype("float32")),
+        (torch.bfloat16, INPUTS.byte().numpy(), 'inputs.astype("float32")', INPUTS.byte().numpy().astype("float32")),
+        (
+            torch.float32,
+            Rows(INPUTS.double().numpy()),
+            "the rows of a Dataset where it returns them",
+            Rows(INPUTS.double().numpy().astype("float32")),
+        ),
+    ],
+    ids=["float64 network", "array of bytes", "bfloat16 network", "Dataset of float64 arrays"],
+)
+def test_inputs_of_another_dtype_have_a_remedy_that_works(dtype, inputs, remedy, converted):
+    model = tanh_mlp(4, 3, 2).to(dtype)
+    with pytest.raises(ValueError, match="; convert the inputs to the dtype of the network, ") as refusal:
+        lb.layer_activations(model, inputs)
+    assert remedy in str(refusal.value)
+    lb.layer_activations(model, converted)
+
+
+def test_a_network_of_two_dtypes_has_a_remedy_that_works():
+    model = nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 2).double())
+    with pytest.raises(ValueError, match=r"; convert the network and the inputs to one dtype, .* model\.float\(\)$"):
+        lb.layer_activations(model, INPUTS)
+    lb.layer_activations(model.float(), INPUTS)
+
+
+class Two(nn.Module):
+    """A network with two arguments."""
+
+    def __init__(self):
+        super().__init__()
+        self.mlp = tanh_mlp(4, 3, 2)
+
+    def forward(self, left, right):
+        return self.mlp(left - right)
+
+
+class OptionalSecond(Two):
+    def forward(self, left, right=None):
+        return super().forward(left, torch.zeros_like(left) if right is None else right)
+
+
+class OneItem(Two):
+    """A network whose argument is a pair or a mapping of tensors."""
+
+    def forward(self, both, scale=1.0):
+        return super().forward(*(both.values() if isinstance(both, dict) else both))
+
+
+RIGHT = INPUTS.flip(0)
+NAMED = [({"left": x, "right": r}, int(y)) for x, r, y in zip(INPUTS, RIGHT, LABELS, strict=True)]
+PAIRS = [((x, r), int(y)) for x, r, y in zip(INPUTS, RIGHT, LABELS, strict=True)]
+
+
+@pytest.mark.parametrize(
+    ("network", "rows"), [(Two, NAMED), (OptionalSecond, NAMED), (Two, PAIRS), (OneItem, NAMED), (OneItem, PAIRS)]
+)
+def test_the_first_item_of_a_batch_may_hold_all_arguments(network, rows):
+    torch.manual_seed(0)
+    model = network()
+    reference = Two()
+    reference.load_state_dict(model.state_dict())
+    expected = measured(reference, (INPUTS, RIGHT, LABELS), 2)
+    assert len(expected) == 2
+    assert measured(model, DataLoader(rows, batch_size=8), 1) == expected
+
+
+def test_a_pair_that_may_be_one_argument_is_refused_with_a_remedy_that_works():
+    class Plain(Two):
+        def forward(self, left, right=None):
+            return self.mlp(left)
+
+    with pytest.raises(ValueError, match=r"; if an item .* into one tuple, for instance \(a, b, y\) with labels=2$"):
+        measured(Plain(), DataLoader(PAIRS, batch_size=8), 1)
+    flat = [(*pair, label) for pair, label in PAIRS]
+    assert measured(Plain(), DataLoader(flat, batch_size=8), 2)

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
+import layerbits as lb
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -31,3 +33,17 @@ def test_python_blocks_run_in_their_order(document, tmp_path, monkeypatch):
             if "cuda" not in block:
                 exec(compile(block, document, "exec"), names)
     assert names["lb"]
+
+
+def test_a_monitor_sees_the_features_and_edges_of_the_graph(tmp_path):
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs/your-network.md").read_text(), re.DOTALL)
+    names = {"torch": torch, "nn": torch.nn, "lb": lb}
+    exec(compile(next(block for block in blocks if "class Graph" in block), "your-network.md", "exec"), names)
+    graph, nodes = names["graph"], torch.arange(50)
+    options = {"at": [0], "directory": tmp_path, "sigma": 0.5, "layers": "rows"}
+    lb.Monitor(graph, nodes, **options).step(0)
+    for features, edges in ((2 * graph.features, graph.edges), (graph.features, graph.edges[:, :50])):
+        other = names["Graph"](features, edges)
+        other.first, other.second = graph.first, graph.second
+        with pytest.raises(ValueError, match=r"^epoch: got 0, .* holds for a network with other weights"):
+            lb.Monitor(other, nodes, **options).step(0)

@@ -10,7 +10,7 @@ import torch
 import layerbits
 from layerbits.estimators import layer_groups, principal_view
 from layerbits.kernels import random_streams, sharding
-from layerbits.networks.passes import recording
+from layerbits.networks.passes import recorder
 
 CUDA = layerbits.backends()[1]
 USABLE = CUDA.usable and torch.cuda.is_available()
@@ -52,7 +52,7 @@ def same_noise(monkeypatch):
         values.copy_(host)
 
     monkeypatch.setattr(random_streams, "fill_rows", fill_rows)
-    monkeypatch.setattr(recording, "fill_rows", fill_rows)
+    monkeypatch.setattr(recorder, "fill_rows", fill_rows)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from layerbits._base.errors import (
     NoNoiseError,
     UsageError,
 )
-from layerbits._base.files import DRAFT_PREFIX, replacing
+from layerbits._base.files import DRAFT_PREFIX, file_stamp, replacing
 from layerbits._base.folder_lock import LOCK_FILE, FolderLock
 from layerbits._base.information_history import InformationHistory
 from layerbits._base.information_table import COLUMNS, InformationTable, flat_name
@@ -68,6 +68,7 @@ __all__ = [
     "damaged_file",
     "data_frame",
     "data_set",
+    "file_stamp",
     "fixed",
     "flat_name",
     "html_table",

@@ -37,3 +37,12 @@ def replacing(path: Path, *, writer: str = "") -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):  # the folder itself may be gone
             draft.unlink(missing_ok=True)
+
+
+def file_stamp(path: Path) -> tuple[int, int] | None:
+    """Return numbers that change when a file is replaced, or None if there is none."""
+    try:
+        status = path.lstat()  # lstat, because a link itself would be replaced
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns

@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from layerbits import plots
-from layerbits._base import LayerbitsError, UsageError, replacing
+from layerbits._base import LayerbitsError, UsageError, file_stamp, replacing
 from layerbits.report.charts import CopiedRun, read_charts
 from layerbits.report.folders import left_out_files, list_files, run_folders
 from layerbits.report.information_figure import INFORMATION_FIGURE
 from layerbits.report.page import RunContent, render_page
 from layerbits.report.record import read_record
 from layerbits.report.seeds import run_names
-from layerbits.report.snapshot import copy_tables, file_stamp, last_written
+from layerbits.report.snapshot import copy_tables, last_written
 from layerbits.report.thinning import MAX_ROWS
 
 _LOG = logging.getLogger("layerbits")

@@ -61,12 +61,3 @@ def last_written(folder: Path) -> datetime.datetime:
     paths = [folder / RECORD_FILE, *list_files(folder, "csv")]
     newest = max(path.stat().st_mtime for path in paths if path.exists())  # the folder of a Monitor has no run.json
     return datetime.datetime.fromtimestamp(newest, datetime.timezone.utc)
-
-
-def file_stamp(path: Path) -> tuple[int, int] | None:
-    """Return numbers that change when a file is replaced, or None if there is no file."""
-    try:
-        status = path.lstat()  # lstat, because a link itself would be replaced
-    except FileNotFoundError:
-        return None
-    return status.st_ino, status.st_mtime_ns

@@ -8,7 +8,15 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from layerbits._base import InformationRow, InformationTable, UsageError, damaged_file, read_json, write_json
+from layerbits._base import (
+    InformationRow,
+    InformationTable,
+    UsageError,
+    damaged_file,
+    file_stamp,
+    read_json,
+    write_json,
+)
 from layerbits.training.history import (
     INFORMATION_FILE,
     LIMITS,
@@ -57,7 +65,7 @@ class MonitorRecord:
         table_path, settings_path, measures_path = (
             self.folder / name for name in (INFORMATION_FILE, SETTINGS_FILE, MEASURES_FILE)
         )
-        self._stamp = _stamp(table_path)
+        self._stamp = file_stamp(table_path)
         if self._stamp is None:
             return
         content = read_json(settings_path) if settings_path.exists() else {}
@@ -84,7 +92,7 @@ class MonitorRecord:
         if not self.writes:
             return
         path = self.folder / INFORMATION_FILE
-        if _stamp(path) not in (None, self._stamp):
+        if file_stamp(path) not in (None, self._stamp):
             raise UsageError(f"{path}: another monitor has written to it; give each monitor its own folder")
         self.write_settings()
         if any(self.measures.values()):
@@ -92,7 +100,7 @@ class MonitorRecord:
         # The table is written last, so that its rows always have the hash of their weights.
         if self.tables or path.exists():
             write_information(path, self.tables)
-        self._stamp = _stamp(path)
+        self._stamp = file_stamp(path)
 
     def write_settings(self) -> None:
         """Write the settings, the hash of the weights at each measured epoch, and the epochs that were left out."""
@@ -131,12 +139,3 @@ class MonitorRecord:
             if name not in earlier or earlier[name] != value:
                 got = repr(earlier[name]) if name in earlier else "unknown"
                 raise UsageError(f"{name}: {source} was measured with {got}, wanted {value!r}; {remedy}")
-
-
-def _stamp(path: Path) -> tuple[int, int] | None:
-    """Return numbers that change when a file is replaced, or None if there is no file."""
-    try:
-        status = path.lstat()
-    except OSError:  # there is none, or no folder
-        return None
-    return status.st_ino, status.st_mtime_ns

@@ -131,7 +131,7 @@ class PlaneCenters {
  private:
   static constexpr int kMoments = kOrder * kOrder;
   static constexpr int64_t kPieceCenters = 4096;
-  // Of the largest weight: far above the least power of two of a kernel.
+  // The least weight as a share of the largest one: far above the least power of two of a kernel.
   static constexpr double kLeastWeight = sizeof(T) == 4 ? 0x1p-60 : 0x1p-900;
 
   // So many centers in the average cell that a point whose polynomial is not certain costs more

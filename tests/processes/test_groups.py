@@ -39,7 +39,7 @@ def check_results(alone, ranks):
                 assert max(shares) <= 0.8 * total, (name, kind)  # every process computes some by itself
 
 
-# What is worth sharing in the small problems of the tests.
+# Problems of the tests and kinds of work that are large enough to be shared.
 SHARED = {("mixture", "pairs"), ("clusters", "pairs"), ("network", "passes"), ("known channels", "pairs")}
 
 

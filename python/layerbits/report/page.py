@@ -31,7 +31,7 @@ _MAX_CELL = 300
 
 @dataclasses.dataclass(frozen=True)
 class RunContent:
-    """What a page shows of one run beside the charts.
+    """The content of a page for one run, apart from the charts.
 
     Attributes
     ----------

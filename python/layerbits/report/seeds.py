@@ -12,7 +12,7 @@ from layerbits.report.record import RunRecord
 
 # The part of a name that contains the seed, such as -seed3 or seed=3.
 _SEED = re.compile(r"[-_., ]?seeds?[-_= ]?\d+", re.IGNORECASE)
-# What may differ between such runs in information.json: the seed, data that depend on it, and epochs left out for time.
+# Keys of information.json that may differ between such runs: seed, hashes of data that depend on it, left-out epochs.
 _MAY_DIFFER = ("seed", "inputs", "labels", "arguments", "left_out")
 
 

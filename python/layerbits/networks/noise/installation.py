@@ -34,12 +34,17 @@ _UNOBSERVED = (
 )
 
 
-# Of several threads that make the first call of a network, one observes the layers; the others wait for their noise. A
-# fork waits too: the lock of a thread that the child does not have would never be released.
+# If several threads make the first call of a network, one observes the layers, and the others wait for the noise.
 _installation = threading.RLock()
-os.register_at_fork(
-    before=_installation.acquire, after_in_parent=_installation.release, after_in_child=_installation.release
-)
+
+
+def _replace_lock_in_child() -> None:
+    """Make a new lock in a forked child, which lacks the thread that may hold the lock of the parent."""
+    global _installation
+    _installation = threading.RLock()
+
+
+os.register_at_fork(after_in_child=_replace_lock_in_child)
 
 
 class WaitingNoise(NoiseHook):

@@ -107,7 +107,7 @@ class LargePass:
 
     @property
     def _cause(self) -> str:
-        """What the signal of a row changes with."""
+        """The cause of a change in the signal of a row, for the message."""
         if self._network.draws is None:
             return "the other rows of"
         return "its place, with other rows, or with random numbers of other rows in"

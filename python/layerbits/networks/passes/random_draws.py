@@ -6,6 +6,7 @@ other rows, on their random numbers, or on its place in the pass.
 
 from __future__ import annotations
 
+import abc
 import dataclasses
 import itertools
 from collections.abc import Callable, Mapping, Sequence
@@ -88,7 +89,7 @@ class DrawLayout:
         )
 
 
-class DrawMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class DrawMode(TorchDispatchMode, abc.ABC):  # type: ignore[no-untyped-call]
     """Calls `_drawn` after each operator that draws random numbers."""
 
     def __init__(self) -> None:
@@ -114,9 +115,9 @@ class DrawMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.n_draws += 1
         return output
 
+    @abc.abstractmethod
     def _drawn(self, index: int, draw: Draw, repeat: Callable[[], Any], operation: Operation) -> None:
         """Read or overwrite the results of draw `index`, which `repeat` calls again."""
-        raise NotImplementedError
 
 
 class DrawRecorder(DrawMode):  # type: ignore[no-untyped-call]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from layerbits._base import InformationTable
+from layerbits._base import InformationTable, refuse_earlier_parameters
 from layerbits.estimators.all_layers import measure_layers
 from layerbits.estimators.input_decoders import InputDecoder
 from layerbits.estimators.problem import Problem
@@ -15,6 +15,7 @@ from layerbits.kernels import Devices, Group, Processes
 from layerbits.networks import MAX_MEMORY, Inputs, Labels, Layers, Readouts, Sigma, read_inputs
 
 
+@refuse_earlier_parameters(noisy="model")
 def layer_information(
     model: nn.Module,
     inputs: Inputs,

@@ -8,7 +8,7 @@ from typing import overload
 
 from torch import Tensor, nn
 
-from layerbits._base import Array, Integers, check_confidence, check_count, check_positive
+from layerbits._base import Array, Integers, check_confidence, check_count, check_positive, refuse_earlier_parameters
 from layerbits.estimators.audits import note, noted, saturation_notes
 from layerbits.estimators.known_activations import known_activations
 from layerbits.estimators.layer_arrays import arrays_by_layer
@@ -59,6 +59,7 @@ def sigma_profile(
     seed: int = ...,
     group: Group = ...,
 ) -> SigmaProfile: ...
+@refuse_earlier_parameters(activations="the first argument by position")
 def sigma_profile(
     model: nn.Module | Array | Mapping[str, Array],
     inputs: Inputs | Iterable[float] | None = None,

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 from torch import nn
 
-from layerbits._base import TAIL_ASSUMED, Estimate, check_confidence, check_count
+from layerbits._base import TAIL_ASSUMED, Estimate, check_confidence, check_count, refuse_earlier_parameters
 from layerbits.estimators.between_layers.chain import LayerPair
 from layerbits.estimators.between_layers.conditional_density import conditional_log_densities
 from layerbits.estimators.between_layers.decoder_end import decoder_lower_end
@@ -39,6 +39,7 @@ from layerbits.statistics import (
 _MIN_QUERIES = 4096
 
 
+@refuse_earlier_parameters(noisy="model")
 def information_between_layers(
     model: nn.Module,
     inputs: Inputs,

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from layerbits._base import LayerSelectionError
-from layerbits.networks.execution.checkpointing import Caller, find_caller
+from layerbits.networks.execution.checkpointing import WITHOUT_CHECKPOINTS, Caller, find_caller
 from layerbits.networks.execution.compilation import is_compiled, not_compiled_alone
 from layerbits.networks.execution.output_tensor import DENSE_ENCODER
 from layerbits.networks.noise.hooks import NoiseHook
@@ -179,10 +179,11 @@ class _FunctionMode(TorchFunctionMode):
         running = self.hook.switch.counts.running[-1]
         if caller.in_checkpoint or (caller.in_function and running.with_gradients):
             place = "a checkpointed method" if caller.in_checkpoint else "an autograd function in forward"
+            remedy = "make the function or the method a module"
             raise LayerSelectionError(
                 f"layers: got the function {function.name!r} in {place} of {type(self.owner).__name__}, wanted one in "
-                "forward itself or in a module: the backward pass would run without its noise; make the function or "
-                "the method a module"
+                "forward itself or in a module: the backward pass would run without its noise; "
+                f"{remedy if isinstance(layer, NoiseHook) else WITHOUT_CHECKPOINTS}"
             )
         running.calls[function.name] = running.calls.get(function.name, 0) + 1
         argument = args[0] if args else kwargs["input"]

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from torch import nn
 
-from layerbits._base import NoNoiseError
+from layerbits._base import NoNoiseError, refuse_earlier_parameters
 from layerbits.networks.execution.arguments import check_module
 from layerbits.networks.execution.compilation import compile_again, guard_hooks
 from layerbits.networks.execution.own_hooks import delete_own_hooks
@@ -30,6 +30,7 @@ from layerbits.networks.observation.observed_batches import observe_batches
 Model = TypeVar("Model", bound=nn.Module)
 
 
+@refuse_earlier_parameters(seed="torch.manual_seed before a pass")
 def noisify(model: Model, *, sigma: Sigma, layers: Layers = None, inputs: object = None) -> Model:
     """Add Gaussian noise to layers of a network, in place: T = S + Z in every pass, in training and in evaluation.
 
@@ -80,10 +81,10 @@ def noisify(model: Model, *, sigma: Sigma, layers: Layers = None, inputs: object
         a key matches no noisy layer, or a layer acts in place on an argument of the network. In a pass: the output of a
         noisy layer has no floating-point tensor.
     TypeError, ValueError
-        `model` is not a module, is a TorchScript module, is sharded or quantized; `sigma` is not positive, positive definite or
-        finite, or differs from the layer in the number of units; the network cannot take `inputs`; the backward pass of
-        a checkpointed pass is still to come. Without `inputs`, the first call raises the errors that need observed
-        layers.
+        `model` is not a module, is a TorchScript module, is sharded or quantized; `sigma` is not positive, positive
+        definite or finite, or differs from the layer in the number of units; the network cannot take `inputs`; the
+        backward pass of a checkpointed pass is still to come. Without `inputs`, the first call raises the errors that
+        need observed layers.
 
     Notes
     -----

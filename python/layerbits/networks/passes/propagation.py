@@ -8,7 +8,7 @@ from typing import Any, overload
 import numpy.typing as npt
 from torch import Tensor, nn
 
-from layerbits._base import Array, LayerSelectionError, check_count
+from layerbits._base import Array, LayerSelectionError, check_count, refuse_earlier_parameters
 from layerbits.kernels import as_tensor
 from layerbits.networks.execution.arguments import MAX_MEMORY, check_max_memory, check_module
 from layerbits.networks.inputs.pass_inputs import Inputs, read_inputs
@@ -60,6 +60,7 @@ def propagate(
     max_memory: int = ...,
     given: Mapping[str, Array] | None = ...,
 ) -> dict[str, Any]: ...
+@refuse_earlier_parameters(noisy="model")
 def propagate(
     model: nn.Module,
     inputs: Inputs,

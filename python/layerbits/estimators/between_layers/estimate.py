@@ -129,8 +129,8 @@ def information_between_layers(
     >>> 0 <= estimate.lower <= estimate.value <= estimate.upper
     True
     """
-    check_count("draws", draws, minimum=2)
-    check_count("queries", queries, minimum=2)
+    check_count("draws", draws, minimum=2, maximum=2**31)
+    check_count("queries", queries, minimum=2, maximum=2**31)
     check_count("seed", seed, minimum=0)
     level = check_confidence(confidence)
     risk = (1 - level) / 2

@@ -1,6 +1,6 @@
 """Check an installed layerbits in an empty environment: where it lies, its kernels, a known value, and a network.
 
-    python tools/release/check_install.py
+python tools/release/check_install.py
 """
 
 import sys

@@ -1,6 +1,6 @@
 """Check that a source distribution holds every file that git holds, and no other.
 
-    python tools/release/check_sdist.py SDIST.tar.gz
+python tools/release/check_sdist.py SDIST.tar.gz
 """
 
 import subprocess
@@ -23,5 +23,6 @@ def differences(sdist: Path) -> list[str]:
 
 if __name__ == "__main__":
     lines = differences(Path(sys.argv[1]))
-    print("\n".join(lines))
+    for line in lines:
+        print(line)
     sys.exit(bool(lines))

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-import numbers
 
 import numpy as np
 import numpy.typing as npt
 from torch import Tensor, nn
 
-from layerbits._base import Doubles, check_count
+from layerbits._base import Doubles, check_count, check_fraction
 from layerbits.estimators.known_activations import activations_without_noise
 from layerbits.estimators.sigma_profiles import sigma_profile
 from layerbits.mixtures import affine_coordinates
@@ -88,10 +87,7 @@ def suggest_sigma(
     >>> abs(row.value / 5.2983 - 0.5) < 0.02  # log 200
     True
     """
-    if not isinstance(share, numbers.Real) or isinstance(share, bool):
-        raise TypeError(f"share: got {type(share).__name__}, wanted a number between 0 and 1, such as 0.5")
-    if not 0 < share < 1:
-        raise ValueError(f"share: got {share}, wanted a number between 0 and 1, such as 0.5")
+    share = check_fraction("share", share, example=", such as 0.5")
     if queries is not None:
         check_count("queries", queries, minimum=2)
     data = read_inputs(inputs, model)

@@ -77,12 +77,13 @@ class Task:
     compute_truths: Callable[[], Truths] = dataclasses.field(repr=False)
 
     def __post_init__(self) -> None:
-        """Make the arrays read-only, because the lists of tasks are shared."""
-        for value in vars(self).values():
-            parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, tuple) else (value,)
-            for array in parts:
-                if isinstance(array, np.ndarray):
-                    array.setflags(write=False)
+        """Keep read-only copies of the arrays, because the lists of tasks are shared."""
+        for name, value in list(vars(self).items()):
+            if isinstance(value, Mapping):
+                value = {key: _read_only(part) for key, part in value.items()}
+            elif type(value) is tuple:
+                value = tuple(map(_read_only, value))
+            object.__setattr__(self, name, _read_only(value))
 
     @functools.cached_property
     def truths(self) -> Truths:
@@ -166,3 +167,11 @@ class NetworkTask(Task):
     def layer(self) -> str:
         """Name of the last layer, whose true values are known."""
         return str(2 * len(self.matrices) - 1)
+
+
+def _read_only(value: Any) -> Any:
+    if not isinstance(value, np.ndarray):
+        return value
+    copy = value.copy()
+    copy.setflags(write=False)
+    return copy

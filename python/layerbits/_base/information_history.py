@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from layerbits._base.information_table import COLUMNS, InformationTable
+from layerbits._base.information_table import COLUMNS, InformationTable, html_rows
 from layerbits._base.notebook_tables import html_table
 from layerbits._base.optional_packages import data_frame, data_set
 from layerbits._base.results import Estimate, InformationRow
@@ -162,7 +162,7 @@ class InformationHistory:
     def _repr_html_(self) -> str:
         """Return the tables of the first and of the last epoch."""
         shown = dict.fromkeys((*self.epochs[:1], *self.epochs[-1:]))
-        rows = [row for epoch in shown for row in self.tables[epoch].html_rows(str(epoch))]
+        rows = [row for epoch in shown for row in html_rows(self.tables[epoch], str(epoch))]
         return f"{len(self)} epochs{html_table(('epoch', 'layer', 'quantity'), rows)}"
 
     def __repr__(self) -> str:

@@ -76,6 +76,14 @@ class Coverage:
         Half width of a normal interval from as many queries with known densities; NaN for entropies and I(T_k;T_l).
     seconds : float
         Time of one estimate of all quantities of the task.
+
+    Examples
+    --------
+    >>> import layerbits as lb
+    >>> task = next(task for task in lb.calibration.V1 if task.name == "bpsk-1")
+    >>> (row,) = lb.calibration.coverage([task], seeds=[0], tolerance=0.05)
+    >>> row.task, row.seeds, row.source
+    ('bpsk-1', 1, 'quadrature')
     """
 
     task: str

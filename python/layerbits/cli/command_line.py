@@ -7,6 +7,7 @@ import contextlib
 import json
 import logging
 import signal
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 
@@ -16,7 +17,7 @@ from layerbits.cli.measure_command import add_measure
 from layerbits.cli.parser_parts import add_path
 from layerbits.cli.run_command import add_run
 from layerbits.cli.sweep_command import add_sweep
-from layerbits.cli.terminal import print_error
+from layerbits.cli.terminal import discard_output, is_reader_gone, print_error
 from layerbits.experiments import EXPERIMENTS, settings_table, versions
 from layerbits.kernels import backends
 from layerbits.report import write_report
@@ -45,6 +46,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         The arguments cannot be parsed, or ask for help.
     """
     try:
+        try:
+            return _execute(argv)
+        finally:  # help, too, is still in the buffer; the interpreter would report a closed pipe
+            if sys.stdout:
+                sys.stdout.flush()
+    except BrokenPipeError:
+        discard_output()
+        return 128 + signal.SIGPIPE
+
+
+def _execute(argv: Sequence[str] | None) -> int:
+    try:
         arguments = _parser().parse_args(argv)
         with _termination_as_interrupt():
             status: int = arguments.execute(arguments)
@@ -52,6 +65,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except LayerbitsError as error:
         return print_error(str(error), 2)
     except Exception as error:
+        if isinstance(error, BrokenPipeError) and is_reader_gone():
+            raise
         # Some invalid settings raise an error only during the computation; the log has the traceback at level DEBUG.
         _LOG.debug("command failed", exc_info=True)
         return print_error(f"{type(error).__name__}: {error}", 2)

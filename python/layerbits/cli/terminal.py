@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+import select
 import shutil
 import sys
 import textwrap
@@ -16,6 +18,22 @@ def print_error(message: str, status: int) -> int:
     """Print a message in one line on stderr, and return `status`."""
     print(f"layerbits: {' '.join(message.split())}", file=sys.stderr)
     return status
+
+
+def is_reader_gone() -> bool:
+    """Return whether the process that reads stdout has ended, as `head` does after its lines."""
+    output = select.poll()
+    try:
+        output.register(sys.stdout, 0)
+    except (TypeError, ValueError):  # stdout is closed, or no file
+        return False
+    return any(event & select.POLLERR for _, event in output.poll(0))
+
+
+def discard_output() -> None:
+    """Discard the text that waits in the buffer of stdout, and all later text."""
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 def duration(seconds: float) -> str:

@@ -23,6 +23,14 @@ class SpiralData(NamedTuple):
         Shape (n, 2), float32, in the unit disc.
     labels : torch.Tensor
         Shape (n,), int64: the number of the arm, from 0.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import layerbits as lb
+    >>> inputs, labels = lb.data.spiral_dataset(5, np.random.default_rng(0))
+    >>> tuple(inputs.shape), labels.dtype
+    ((5, 2), torch.int64)
     """
 
     inputs: torch.Tensor

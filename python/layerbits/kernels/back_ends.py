@@ -27,6 +27,13 @@ class Backend:
         cannot be loaded.
     devices : tuple of str
         CPU: the number of usable cores, as a text. CUDA: the names of the usable devices.
+
+    Examples
+    --------
+    >>> import layerbits as lb
+    >>> cpu, cuda = lb.backends()
+    >>> cpu.name, cpu.usable
+    ('cpu', True)
     """
 
     name: str

@@ -37,6 +37,8 @@ def given_axes(ax: Axes | None, *, projection: str | None = None, height: float 
 def checked_names(argument: str, names: Sequence[str] | None, known: Iterable[str]) -> tuple[str, ...]:
     """Return the names, all known ones by default; raise an error if one is unknown or none is left."""
     known = tuple(known)
+    if not known:
+        raise ValueError(f"{argument}: got a result with none, wanted some to plot; measure an epoch or a layer")
     names = (names,) if isinstance(names, str) else names
     if names is not None and not (isinstance(names, Sequence) and all(isinstance(name, str) for name in names)):
         raise TypeError(f"{argument}: got {type(names).__name__}, wanted text, or a sequence of texts")
@@ -44,9 +46,7 @@ def checked_names(argument: str, names: Sequence[str] | None, known: Iterable[st
     unknown = [name for name in names if name not in known]
     if unknown or not names:
         got = ", ".join(map(repr, unknown)) or "none"
-        raise ValueError(
-            f"{argument}: got {got}, wanted some of {', '.join(map(repr, known)) or 'a measurement, which is empty'}"
-        )
+        raise ValueError(f"{argument}: got {got}, wanted some of {', '.join(map(repr, known))}")
     return names
 
 

@@ -29,6 +29,13 @@ class SampleSize:
         Number of noise vectors for each of these samples that suffices for the Monte Carlo integration.
     log_necessary : float
         Logarithm of a number of samples that is necessary for some law on the cube; 0 if no lower bound is known.
+
+    Examples
+    --------
+    >>> import layerbits as lb
+    >>> size = lb.theory.samples_needed(0.1, dim=1, sigma=1.0)
+    >>> size.necessary <= size.samples
+    True
     """
 
     log_samples: float

@@ -34,6 +34,14 @@ class Truth:
     source : str
         ``"closed form"``, ``"quadrature"`` (`error` is the change from a coarser grid) or ``"limit"`` (`error` has a
         proof).
+
+    Examples
+    --------
+    >>> import layerbits as lb
+    >>> task = next(task for task in lb.calibration.V1 if task.name == "bpsk-1")
+    >>> truth = task.truths["I(X;T)"]
+    >>> round(truth.value, 4), truth.error < 1e-6
+    (0.3368, True)
     """
 
     value: float
@@ -55,6 +63,13 @@ class Task:
         Name of the task, and the case that the task covers.
     compute_truths : callable
         Returns the true values by quantity; `truths` caches them.
+
+    Examples
+    --------
+    >>> import layerbits as lb
+    >>> task = next(task for task in lb.calibration.V1 if task.name == "bpsk-1")
+    >>> isinstance(task, lb.calibration.Task), list(task.truths)
+    (True, ['I(X;T)', 'h(T)', 'h(T|X)'])
     """
 
     name: str

@@ -41,6 +41,7 @@ def check_results(alone, ranks):
 
 # Problems of the tests and kinds of work that are large enough to be shared.
 SHARED = {("mixture", "pairs"), ("clusters", "pairs"), ("network", "passes"), ("known channels", "pairs")}
+SHARED |= {("neighbours", "pairs"), ("two layers", "pairs"), ("two layers", "passes")}
 
 
 def test_two_processes_share_the_work_and_get_the_bits_of_one(alone, two):

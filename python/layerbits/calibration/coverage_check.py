@@ -9,8 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import ndtri
-from scipy.stats import binom
+from scipy.special import bdtr, ndtri
 from torch import nn
 
 from layerbits._base import Doubles, check_count, check_positive, check_type, progress
@@ -291,11 +290,15 @@ def _summarize(task: Task, quantity: str, estimates: Sequence[_Estimate | None],
         rms_error=math.sqrt(_mean((values - truth.value) ** 2)),
         seeds=len(estimates),
         hits=hits,
-        required_hits=len(estimates) if must_be_refused else int(binom.ppf(_FALSE_ALARM, len(estimates), _CONFIDENCE)),
+        required_hits=len(estimates) if must_be_refused else _required_hits(len(estimates)),
         half_width=_mean(upper - lower) / 2,
         achievable=quantile * truth.spread / math.sqrt(_mean(queries)),
         seconds=seconds,
     )
+
+
+def _required_hits(seeds: int) -> int:
+    return int(np.searchsorted(bdtr(np.arange(seeds), seeds, _CONFIDENCE), _FALSE_ALARM))
 
 
 def _mean(values: Doubles) -> float:

@@ -16,6 +16,7 @@ from layerbits.networks import Inputs, Layers, is_noisy, measured_layers, noisy_
 
 # Number of sigmas of a profile. The search halves sigma until a bracket is found, then divides log sigma in the bracket
 # evenly.
+_LEAST_SHARE = 1e-300  # smaller shares of log N underflow
 _SIGMAS = 8
 
 # Default numbers of queries: the smallest number for an input, and the total of all inputs.
@@ -88,6 +89,8 @@ def suggest_sigma(
     True
     """
     share = check_fraction("share", share, example=", such as 0.5")
+    if share < _LEAST_SHARE:
+        raise ValueError(f"share: got {share}, wanted at least {_LEAST_SHARE:g}")
     if queries is not None:
         check_count("queries", queries, minimum=2)
     data = read_inputs(inputs, model)

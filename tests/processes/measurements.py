@@ -59,6 +59,12 @@ MEASUREMENTS = {
     "network": lambda group: lb.layer_information(
         lb.noisify(network(), sigma=0.3), inputs(), labels(), draws=40, max_memory=2**20, group=group
     ),
+    "neighbours": lambda group: lb.information_between_layers(
+        lb.noisify(network(), sigma=0.3), inputs(), "1", "3", draws=8, group=group
+    ),
+    "two layers": lambda group: lb.information_between_layers(
+        lb.noisify(network(), sigma=0.3), inputs(), "1", "5", draws=4, max_memory=2**20, group=group
+    ),
     "known channels": lambda group: lb.layer_information(network(), inputs(), labels(), sigma=0.3, group=group),
     "tolerance": lambda group: lb.layer_information(
         lb.noisify(network(), sigma=0.5), inputs(300), draws=8, tolerance=0.2, max_draws=64, group=group

@@ -1,7 +1,4 @@
-"""Processes of a gloo group share the work of a call, and all get the bits of a single process.
-
-The processes of a group are started once, because each of them imports torch.
-"""
+"""Processes of a gloo group share the work of a call, and all get the bits of a single process."""
 
 from functools import partial
 
@@ -41,6 +38,7 @@ def check_results(alone, ranks):
 
 # Problems of the tests and kinds of work that are large enough to be shared.
 SHARED = {("mixture", "pairs"), ("clusters", "pairs"), ("network", "passes"), ("known channels", "pairs")}
+SHARED |= {("neighbours", "pairs"), ("two layers", "pairs"), ("two layers", "passes")}
 
 
 def test_two_processes_share_the_work_and_get_the_bits_of_one(alone, two):

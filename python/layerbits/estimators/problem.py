@@ -12,7 +12,7 @@ from torch import nn
 
 from layerbits.estimators.classes import Classes, classes_by_label_set, count_quantities, limits_by_symbol
 from layerbits.estimators.input_decoders import InputDecoder, checked_decoders
-from layerbits.estimators.same_arguments import check_same_arguments, check_same_weights
+from layerbits.estimators.same_arguments import check_same_arguments, check_same_noise, check_same_weights
 from layerbits.estimators.settings import KNOWN, MeasurementSettings
 from layerbits.kernels import ALONE, NO_WORKERS, Devices, Processes, Workers, resolve_devices
 from layerbits.networks import (
@@ -129,8 +129,7 @@ class Problem:
         """Raise a ValueError unless all processes measure the same network with the same noise and settings."""
         processes = self.workers.processes
         check_same_weights(processes, self.model)
-        noise = {layer: (repr(noise), getattr(noise, "scale", None)) for layer, noise in self.network.noise.items()}
-        processes.check_equal("the measurement", settings=settings, layers=tuple(self.parts), noise=noise)
+        check_same_noise(processes, self.network, settings=settings, layers=tuple(self.parts))
 
     def for_present_network(self) -> Problem:
         """Return the problem for the present noise and buffers of the network, which training may have changed.

@@ -7,6 +7,7 @@ passes is too low. So the difference of two log densities, one of each kind, bou
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 
@@ -23,8 +24,9 @@ from layerbits.estimators.fitted_decoder import caller_decoders
 from layerbits.estimators.input_decoders import InputDecoder, checked_decoders
 from layerbits.estimators.log_densities import mixed
 from layerbits.estimators.plug_in_bound import unseen_loss
-from layerbits.kernels import RandomStream, single_threaded_torch, stream
-from layerbits.networks import MAX_MEMORY, Inputs, check_max_memory
+from layerbits.estimators.same_arguments import check_same_arguments, check_same_noise
+from layerbits.kernels import Group, Processes, RandomStream, Workers, single_threaded_torch, stream
+from layerbits.networks import MAX_MEMORY, Inputs, check_max_memory, check_module, read_inputs
 from layerbits.statistics import (
     Interval,
     JackknifeMean,
@@ -52,6 +54,7 @@ def information_between_layers(
     seed: int = 0,
     max_memory: int = MAX_MEMORY,
     decoders: Sequence[InputDecoder] | None = None,
+    group: Group = None,
 ) -> Estimate:
     """Estimate I(T_k;T_l) of two noisy layers k < l that are a chain, for X uniform over the inputs, in nats.
 
@@ -78,6 +81,9 @@ def information_between_layers(
     decoders : sequence of InputDecoder, optional
         Decoders q(x|t) of T_l, of your own, as in `layer_information`. They bound I(X;T_l), which is at most I(T_k;T_l)
         in a chain, from below; the lower end of the interval is the larger one of two, each at half of its risk.
+    group : torch.distributed.ProcessGroup, optional
+        Processes that make this call together, with the same arguments, and share its passes and queries. All get
+        the result, which has the same bits for any number of processes on CPUs. By default this process works alone.
 
     Returns
     -------
@@ -102,6 +108,8 @@ def information_between_layers(
     TypeError, ValueError
         A decoder of your own raises an exception, returns no scores, or scores a query differently alone and in a
         batch.
+    GroupError
+        Another process of the group failed, made another call, or did not take part within the group's time-out.
 
     Notes
     -----
@@ -130,14 +138,36 @@ def information_between_layers(
     >>> 0 <= estimate.lower <= estimate.value <= estimate.upper
     True
     """
-    check_count("draws", draws, minimum=2)
-    check_count("queries", queries, minimum=2)
-    check_count("seed", seed, minimum=0)
-    level = check_confidence(confidence)
-    risk = (1 - level) / 2
-    own_decoders = checked_decoders(decoders)
-    pair = LayerPair.of(model, inputs, first, second, check_max_memory(max_memory))
-    queries = max(queries, -(-_MIN_QUERIES // pair.n_inputs))
+    processes = Processes(group)
+    with processes.call("information_between_layers"):
+        check_module(model)
+        check_count("draws", draws, minimum=2, maximum=2**31)
+        check_count("queries", queries, minimum=2, maximum=2**31)
+        check_count("seed", seed, minimum=0)
+        level, max_memory = check_confidence(confidence), check_max_memory(max_memory)
+        own_decoders = checked_decoders(decoders)
+        data = read_inputs(inputs, model, max_memory=max_memory)
+        check_same_arguments(processes, model, data, (first, second, draws, queries, level, seed, max_memory, decoders))
+        pair = LayerPair.of(model, data, (first, second), max_memory, Workers(processes=processes))
+        check_same_noise(processes, pair.network)
+        settings = _Settings(draws, max(queries, -(-_MIN_QUERIES // pair.n_inputs)), level, seed, own_decoders)
+        return processes.check_result("information_between_layers", _estimate(pair, settings))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Settings:
+    """Options of `information_between_layers`, with the number of queries that is used."""
+
+    draws: int
+    queries: int
+    confidence: float
+    seed: int
+    decoders: tuple[InputDecoder, ...]
+
+
+def _estimate(pair: LayerPair, settings: _Settings) -> Estimate:
+    draws, queries, seed = settings.draws, settings.queries, settings.seed
+    risk = (1 - settings.confidence) / 2
     values = queries + max(1, queries // 4)  # the values of T_k beyond `queries` serve only to choose densities
     sample = sample_pair(pair, draws, values, seed)
 
@@ -148,9 +178,9 @@ def information_between_layers(
         marginal = marginal_log_densities(sample, queries, weight, choice)
         log_p_given, log_q_given = conditional_log_densities(sample.queries, sample.conditional, queries)
         decoder_end, lower_risk = 0.0, risk
-        if own_decoders:
+        if settings.decoders:
             lower_risk = risk / 2
-            callers = caller_decoders(own_decoders, seed, pair.network.layer_names.index(second))
+            callers = caller_decoders(settings.decoders, seed, pair.network.layer_names.index(pair.second))
             decoder_end = decoder_lower_end(sample, queries, marginal.trial_inputs, callers, lower_risk)
     upper_terms = log_p_given[:, :queries] - marginal.bounded
     trial_terms = log_p_given[marginal.trial_inputs][:, queries:] - marginal.bounded_at_trial
@@ -179,7 +209,7 @@ def information_between_layers(
         standard_error=standard_error,
         lower=interval.lower,
         upper=interval.upper,
-        confidence=level,
+        confidence=settings.confidence,
         draws=pool_draws(draws, values) + values * (2 if pair.are_neighbours else 1 + draws),
         flags=(TAIL_ASSUMED,) * marginal.tail_assumed,
     )

@@ -11,9 +11,9 @@ from torch import Tensor
 from layerbits.estimators.between_layers.chain import LayerPair, rows_of
 from layerbits.estimators.log_densities import Queries
 from layerbits.estimators.signal_ranges import largest_distance
-from layerbits.kernels import NormalStream, RandomStream, as_floats, derived_seed
+from layerbits.kernels import NormalStream, RandomStream, derived_seed
 from layerbits.mixtures import fit_subspace
-from layerbits.networks import DropoutNoise, Passes, record
+from layerbits.networks import DropoutNoise, Passes
 
 # Largest number of rows in a pass that is given values of the first layer, unless there are more inputs.
 _ROWS = 4096
@@ -71,7 +71,8 @@ def sample_pair(pair: LayerPair, draws: int, values: int, seed: int) -> PairSamp
         pool, conditional = (subspace.coordinates(signals)[0] for signals in (pool, conditional))
     bases = conditional[:, :, 0].contiguous()
     normal = NormalStream(seed, RandomStream.PAIR_QUERIES).like(bases)
-    return PairSample(Queries.around(bases, sigma, normal, alpha=alpha), pool, conditional[:, :, 1:], diameter)
+    queries = Queries.around(bases, sigma, normal, pair.workers, alpha)
+    return PairSample(queries, pool, conditional[:, :, 1:], diameter)
 
 
 def pool_draws(draws: int, values: int) -> int:
@@ -82,7 +83,7 @@ def pool_draws(draws: int, values: int) -> int:
 def _first_values(pair: LayerPair, values: int, seed: int) -> Tensor:
     """Return noisy values (n, values, d) of the first layer."""
     passes = Passes((pair.first,), range(values), derived_seed(seed, RandomStream.FIRST_LAYER_SEED))
-    signals = as_floats(f"signals of layer {pair.first!r}", record(pair.network, pair.inputs, passes)[pair.first])
+    signals = pair.recorded(pair.inputs, passes)
     noise = pair.network.noise[pair.first]
     normals = [NormalStream(seed, RandomStream.FIRST_LAYER_NOISE).like(signals).flatten(0, 1)]
     if isinstance(noise, DropoutNoise):

@@ -106,8 +106,9 @@ OTHER_ORDERS = {
 def test_rows_in_another_order_than_that_of_the_inputs_are_refused(network):
     with pytest.raises(lb.LayerSelectionError, match=r"^layers: got 'tanh', which returns shape \(15, 6\) for 3 rows"):
         lb.layer_activations(network, INPUTS, layers="tanh")
-    with pytest.raises(lb.LayerSelectionError, match=r"^layers: got None, .* has only tanh, act, whose rows"):
+    with pytest.raises(lb.LayerSelectionError, match=r"has only tanh, act, whose rows.*layers behind them, or flatten"):
         lb.layer_information(network, INPUTS, sigma=0.3)
+    assert lb.layer_information(network, INPUTS, sigma=0.3, layers="head").layers == ("head",)
 
 
 def test_tokens_that_act_on_other_inputs_are_refused():

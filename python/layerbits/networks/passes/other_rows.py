@@ -22,7 +22,8 @@ _FURTHER_ROWS = ((1, 1, 0), (0, 0, 0), (0, 1, 1))
 _FEW_INPUTS, _MORE_INPUTS = 2, 7
 
 OTHER_ROWS = (
-    "whose rows in a pass are not those of the inputs in their order, as in experts that get some of the tokens"
+    "whose rows in a pass are not those of the inputs in their order, as in experts that get some of the tokens, or "
+    "tokens that are flattened before the inputs, as (L n, d)"
 )
 
 
@@ -44,7 +45,9 @@ def leave_out_other_rows(network: MeasuredNetwork, inputs: Sequence[Tensor], nam
         return
     calls = [call for call in network.calls if call.name in left_out]
     names, around = ", ".join(call.name for call in calls), layers_around(network, inputs, calls)
-    remedy = f"pass layers={around}, which are around them" if around else "name layers behind them"
+    remedy = "name layers behind them, or flatten tokens as (n L, d)"
+    if around:
+        remedy = f"pass layers={around}, which are around them"
     network.calls = [call for call in network.calls if call.name not in left_out]
     if not network.calls:
         raise LayerSelectionError(

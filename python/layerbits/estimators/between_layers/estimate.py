@@ -24,7 +24,7 @@ from layerbits.estimators.input_decoders import InputDecoder, checked_decoders
 from layerbits.estimators.log_densities import mixed
 from layerbits.estimators.plug_in_bound import unseen_loss
 from layerbits.kernels import RandomStream, single_threaded_torch, stream
-from layerbits.networks import MAX_MEMORY, Inputs, check_max_memory
+from layerbits.networks import MAX_MEMORY, Inputs, check_max_memory, global_states_restored
 from layerbits.statistics import (
     Interval,
     JackknifeMean,
@@ -39,6 +39,7 @@ from layerbits.statistics import (
 _MIN_QUERIES = 4096
 
 
+@global_states_restored(after_success=False)
 def information_between_layers(
     model: nn.Module,
     inputs: Inputs,

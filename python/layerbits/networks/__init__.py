@@ -26,6 +26,7 @@ from layerbits.networks.execution.arguments import (
     naming_memory,
     rows_per_pass,
 )
+from layerbits.networks.execution.global_generators import global_states_restored
 from layerbits.networks.execution.module_state import evaluating
 from layerbits.networks.execution.own_hooks import own_hooks
 from layerbits.networks.inputs.pass_inputs import Inputs, Labels, PassInputs, read_inputs
@@ -92,6 +93,7 @@ __all__ = [
     "differ_beyond_rounding",
     "evaluating",
     "gaussian_noise",
+    "global_states_restored",
     "is_noisy",
     "layer_activations",
     "layer_parts",

@@ -26,7 +26,7 @@ from layerbits.estimators.log_densities import mixed
 from layerbits.estimators.plug_in_bound import unseen_loss
 from layerbits.estimators.same_arguments import check_same_arguments, check_same_noise
 from layerbits.kernels import Group, Processes, RandomStream, Workers, single_threaded_torch, stream
-from layerbits.networks import MAX_MEMORY, Inputs, check_max_memory, check_module, read_inputs
+from layerbits.networks import MAX_MEMORY, Inputs, check_max_memory, check_module, global_states_restored, read_inputs
 from layerbits.statistics import (
     Interval,
     JackknifeMean,
@@ -42,6 +42,7 @@ _MIN_QUERIES = 4096
 
 
 @refuse_earlier_parameters(noisy="model")
+@global_states_restored(after_success=False)
 def information_between_layers(
     model: nn.Module,
     inputs: Inputs,

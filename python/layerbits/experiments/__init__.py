@@ -11,6 +11,7 @@ from layerbits.experiments.framework.run_folder import RunFolder, versions
 from layerbits.experiments.framework.settings_table import Setting, settings_table
 from layerbits.experiments.registry import EXPERIMENTS, experiment_named
 from layerbits.experiments.sweeps import (
+    SWEEP_RECORD,
     Sweep,
     SweepCell,
     dask_executor,
@@ -22,6 +23,7 @@ from layerbits.experiments.sweeps import (
 
 __all__ = [
     "EXPERIMENTS",
+    "SWEEP_RECORD",
     "Configuration",
     "Experiment",
     "RunFolder",

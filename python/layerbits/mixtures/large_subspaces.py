@@ -117,7 +117,7 @@ def _in_row_blocks(points: Tensor, subspace: Subspace) -> tuple[Tensor, Tensor]:
 
 
 def _triangle(points: Tensor) -> Tensor:
-    """Return the factor R, (m, m), of a QR decomposition of the deviations of points (m, d) from their mean, transposed.
+    """Return the factor R, (m, m), of a QR decomposition of the transposed deviations of points (m, d) from their mean.
 
     The columns of R have the inner products of the deviations. Units are added block by block, of m / 2 units at least:
     each decomposition takes R and the units of a block.

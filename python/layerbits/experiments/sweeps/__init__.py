@@ -6,6 +6,15 @@ tables, and `executors` has executors for this machine, Dask and Slurm.
 
 from layerbits.experiments.sweeps.executors import dask_executor, local_executor, slurm_executor
 from layerbits.experiments.sweeps.grid import parse_grid
-from layerbits.experiments.sweeps.runner import Sweep, SweepCell, sweep
+from layerbits.experiments.sweeps.runner import SWEEP_RECORD, Sweep, SweepCell, sweep
 
-__all__ = ["Sweep", "SweepCell", "dask_executor", "local_executor", "parse_grid", "slurm_executor", "sweep"]
+__all__ = [
+    "SWEEP_RECORD",
+    "Sweep",
+    "SweepCell",
+    "dask_executor",
+    "local_executor",
+    "parse_grid",
+    "slurm_executor",
+    "sweep",
+]

@@ -80,10 +80,10 @@ def noisify(model: Model, *, sigma: Sigma, layers: Layers = None, inputs: object
         a key matches no noisy layer, or a layer acts in place on an argument of the network. In a pass: the output of a
         noisy layer has no floating-point tensor.
     TypeError, ValueError
-        `model` is not a module, is a TorchScript module, is sharded or quantized; `sigma` is not positive, positive definite or
-        finite, or differs from the layer in the number of units; the network cannot take `inputs`; the backward pass of
-        a checkpointed pass is still to come. Without `inputs`, the first call raises the errors that need observed
-        layers.
+        `model` is not a module, is a TorchScript module, is sharded or quantized; `sigma` is not positive, positive
+        definite or finite, or differs from the layer in the number of units; the network cannot take `inputs`; the
+        backward pass of a checkpointed pass is still to come. Without `inputs`, the first call raises the errors that
+        need observed layers.
 
     Notes
     -----

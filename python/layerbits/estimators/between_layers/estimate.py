@@ -123,9 +123,10 @@ def information_between_layers(
     for nothing else, choose q. Each end of the interval has half of the risk. With a little of a wide density in q, the
     terms of the upper end are bounded, and the end is a bet, which holds for any number of queries; the flag
     ``"tail_assumed"`` says that the bound of the terms assumes that no signal lies more than 10 times as far out as
-    those of the pool and of the queries that choose q, because the activation function does not bound them. The lower
-    end is a Student bound, from the spread over the queries of each input, less an allowance for events that occur in
-    none of the queries. Between neighbours the lower bound cannot exceed the logarithm of the number of all draws.
+    those of the pool and of the queries that choose q, or as far from their subspace, because the activation function
+    does not bound them. The lower end is a Student bound, from the spread over the queries of each input, less an
+    allowance for events that occur in none of the queries. Between neighbours the lower bound cannot exceed the
+    logarithm of the number of all draws.
     Proofs: docs/theory.md.
 
     Examples
@@ -183,8 +184,8 @@ def _estimate(pair: LayerPair, settings: _Settings) -> Estimate:
             lower_risk = risk / 2
             callers = caller_decoders(settings.decoders, seed, pair.network.layer_names.index(pair.second))
             decoder_end = decoder_lower_end(sample, queries, marginal.trial_inputs, callers, lower_risk)
-    upper_terms = log_p_given[:, :queries] - marginal.bounded
-    trial_terms = log_p_given[marginal.trial_inputs][:, queries:] - marginal.bounded_at_trial
+    upper_terms = log_p_given[:, :queries] - marginal.bounded + marginal.omitted[:, :queries]
+    trial_terms = (log_p_given + marginal.omitted)[marginal.trial_inputs][:, queries:] - marginal.bounded_at_trial
     lower_terms, largest_loss = log_q_given[:, :queries] - marginal.plug_in, 0.0
     if not pair.are_neighbours:
         lower_terms = mixed(log_q_given[:, :queries], marginal.bounded, weight) - marginal.plug_in
@@ -192,7 +193,7 @@ def _estimate(pair: LayerPair, settings: _Settings) -> Estimate:
     upper_end = upper_mean_bound(
         [trial_terms.ravel(), *split_passes(upper_terms)],
         lower_limit=0.0,
-        upper_limit=marginal.largest_surprisal,
+        upper_limit=marginal.largest_surprisal + marginal.largest_omitted,
         risk=risk,
     )
     if lower_terms.mean() < 0:

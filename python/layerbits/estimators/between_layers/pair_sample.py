@@ -55,7 +55,7 @@ def sample_pair(pair: LayerPair, draws: int, values: int, seed: int) -> PairSamp
     pool = pair.signals(pair.inputs, Passes((pair.second,), pool_passes, derived_seed(seed, RandomStream.POOL_SEED)))
     call = next(call for call in pair.network.calls if call.name == pair.second)
     diameter = largest_distance(call, pair.noise, pool.shape[2])
-    emitted = _first_values(pair, values, seed)
+    emitted = first_values(pair, values, seed)
     passes_given = 1 if pair.are_neighbours else draws
     blocks: list[Tensor] = []
     for block in torch.split(emitted, max(1, _ROWS // pair.n_inputs), dim=1):
@@ -87,7 +87,7 @@ def pool_draws(draws: int, values: int) -> int:
     return max(draws, values)
 
 
-def _first_values(pair: LayerPair, values: int, seed: int) -> Tensor:
+def first_values(pair: LayerPair, values: int, seed: int) -> Tensor:
     """Return noisy values (n, values, d) of the first layer."""
     passes = Passes((pair.first,), range(values), derived_seed(seed, RandomStream.FIRST_LAYER_SEED))
     signals = pair.recorded(pair.inputs, passes)

@@ -26,7 +26,7 @@ from layerbits.estimators.log_densities import mixed
 from layerbits.estimators.plug_in_bound import unseen_loss
 from layerbits.estimators.same_arguments import check_same_arguments, check_same_noise
 from layerbits.kernels import Group, Processes, RandomStream, Workers, single_threaded_torch, stream
-from layerbits.networks import MAX_MEMORY, Inputs, check_max_memory, check_module, read_inputs
+from layerbits.networks import MAX_MEMORY, Inputs, check_max_memory, check_module, read_inputs, unsharded
 from layerbits.statistics import (
     Interval,
     JackknifeMean,
@@ -146,6 +146,7 @@ def information_between_layers(
         level, max_memory = check_confidence(confidence), check_max_memory(max_memory)
         own_decoders = checked_decoders(decoders)
         data = read_inputs(inputs, model, max_memory=max_memory)
+        model = unsharded(model, processes)
         check_same_arguments(processes, model, data, (first, second, draws, queries, level, seed, max_memory, decoders))
         pair = LayerPair.of(model, data, (first, second), max_memory, Workers(processes=processes))
         check_same_noise(processes, pair.network)

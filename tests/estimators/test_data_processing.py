@@ -47,7 +47,7 @@ def wide_chain():
 
 def test_upper_ends_are_at_most_those_of_the_layer_before():
     noisy, inputs, labels = wide_chain()
-    table = layer_information(noisy, inputs, labels, draws=8)
+    table = layer_information(noisy, inputs, labels, draws=8, estimator="draws")
     for quantity in ("I(X;T)", "I(T;Y)", "I(X;T|Y)"):
         first, second = table["1", quantity], table["3", quantity]
         # The end that the first layer lends has a ninth of the risk: it is a little wider than its own.
@@ -55,7 +55,9 @@ def test_upper_ends_are_at_most_those_of_the_layer_before():
         assert second.lower <= second.value <= second.upper
         assert second.flags == ("data_processing",)
         assert second.note == "upper end from '1'"
-    assert layer_information(noisy, inputs, draws=8, layers="3")["3", "I(X;T)"].upper == pytest.approx(math.log(100))
+    assert layer_information(noisy, inputs, draws=8, layers="3", estimator="draws")[
+        "3", "I(X;T)"
+    ].upper == pytest.approx(math.log(100))
     assert not table["3", "h(T)"].flags
 
 
@@ -79,8 +81,8 @@ def test_lower_end_is_at_least_that_of_a_later_layer():
     """
     noisy = noisify(Steps(), sigma={"first": 0.3, "second": 0.1, "third": 0.1}, layers=["first", "second", "third"])
     inputs = torch.linspace(-1, 1, 8).double()[:, None].repeat(8, 1)
-    own = layer_information(noisy, inputs, layers="second", draws=16, queries=8)["second", "I(X;T)"]
-    table = layer_information(noisy, inputs, draws=16, queries=8)
+    own = layer_information(noisy, inputs, layers="second", draws=16, queries=8, estimator="draws")["second", "I(X;T)"]
+    table = layer_information(noisy, inputs, draws=16, queries=8, estimator="draws")
     first, second, third = (table[layer, "I(X;T)"] for layer in ("first", "second", "third"))
     assert own.upper - own.lower > 2
     assert third.lower - 0.2 < second.lower < third.lower
@@ -130,14 +132,14 @@ def test_noise_on_the_sums_of_a_residual_network_makes_chains():
 def test_readouts_keep_their_own_ends():
     network = nn.Sequential(nn.Identity(), nn.Identity())
     noisy = noisify(network, sigma={"0": 5.0, "1": 0.1}, layers=["0", "1"])
-    table = layer_information(noisy, normal_tensor(20, 4, 3), readout=[None, "mean"], draws=8)
+    table = layer_information(noisy, normal_tensor(20, 4, 3), readout=[None, "mean"], draws=8, estimator="draws")
     assert "data_processing" in table["1", "I(X;T)"].flags
     assert not {"data_processing"} & {*table["1[mean]", "I(X;T)"].flags, *table["0[mean]", "I(X;T)"].flags}
 
 
 def test_tolerance_counts_as_reached_by_an_end_of_another_layer():
     noisy, inputs, _ = wide_chain()
-    table = layer_information(noisy, inputs, draws=4, max_draws=4, tolerance=0.25)
+    table = layer_information(noisy, inputs, draws=4, max_draws=4, tolerance=0.25, estimator="draws")
     row = table["3", "I(X;T)"]
     assert (row.upper - row.lower) / 2 <= 0.25
     assert row.flags == ("data_processing",)
@@ -145,7 +147,7 @@ def test_tolerance_counts_as_reached_by_an_end_of_another_layer():
 
 def test_layer_that_is_narrow_by_ends_of_other_layers_has_no_further_round():
     noisy, inputs, _ = wide_chain()
-    table = layer_information(noisy, inputs, draws=4, tolerance=0.25)
+    table = layer_information(noisy, inputs, draws=4, tolerance=0.25, estimator="draws")
     assert table["3", "I(X;T)"].draws == 4
 
 
@@ -165,7 +167,7 @@ def test_ends_of_chains_cover_the_truth():
 
     def wrong_ends(seeds):
         for seed in seeds:
-            tables.append(layer_information(noisy, inputs, draws=8, queries=4, seed=seed))
+            tables.append(layer_information(noisy, inputs, draws=8, queries=4, seed=seed, estimator="draws"))
             for layer, truth in truths.items():
                 row = tables[-1][layer, "I(X;T)"]
                 if row.lower > truth:

@@ -1,7 +1,4 @@
-"""Processes of a gloo group share the work of a call, and all get the bits of a single process.
-
-The processes of a group are started once, because each of them imports torch.
-"""
+"""Processes of a gloo group share the work of a call, and all get the bits of a single process."""
 
 from functools import partial
 

@@ -23,7 +23,7 @@ def write_run(tmp_path):
         tables = {}
         for epoch, value in values.items():
             fields = (value, 0.1, value - 0.5, value + 0.25, "nats", 32, 0.1)
-            tables[epoch] = InformationTable((InformationRow("fc", "I(X;T)", "pooled", *fields),))
+            tables[epoch] = InformationTable((InformationRow("fc", "I(X;T)", "draws", *fields),))
         write_information(folder / "information.csv", tables)
         (folder / "information.json").write_text(json.dumps({"confidence": 0.95, **settings}))
         return folder

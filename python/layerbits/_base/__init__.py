@@ -32,8 +32,20 @@ from layerbits._base.results import (
     Result,
 )
 from layerbits._base.tables import damaged_file, read_csv, read_json, write_csv, write_json
+from layerbits._base.tensors_without_values import has_no_values
 from layerbits._base.types import Array, Doubles, Integers
-from layerbits._base.validation import check_confidence, check_count, check_positive
+from layerbits._base.validation import (
+    check_confidence,
+    check_count,
+    check_fraction,
+    check_number,
+    check_path,
+    check_positive,
+    check_real,
+    check_type,
+    check_vector,
+    shown,
+)
 
 __all__ = [
     "BEFORE_ROUNDING",
@@ -63,7 +75,13 @@ __all__ = [
     "UsageError",
     "check_confidence",
     "check_count",
+    "check_fraction",
+    "check_number",
+    "check_path",
     "check_positive",
+    "check_real",
+    "check_type",
+    "check_vector",
     "checksum_path",
     "damaged_file",
     "data_frame",
@@ -71,6 +89,7 @@ __all__ = [
     "file_stamp",
     "fixed",
     "flat_name",
+    "has_no_values",
     "html_table",
     "is_verified",
     "open_regular",
@@ -81,6 +100,7 @@ __all__ = [
     "read_verified",
     "replacing",
     "require_package",
+    "shown",
     "write_csv",
     "write_json",
 ]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from layerbits import plots
 from layerbits._base import UsageError
 from layerbits.cli.parser_parts import add_path, complete
-from layerbits.cli.terminal import print_error
+from layerbits.cli.terminal import print_error, print_text
 from layerbits.experiments import (
     EXPERIMENTS,
     SweepCell,
@@ -83,7 +83,9 @@ def _sweep(arguments: argparse.Namespace) -> int:
             )
     except KeyboardInterrupt:
         return print_error(f"interrupted; finished runs are in {path}: add --resume to the command to continue", 130)
-    print(f"{len(result.cells) - len(result.unfinished)} of {len(result.cells)} runs have finished; {path}/sweep.csv")
+    print_text(
+        f"{len(result.cells) - len(result.unfinished)} of {len(result.cells)} runs have finished; {path}/sweep.csv"
+    )
     return int(bool(result.unfinished))
 
 

@@ -117,4 +117,4 @@ def _with_ends(
         taken.append(f"upper end from {layer!r}")
     if not taken:
         return estimate
-    return dataclasses.replace(estimate, interval=Interval(lower, upper), taken=" and ".join(taken))
+    return dataclasses.replace(estimate.with_interval(Interval(lower, upper)), taken=" and ".join(taken))

@@ -188,7 +188,7 @@ def _checked_sigmas(sigmas: object) -> list[float]:
         raise TypeError(
             f"sigmas: got {type(sigmas).__name__}, wanted positive numbers, for instance np.geomspace(0.01, 1)"
         )
-    numbers = (sigma.item() if isinstance(sigma, Tensor) else sigma for sigma in sigmas)
+    numbers = (sigma.item() if isinstance(sigma, Tensor) and sigma.numel() == 1 else sigma for sigma in sigmas)
     checked_sigmas = [check_positive("sigmas", number) for number in numbers]
     if not checked_sigmas:
         raise ValueError("sigmas: got none, wanted at least one")

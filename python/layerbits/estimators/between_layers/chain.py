@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from layerbits._base import Integers, LayerSelectionError
+from layerbits._base import Integers, LayerSelectionError, shown
 from layerbits.kernels import NO_WORKERS, Workers, as_floats
 from layerbits.networks import (
     INPUT,
@@ -82,9 +82,9 @@ class LayerPair:
 
 
 def _noisy_layer(argument: str, layer: object, network: MeasuredNetwork) -> str:
-    if layer not in network.layer_names:
+    if not isinstance(layer, str) or layer not in network.layer_names:
         raise LayerSelectionError(
-            f"{argument}: got {layer!r}, wanted the name of a noisy layer: {', '.join(network.layer_names)}"
+            f"{argument}: got {shown(repr(layer))}, wanted the name of a noisy layer: {', '.join(network.layer_names)}"
         )
     return str(layer)
 

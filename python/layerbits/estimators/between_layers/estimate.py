@@ -140,8 +140,8 @@ def information_between_layers(
     processes = Processes(group)
     with processes.call("information_between_layers"):
         check_module(model)
-        check_count("draws", draws, minimum=2)
-        check_count("queries", queries, minimum=2)
+        check_count("draws", draws, minimum=2, maximum=2**31)
+        check_count("queries", queries, minimum=2, maximum=2**31)
         check_count("seed", seed, minimum=0)
         level, max_memory = check_confidence(confidence), check_max_memory(max_memory)
         own_decoders = checked_decoders(decoders)

@@ -53,6 +53,13 @@ class SweepCell:
         The main numbers of the run; empty unless it has finished.
     reason : str
         Why it has not finished; empty if it has.
+
+    Examples
+    --------
+    >>> import layerbits as lb
+    >>> cell = lb.SweepCell("seed=0", {"seed": "0"}, "failed", attempts=2, summary={}, reason="out of memory")
+    >>> cell.status, cell.reason
+    ('failed', 'out of memory')
     """
 
     name: str
@@ -65,7 +72,17 @@ class SweepCell:
 
 @dataclasses.dataclass(frozen=True)
 class Sweep:
-    """The cells of a sweep, in the order of the grid, and the folder with a run's folder for each."""
+    """The cells of a sweep, in the order of the grid, and the folder with a run's folder for each.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> import layerbits as lb
+    >>> finished = lb.SweepCell("seed=0", {"seed": "0"}, "finished", attempts=1, summary={"accuracy": 0.9}, reason="")
+    >>> failed = lb.SweepCell("seed=1", {"seed": "1"}, "failed", attempts=2, summary={}, reason="out of memory")
+    >>> [cell.name for cell in lb.Sweep(Path("runs"), (finished, failed)).unfinished]
+    ['seed=1']
+    """
 
     directory: Path
     cells: tuple[SweepCell, ...]

@@ -7,7 +7,8 @@ sharding          a network that fully_shard has divided among processes, copied
 originals         refuse writes on the network itself in a pass of its shadow
 own_hooks         the hooks of layerbits: find and delete them
 call_stack        Python's stack: which modules run
-checkpointing     activation checkpointing: passes that run a second time, and the noise that these need again
+checkpointing     activation checkpointing: passes that run a second time
+recomputed_calls  the noise of layers in passes that run a second time
 compilation       torch.compile: guards of hooks, and discarding compiled code
 generators        torch's generators, restored after a pass, with a seed for a network's own random numbers
 live_memory       the bytes that a row takes in a pass

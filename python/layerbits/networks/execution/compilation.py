@@ -9,14 +9,14 @@ from typing import Any, TypeVar
 
 import torch
 
-from layerbits.networks.execution import call_stack, checkpointing
+from layerbits.networks.execution import call_stack, checkpointing, recomputed_calls
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 # The functions that read Python's stack and its checkpointed passes, and those marked by `not_compiled_alone`.
 _not_compiled_alone: list[Any] = [
     function
-    for namespace in (call_stack, checkpointing, checkpointing.RecomputedCalls)
+    for namespace in (call_stack, checkpointing, recomputed_calls, recomputed_calls.RecomputedCalls)
     for function in vars(namespace).values()
     if inspect.isfunction(function)
 ]

@@ -84,6 +84,19 @@ def check_can_run(model: nn.Module) -> None:
             raise ValueError(f"model: got {name!r} on the meta device, wanted values; load the weights before")
 
 
+def check_has_float_weights(model: nn.Module) -> None:
+    """Raise a TypeError if all weights of a network are quantized, so that its layers return quantized values."""
+    names = [f"{type(module).__module__}.{type(module).__name__}" for module in model.modules()]
+    quantized = [name for name in names if ".quantized." in name]
+    # Modules with dynamic quantization return floating-point values.
+    is_dynamic = any(".quantized.dynamic." in name for name in quantized)
+    if quantized and not is_dynamic and next(model.parameters(), None) is None:
+        raise TypeError(
+            f"model: got a network whose weights are all quantized ({quantized[0]}), wanted layers with floating-point "
+            "values; pass the network as it was before quantization"
+        )
+
+
 def unwrapped(model: nn.Module) -> nn.Module:
     """Return the network inside `torch.compile`, `DataParallel` and `DistributedDataParallel`."""
     while True:

@@ -177,7 +177,7 @@ class GaussianNoise:
             return signals
         scale = self._scale_of(signals.device, torch.float64)
         if scale.ndim == 1:
-            return signals.double() / scale
+            return signals.to(torch.float64, copy=True).div_(scale)  # one copy, also of float32 signals
         columns = signals.double().flatten(0, -2).mT
         whitened: Tensor = torch.linalg.solve_triangular(scale, columns, upper=False)
         return whitened.mT.reshape(signals.shape)

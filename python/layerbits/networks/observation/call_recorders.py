@@ -17,7 +17,7 @@ from torch.overrides import TorchFunctionMode
 
 from layerbits._base import LayerSelectionError
 from layerbits.networks.execution.arguments import first_argument
-from layerbits.networks.execution.checkpointing import calling_module
+from layerbits.networks.execution.checkpointing import find_caller
 from layerbits.networks.execution.output_tensor import find_tensor
 from layerbits.networks.execution.sharding import source_of
 from layerbits.networks.observation.activation_functions import FUNCTIONS
@@ -151,7 +151,7 @@ class RefuseOriginals(TorchFunctionMode):
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        self.check(calling_module()[0])
+        self.check(find_caller().module)
         return func(*args, **(kwargs or {}))
 
     def check(self, module: nn.Module | None) -> None:
@@ -181,7 +181,7 @@ class FunctionRecorder(RefuseOriginals):
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        module, _ = calling_module()
+        module = find_caller().module
         self.check(module)
         self.recorded_calls.dependence.read(values_read(func, args, kwargs or {}))
         output = func(*args, **(kwargs or {}))

@@ -132,7 +132,7 @@ def propagate(
     {'1': (2, 5, 3), '3': (2, 5, 2)}
     """
     check_module(model)
-    draws = check_count("draws", draws, minimum=1)
+    draws = check_count("draws", draws, minimum=1, maximum=2**31)
     seed = check_count("seed", seed, minimum=0)
     max_memory = check_max_memory(max_memory)
     data = read_inputs(inputs, model, max_memory=max_memory)

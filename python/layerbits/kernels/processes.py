@@ -14,6 +14,7 @@ import contextlib
 import dataclasses
 import hashlib
 import re
+import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
@@ -29,6 +30,9 @@ from layerbits.kernels.back_ends import cpu
 T = TypeVar("T")
 
 _BACK_ENDS = ("gloo", "nccl")
+
+# The time that the store of a group has for an answer, which takes less than a millisecond on an idle machine.
+_STORE_SECONDS = 10.0
 
 # Functions and objects have other addresses in each process.
 _ADDRESS = re.compile(" at 0x[0-9a-f]+")
@@ -53,6 +57,7 @@ class _Arrivals:
 
     def __init__(self, group: Any, rank: int, size: int) -> None:
         self._group, self._rank, self._size, self._own = group, rank, size, 0
+        self._answers = True
 
     def add(self, number: int) -> int:
         """Add a number of exchanges of this process, and return their sum."""
@@ -66,10 +71,20 @@ class _Arrivals:
         return [rank for rank, number in numbers.items() if number is not None and number < self._own]
 
     def _of(self, rank: int, added: int = 0) -> int | None:
-        with contextlib.suppress(Exception):
-            store = torch.distributed.distributed_c10d._get_process_group_store(self._group)
-            return int(store.add(f"layerbits/{rank}", added))
-        return None
+        numbers: list[int] = []
+
+        def ask() -> None:
+            with contextlib.suppress(Exception):
+                store = torch.distributed.distributed_c10d._get_process_group_store(self._group)
+                numbers.append(int(store.add(f"layerbits/{rank}", added)))
+
+        if self._answers:
+            # A store behind a broken link answers neither at once nor within a time-out.
+            thread = threading.Thread(target=ask, daemon=True)
+            thread.start()
+            thread.join(_STORE_SECONDS)
+            self._answers = not thread.is_alive()
+        return next(iter(numbers), None)
 
 
 Group = torch.distributed.ProcessGroup | None

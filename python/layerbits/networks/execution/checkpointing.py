@@ -24,7 +24,7 @@ _FILE = checkpoint.__file__
 # The file of the autograd functions of compiled code, whose backward passes may compute noise again.
 _COMPILED_FILE = "_aot_autograd/runtime_wrappers.py"
 # The code that calls `forward` and `backward` of an autograd function.
-_FORWARD, _BACKWARD = Function.apply.__func__.__code__, BackwardCFunction.apply.__code__
+_FORWARD, _BACKWARD = Function.apply.__func__.__code__, BackwardCFunction.apply.__code__  # type: ignore[attr-defined]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -153,6 +153,7 @@ class Monitor:
             self._path = Path(directory, INFORMATION_FILE)
             provenance = provenance_of(self._problem, settings, self.at, tuple(self._measures))
             self._record = MonitorRecord(self._path.parent, provenance, writes=self._processes.rank == 0)
+            self._problem.free_gathered_weights()
             if self._record.writes:
                 self._read_folder()
             if self._processes.size > 1:  # the folder may be on a disk of rank 0

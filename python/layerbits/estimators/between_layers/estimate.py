@@ -28,7 +28,15 @@ from layerbits.estimators.plug_in_bound import unseen_loss
 from layerbits.estimators.same_arguments import check_same_arguments, check_same_noise
 from layerbits.estimators.settings import DRAWS, KNOWN
 from layerbits.kernels import Group, Processes, RandomStream, Workers, single_threaded_torch, stream
-from layerbits.networks import MAX_MEMORY, Inputs, check_max_memory, check_module, global_states_restored, read_inputs
+from layerbits.networks import (
+    MAX_MEMORY,
+    Inputs,
+    check_max_memory,
+    check_module,
+    global_states_restored,
+    read_inputs,
+    unsharded,
+)
 from layerbits.statistics import (
     Interval,
     JackknifeMean,
@@ -161,6 +169,7 @@ def information_between_layers(
             raise ValueError(f"estimator: got {shown(estimator)!r}, wanted {DRAWS!r} or {KNOWN!r}")
         own_decoders = checked_decoders(decoders)
         data = read_inputs(inputs, model, max_memory=max_memory)
+        model = unsharded(model, processes)
         options = (first, second, draws, queries, level, seed, max_memory, decoders, estimator)
         check_same_arguments(processes, model, data, options)
         pair = LayerPair.of(model, data, (first, second), max_memory, Workers(processes=processes))

@@ -17,6 +17,10 @@ step() { # run a command, and print its time
 }
 
 step bash .ci/run
+step python tools/fuzz.py 20
+for kind in address undefined thread; do
+  step bash tools/sanitize.sh "$kind" 20
+done
 step pytest -m stress --dist=load  # most of these tests are in one file
 step layerbits check --out "$work/coverage.csv"
 for name in $(layerbits list | awk '{print $1}'); do

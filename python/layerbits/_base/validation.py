@@ -6,6 +6,8 @@ import math
 import numbers
 import os
 from collections.abc import Sequence
+from types import UnionType
+from typing import cast
 
 import numpy as np
 
@@ -24,7 +26,7 @@ def shown(value: object) -> str:
     return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}..."
 
 
-def check_type(name: str, value: object, kinds: type | tuple[type, ...], *, wanted: str) -> None:
+def check_type(name: str, value: object, kinds: type | tuple[type, ...] | UnionType, *, wanted: str) -> None:
     """Raise a TypeError unless `value` is an instance of `kinds`; True and False are no numbers."""
     if not isinstance(value, kinds) or (isinstance(value, bool) and kinds in (numbers.Real, numbers.Integral)):
         raise TypeError(f"{name}: got {type(value).__name__}, wanted {wanted}")
@@ -48,7 +50,7 @@ def check_real(name: str, value: object, wanted: str) -> float:
     try:
         return float(value)
     except OverflowError:  # an integer too large for a float
-        return math.inf if value > 0 else -math.inf
+        return math.copysign(math.inf, 1 if cast(int, value) > 0 else -1)
 
 
 def check_number(name: str, value: object, *, wanted: str = "a finite number") -> float:
@@ -100,7 +102,8 @@ def check_vector(name: str, values: object) -> Doubles:
 
 def check_path(name: str, value: object) -> None:
     """Raise a TypeError or ValueError unless `value` is a path that an operating system can have."""
-    check_type(name, value, (str, os.PathLike), wanted="a path")
+    if not isinstance(value, str | os.PathLike):
+        raise TypeError(f"{name}: got {type(value).__name__}, wanted a path")
     try:
         is_possible = "\0" not in os.fsdecode(os.fspath(value)) and bool(os.fsencode(value))
     except Exception:  # a character that no encoding of paths has; a path whose __fspath__ fails

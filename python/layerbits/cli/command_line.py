@@ -60,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = Parser(prog="layerbits", description="Information flow in noisy neural networks.")
+    parser: argparse.ArgumentParser = Parser(prog="layerbits", description="Information flow in noisy neural networks.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     list_ = commands.add_parser("list", help="list the experiments")
     list_.add_argument("--json", action="store_true", help="print names, descriptions and settings as JSON")

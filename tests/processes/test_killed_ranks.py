@@ -40,7 +40,7 @@ def measure(folder, group=None):
 
 def work(folder, store, rank, size):
     torch.set_num_threads(1)
-    timeout = datetime.timedelta(seconds=60)
+    timeout = datetime.timedelta(seconds=300)
     torch.distributed.init_process_group(
         "gloo", store=torch.distributed.FileStore(store, size), rank=rank, world_size=size, timeout=timeout
     )
@@ -69,7 +69,7 @@ def kill_rank(folder, reference, generator, size=2):
     processes[killed].join(generator.uniform(0.0, 0.05))
     processes[killed].kill()
     for process in processes:
-        process.join(120)
+        process.join(600)
         assert process.exitcode is not None
     before = measured_epochs(folder)
     for rank in set(range(size)) - {killed}:
@@ -82,7 +82,7 @@ def kill_rank(folder, reference, generator, size=2):
         kept = {epoch: numbers(table) for epoch, table in lb.read_history(folder / "monitor").tables.items()}
         assert kept == {epoch: reference[epoch] for epoch in before}
     for process in start(folder, size):
-        process.join(120)
+        process.join(600)
         assert process.exitcode == 0
     assert measured_epochs(folder) == set(EPOCHS)
     history = lb.read_history(folder / "monitor")

@@ -5,8 +5,8 @@ A kill waits for a random state of the files, so that its moment does not depend
 
 import asyncio
 import contextlib
+import json
 import random
-import socket
 import subprocess
 import threading
 
@@ -97,11 +97,11 @@ def test_drivers_killed_at_30_moments_continue_with_resume(tmp_path):
     assert len(set(counts)) > 2  # kills came at different moments
 
 
-def run_scheduler(port):
+def run_scheduler(file):
     from distributed import Scheduler
 
     async def run():
-        async with Scheduler(host="127.0.0.1", port=port, dashboard_address=":0") as scheduler:
+        async with Scheduler(host="127.0.0.1", port=0, dashboard_address=":0", scheduler_file=str(file)) as scheduler:
             await scheduler.finished()
 
     asyncio.run(run())
@@ -117,14 +117,21 @@ def run_worker(address):
     asyncio.run(run())
 
 
+def address_in(file):
+    """Return the address in the file of a scheduler; None before the file is complete."""
+    with contextlib.suppress(OSError, ValueError):
+        return json.loads(file.read_text())["address"]
+    return None
+
+
 @contextlib.contextmanager
-def cluster():
+def cluster(file):
     """Yield the address of a scheduler with a worker of two threads, and the process of the scheduler."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-    address = f"tcp://127.0.0.1:{port}"
-    processes = [fork(run_scheduler, port), fork(run_worker, address)]
+    processes = [fork(run_scheduler, file)]
     try:
+        wait_until(lambda: address_in(file))
+        address = address_in(file)
+        processes.append(fork(run_worker, address))
         yield address, processes[0]
     finally:
         for process in processes:
@@ -134,7 +141,7 @@ def cluster():
 
 def kill_scheduler(folder, generator):
     """Kill a scheduler during a sweep, and resume the sweep on another cluster."""
-    with cluster() as (address, scheduler), dask_executor(address) as executor:
+    with cluster(folder.with_name(f"{folder.name}-first")) as (address, scheduler), dask_executor(address) as executor:
         killer = threading.Thread(
             target=lambda: (wait_for_steps(folder, generator.randint(1, CELLS * STEPS - 1)), scheduler.kill())
         )
@@ -143,7 +150,7 @@ def kill_scheduler(folder, generator):
         killer.join()
     wait_until(lambda: cells_are_free(folder))
     before = finished(folder)
-    with cluster() as (address, _), dask_executor(address) as executor:
+    with cluster(folder.with_name(f"{folder.name}-second")) as (address, _), dask_executor(address) as executor:
         check_all(folder, sweep(folder, executor=executor, resume=True), before)
     return len(before)
 

@@ -6,11 +6,12 @@ it holds the lock of its folder, ends with the process that started it, and cont
 
 import fcntl
 import json
-import multiprocessing
 import os
 import sys
 import time
-import warnings
+
+from layerbits.experiments.sweeps import cell_runs
+from tests.support.fork_server import FORK_SERVER
 
 STEPS = 5
 
@@ -85,16 +86,15 @@ def _is_free(lock):
 
 
 def fork(function, *arguments):
-    """Run a function in a forked process, which imports nothing again, and return the process."""
-    process = multiprocessing.get_context("fork").Process(target=_call, args=(function, *arguments))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of a fork beside threads: no child uses a lock of theirs
-        process.start()
+    """Run a function of a module in a new process, whose cells have the program `COMMAND`, and return the process."""
+    process = FORK_SERVER.Process(target=_call, args=(function, *arguments))
+    process.start()
     return process
 
 
 def _call(function, *arguments):
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 2)  # a process that loses others complains
+    cell_runs._COMMAND = COMMAND
     function(*arguments)
     os._exit(0)

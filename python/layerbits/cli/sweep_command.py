@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 from layerbits import plots
 from layerbits._base import UsageError
 from layerbits.cli.parser_parts import add_path, complete
-from layerbits.cli.terminal import print_error, print_text
+from layerbits.cli.terminal import duration, print_error, print_text
 from layerbits.experiments import (
     EXPERIMENTS,
     SweepCell,
+    cells_of,
     dask_executor,
     experiment_named,
     local_executor,
@@ -67,8 +68,11 @@ def _sweep(arguments: argparse.Namespace) -> int:
     plots.require_matplotlib()
     grid = parse_grid(experiment.config_type, arguments.set, arguments.seeds)
     path = arguments.out or Path("runs", f"{experiment.name}-sweep")
+    configs = [experiment.configuration(texts, quick=arguments.quick) for texts in cells_of(grid).values()]
+    seconds = sum(map(experiment.expected_seconds, configs))  # first of all, because a data set may be missing
     try:
         with _executor(arguments, path) as executor:
+            print_text(f"{experiment.name}: {len(configs)} runs, together about {duration(seconds)}, into {path}")
             result = sweep(
                 experiment.name,
                 grid,

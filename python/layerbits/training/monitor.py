@@ -15,7 +15,7 @@ from torch import nn
 from layerbits._base import InformationHistory, InformationTable, UsageError, refuse_earlier_parameters
 from layerbits.estimators import InputDecoder, MeasurementSettings, Problem, measure_layers
 from layerbits.kernels import Devices, Group, Processes
-from layerbits.networks import Inputs, Labels, Layers, Readouts, Sigma, read_inputs
+from layerbits.networks import Inputs, Labels, Layers, Readouts, Sigma, global_states_restored, read_inputs
 from layerbits.training.epochs import checked_epoch, checked_epochs
 from layerbits.training.history import INFORMATION_FILE, SETTINGS_FILE
 from layerbits.training.measures import MeasureRow, Measures, checked_measures, measure_activations, measure_scalars
@@ -102,6 +102,7 @@ class Monitor:
     """
 
     @refuse_earlier_parameters(noisy="model", **dict.fromkeys(_EARLIER_OPTIONS, "settings=MeasurementSettings(...)"))
+    @global_states_restored(after_success=False)
     def __init__(
         self,
         model: nn.Module,
@@ -152,6 +153,7 @@ class Monitor:
             self._path = Path(directory, INFORMATION_FILE)
             provenance = provenance_of(self._problem, settings, self.at, tuple(self._measures))
             self._record = MonitorRecord(self._path.parent, provenance, writes=self._processes.rank == 0)
+            self._problem.free_gathered_weights()
             if self._record.writes:
                 self._read_folder()
             if self._processes.size > 1:  # the folder may be on a disk of rank 0

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from layerbits._base import Array, LayerSelectionError, check_count, refuse_earlier_parameters
 from layerbits.kernels import as_tensor
 from layerbits.networks.execution.arguments import MAX_MEMORY, check_max_memory, check_module
+from layerbits.networks.execution.global_generators import global_states_restored
 from layerbits.networks.inputs.pass_inputs import Inputs, read_inputs
 from layerbits.networks.noise.hooks import is_noisy
 from layerbits.networks.observation.layer_selection import Layers
@@ -61,6 +62,7 @@ def propagate(
     given: Mapping[str, Array] | None = ...,
 ) -> dict[str, Any]: ...
 @refuse_earlier_parameters(noisy="model")
+@global_states_restored(after_success=False)
 def propagate(
     model: nn.Module,
     inputs: Inputs,
@@ -172,6 +174,7 @@ def layer_activations(
 def layer_activations(
     model: nn.Module, inputs: Inputs, *, layers: Layers = ..., max_memory: int = ...
 ) -> dict[str, Any]: ...
+@global_states_restored(after_success=False)
 def layer_activations(
     model: nn.Module,
     inputs: Inputs,

@@ -118,7 +118,7 @@ def test_noise_that_may_differ_by_input_is_refused(sigma):
             "mask: got 'key_padding_mask', which by its name marks",
         ),
         ("last", MASK, {"mask": MASK}, TypeError, "mask: got Tensor, wanted the name or position"),
-        (2, MASK, {}, ValueError, "readout: got position 2 with a mask, wanted 'mean', 'first' or 'last'"),
+        (2, MASK, {}, ValueError, "which: got position 2 with a mask, wanted 'mean', 'first' or 'last'"),
     ],
 )
 def test_mask_or_position_that_does_not_fit_is_refused(which, mask, options, error, message):

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from layerbits._base import Integers
+from layerbits._base import Integers, has_no_values
 
 # Default of `ignore_index` of torch's cross entropy.
 _IGNORED = -100
@@ -37,6 +37,8 @@ def class_numbers(labels: object, n_inputs: int) -> Integers:
     TypeError, ValueError
         `labels` has another type, dtype or shape; a label is missing, or is -100; numbers are not whole.
     """
+    if isinstance(labels, range) and len(labels[: n_inputs + 1]) != n_inputs:  # it may be too long for an array
+        raise ValueError(f"labels: got {labels}, wanted one label for each of {n_inputs} inputs")
     values = label_array(labels)
     if values.ndim == 2:
         values = values[:, 0] if values.shape[1] == 1 else values.argmax(axis=1) if _are_one_hot(values) else values
@@ -85,11 +87,12 @@ def label_array(labels: Any) -> npt.NDArray[Any]:
         # NumPy would convert the others, for instance a NaN, to strings.
         raise TypeError("labels: got strings and other values, wanted strings alone; remove inputs without a class")
     if isinstance(labels, Tensor):
-        if labels.layout != torch.strided or labels.is_meta or labels.is_quantized:
-            got = "a tensor that is sparse, quantized or on the meta device"
+        if labels.layout != torch.strided or labels.is_meta or labels.is_quantized or has_no_values(labels):
+            got = "a tensor that is sparse, quantized, fake, lazy or on the meta device"
             raise ValueError(f"labels: got {got}, wanted a dense tensor that holds values")
-        # NumPy has no bfloat16.
-        values = (labels.float() if labels.dtype == torch.bfloat16 else labels).numpy(force=True)
+        # NumPy has no bfloat16 and no floats of 8 bits.
+        is_small = labels.is_floating_point() and labels.element_size() < 4
+        values = (labels.float() if is_small else labels).numpy(force=True)
     else:
         try:
             values = np.asarray(labels.to_numpy() if hasattr(labels, "to_numpy") else labels)

@@ -162,7 +162,7 @@ def naming_memory() -> Iterator[None]:
 
 def check_max_memory(max_memory: object) -> int:
     """Return a budget in bytes; raise a TypeError or a ValueError unless it is a whole number of at least 1 MiB."""
-    return check_count("max_memory", max_memory, minimum=2**20)
+    return check_count("max_memory", max_memory, minimum=2**20, maximum=2**63 - 1)
 
 
 def rows_per_pass(

@@ -34,6 +34,14 @@ class LayerRow:
         Whether the layer has noise.
     output : bool
         Whether the network returns that tensor, or a view of all its values.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import layerbits as lb
+    >>> model = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Tanh(), torch.nn.Linear(3, 2))
+    >>> lb.layers(model, torch.eye(2)).rows[1]
+    LayerRow(name='1', type='Tanh', shape=(2, 3), noisy=False, output=False)
     """
 
     name: str
@@ -51,6 +59,15 @@ class LayerTable:
     ----------
     rows : tuple of LayerRow
         A row for each call of a module or of an activation function.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import layerbits as lb
+    >>> model = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Tanh(), torch.nn.Linear(3, 2))
+    >>> table = lb.layers(lb.noisify(model, sigma=0.5), torch.eye(2))
+    >>> table.names, table.noisy
+    (('0', '1', '2'), ('1',))
     """
 
     rows: tuple[LayerRow, ...]

@@ -10,7 +10,7 @@ import dataclasses
 import numbers
 from collections.abc import Sequence
 
-from layerbits._base import MASKED, LayerSelectionError, check_count
+from layerbits._base import MASKED, LayerSelectionError, check_count, shown
 from layerbits.networks.inputs.pass_inputs import PassInputs
 from layerbits.networks.noise.dropout import DropoutNoise, Noise
 from layerbits.networks.passes.frame_views import FrameView, RandomFramesView, check_gaussian
@@ -66,11 +66,7 @@ class Tokens:
     padding: str | int | None = None
 
     def __post_init__(self) -> None:
-        is_position = isinstance(self.which, numbers.Integral) and not isinstance(self.which, bool)
-        if not is_position and not isinstance(self.which, str):
-            raise TypeError(f"readout: got {type(self.which).__name__}, wanted 'mean', 'first', 'last' or a position")
-        if isinstance(self.which, str) and self.which != "mean" and self.which not in _POSITIONS:
-            raise ValueError(f"readout: got {self.which!r}, wanted 'mean', 'first', 'last' or a position")
+        _check_which("which", self.which)
         if self.axis is not None:
             check_count("axis", self.axis, minimum=1)
         for name, argument in (("mask", self.mask), ("padding", self.padding)):
@@ -80,8 +76,8 @@ class Tokens:
             return
         if self.mask is not None and self.padding is not None:
             raise ValueError("padding: got an argument beside mask, wanted one of both")
-        if is_position:
-            raise ValueError(f"readout: got position {self.which} with a mask, wanted 'mean', 'first' or 'last'")
+        if not isinstance(self.which, str):
+            raise ValueError(f"which: got position {self.which} with a mask, wanted 'mean', 'first' or 'last'")
         if isinstance(self.mask, str) and "padding_mask" in self.mask:
             raise ValueError(
                 f"mask: got {self.mask!r}, which by its name marks padding, wanted an argument that marks the tokens "
@@ -124,6 +120,15 @@ class Tokens:
         return UnitView(units, (axis - 1,), position)
 
 
+def _check_which(name: str, which: object) -> None:
+    wanted = "'mean', 'first', 'last' or a position"
+    if isinstance(which, str):
+        if which != "mean" and which not in _POSITIONS:
+            raise ValueError(f"{name}: got {shown(which)!r}, wanted {wanted}")
+    elif not isinstance(which, numbers.Integral) or isinstance(which, bool):
+        raise TypeError(f"{name}: got {type(which).__name__}, wanted {wanted}")
+
+
 @dataclasses.dataclass(frozen=True)
 class Channels:
     """A readout of a feature map: the mean of each channel over all positions, of shape (n, C).
@@ -151,8 +156,8 @@ class Channels:
     which: str = "mean"
 
     def __post_init__(self) -> None:
-        if self.which != "mean":
-            raise ValueError(f"readout: got Channels({self.which!r}), wanted Channels('mean')")
+        if not isinstance(self.which, str) or self.which != "mean":
+            raise ValueError(f"which: got {shown(self.which)!r}, wanted 'mean'")
 
     @property
     def name(self) -> str:
@@ -231,6 +236,9 @@ def as_readouts(readout: Readouts) -> tuple[Tokens | Channels | Slices | None, .
     if not items:
         raise ValueError("readout: got an empty sequence, wanted at least one readout; None is the whole layer")
     kept = Tokens | Channels | RandomSlices | PrincipalSlices | LearntSlices | None
+    for item in items:
+        if not isinstance(item, kept):
+            _check_which("readout", item)
     readouts = tuple(item if isinstance(item, kept) else Tokens(item) for item in items)
     names = [None if item is None else item.name for item in readouts]
     if len(set(names)) < len(names):

@@ -135,11 +135,11 @@ def test_inputs_of_another_type_are_refused(bad_inputs):
 
 @pytest.mark.parametrize("inputs", [None, INPUTS], ids=["first pass", "later pass"])
 @pytest.mark.parametrize(
-    "bad_inputs", [torch.zeros(3, 99), INPUTS.double(), (INPUTS, INPUTS)], ids=["units", "dtype", "two"]
+    "bad_inputs", [torch.zeros(3, 99), INPUTS.byte(), (INPUTS, INPUTS)], ids=["units", "dtype", "two"]
 )
 def test_inputs_that_the_network_cannot_take_are_named(bad_inputs, inputs):
     noisy = noisify(mlp(), sigma=SIGMA, inputs=inputs)
-    with pytest.raises(ValueError, match=r"^inputs: got torch\.float.* of shape .*, which the network cannot take: "):
+    with pytest.raises(ValueError, match=r"^inputs: got torch\..* of shape .*, which the network cannot take: "):
         propagate(noisy, bad_inputs)
 
 
@@ -174,12 +174,12 @@ def test_option_of_another_type_is_refused(option):
 @pytest.mark.parametrize(
     ("model", "inputs"),
     [
-        (mlp(), INPUTS.double()),
-        (nn.Sequential(nn.Conv1d(4, 2, 1), nn.Tanh(), nn.Conv1d(2, 1, 1)), INPUTS.double()[..., None]),
+        (mlp(), INPUTS.byte()),
+        (nn.Sequential(nn.Conv1d(4, 2, 1), nn.Tanh(), nn.Conv1d(2, 1, 1)), INPUTS.byte()[..., None]),
     ],
     ids=["linear", "convolution"],
 )
 def test_inputs_of_another_dtype_are_refused_with_a_remedy_that_works(model, inputs):
-    with pytest.raises(ValueError, match=r"^inputs: got torch.float64 .*; convert .* inputs\.to\(torch\.float32\), "):
+    with pytest.raises(ValueError, match=r"^inputs: got torch.uint8 .*; convert .* inputs\.to\(torch\.float32\), "):
         noisify(model, sigma=SIGMA, inputs=inputs)
     noisify(model, sigma=SIGMA, inputs=inputs.to(torch.float32))

@@ -118,6 +118,20 @@ def test_a_key_that_the_network_does_not_take_has_remedies_that_work():
     assert measured(tanh_mlp(4, 3, 2), batches, "idx")
 
 
+def test_names_of_arguments_have_remedies_that_work():
+    class Named(nn.Sequential):
+        def forward(self, *, x):
+            return super().forward(x)
+
+    model = tanh_mlp(4, 3, 2)
+    with pytest.raises(ValueError, match=r"; pass the arguments by their names, for instance {name: inputs}$"):
+        lb.layer_activations(Named(*model), INPUTS)
+    named = lb.layer_activations(Named(*model), {"x": INPUTS})["1"]
+    with pytest.raises(ValueError, match=r"; pass the inputs alone, or by the name of an argument of the network$"):
+        lb.layer_activations(model, {"x": INPUTS})
+    assert lb.layer_activations(model, {"input": INPUTS})["1"].equal(named)
+
+
 def test_an_attribute_error_of_the_network_names_the_inputs_and_labels_among_them():
     class Summed(nn.Linear):
         def forward(self, x, other=None):

@@ -88,9 +88,13 @@ def _remedy(error: Exception, model: nn.Module, arguments: object) -> str:
     """Return the remedy for a frequent cause of an error of the network, after a semicolon; empty for other errors."""
     words = str(error)
     if isinstance(error, TypeError) and "positional argument" in words and "given" in words:
+        if "takes 1 positional argument" in words:  # self alone
+            return "; pass the arguments by their names, for instance {name: inputs}"
         return _REMEDY_FOR_LABELS
     unexpected = re.search(r"forward\(\) got an unexpected keyword argument '(\w+)'", words)
     if unexpected is not None:
+        if len(list(all_tensors(arguments))) < 2:
+            return "; pass the inputs alone, or by the name of an argument of the network"
         return (
             f"; if {unexpected[1]!r} holds labels, pass labels={unexpected[1]!r}; otherwise, or in a function without "
             "labels=, leave it out of every batch, for instance ({key: batch[key] for key in batch if key != "

@@ -13,7 +13,7 @@ import torch.distributed
 from tests.support.fork_server import FORK_SERVER
 
 # Longest time of all processes.
-_SECONDS = 200
+_SECONDS = 500
 
 
 def _run(function, rank, size, address, seconds, results):

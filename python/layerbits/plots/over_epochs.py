@@ -10,7 +10,7 @@ import numpy as np
 
 from layerbits._base import InformationHistory
 from layerbits.plots.figures import CurveStyle, band, curve_panel, legend_outside, reference_line, sequence_colors
-from layerbits.plots.given_axes import checked_names, given_axes, layers_with
+from layerbits.plots.given_axes import check_history, checked_names, given_axes, layers_with
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -51,14 +51,15 @@ def curves(
     Examples
     --------
     >>> import layerbits as lb
-    >>> row = lb.InformationRow("fc1", "I(X;T)", "pooled", 1.0, 0.1, 0.8, 1.3, "nats", 32, 0.5)
+    >>> row = lb.InformationRow("fc1", "I(X;T)", "draws", 1.0, 0.1, 0.8, 1.3, "nats", 32, 0.5)
     >>> table = lb.InformationTable((row,), {"I(X;T)": 2.0})
     >>> ax = lb.plots.curves(lb.InformationHistory({1: table, 10: table}, 0.95, False))
     >>> ax.get_ylabel()
     'I(X;T) in nats'
     """
+    check_history(history)
     quantities = dict.fromkeys(row.quantity for _, row in history.rows)
-    checked_names("quantity", [quantity], quantities)
+    (quantity,) = checked_names("quantity", quantity, quantities)
     layers = checked_names("layers", layers, layers_with(history, [quantity]))
     axes, unit = given_axes(ax), history.rows[0][1].unit
     curve_panel(axes, xlabel="epoch", ylabel=f"{quantity} in {unit}")

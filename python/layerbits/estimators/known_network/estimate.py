@@ -11,9 +11,19 @@ import numpy.typing as npt
 
 from layerbits._base import Doubles
 from layerbits.estimators.classes import Classes
-from layerbits.estimators.known_network.density_estimates import DensityEstimates, ScoredQueries, scores_of
+from layerbits.estimators.known_network.density_estimates import (
+    DensityEstimates,
+    OwnEstimates,
+    ScoredQueries,
+    scores_of,
+)
 from layerbits.estimators.known_network.entropy_ends import EntropyMeasure, EntropyTerms
-from layerbits.estimators.known_network.information_ends import DECODER, InformationTerms, main_cause, standard_error
+from layerbits.estimators.known_network.information_ends import (
+    CAUSE_OF_GAP,
+    DECODER,
+    InformationTerms,
+    standard_error,
+)
 from layerbits.estimators.known_network.pilot import DecoderChoice, Pilot
 from layerbits.estimators.known_network.proposals import Proposals
 from layerbits.estimators.known_network.queries import KnownQueries, QueryStream, pass_sizes
@@ -22,11 +32,15 @@ from layerbits.estimators.known_network.signal_model import SignalModel
 from layerbits.estimators.known_network.terms import confusions
 from layerbits.estimators.risk_shares import RiskShares
 from layerbits.estimators.two_sided_estimate import Point, TwoSidedEstimate
+from layerbits.estimators.width_causes import WidthCauses
 from layerbits.kernels import RandomStream, derived_seed
 from layerbits.statistics import Interval, Quantity
 
 # Bytes of the arrays of a pair of a query and an input; the most pairs that are estimated at a time.
 _BYTES_OF_PAIR, _MOST_PAIRS = 128, 2**21
+
+# Samples of the noises of a query where only the input that made it counts.
+_OWN_SAMPLES = 64
 
 
 def known_network_estimates(
@@ -115,7 +129,7 @@ class _Terms:
                 decoder = self.decoders[quantity.name]
                 terms[_decoder(quantity)] = decoder.terms(quantity, estimates, queries, self.classes)
                 terms[_confusion(quantity)] = confusions(quantity, estimates, queries.rows, self.classes)
-        terms["above"], terms["below"] = self.entropy.terms(queries, estimates)
+        terms["above"], terms["below"] = self.entropy.terms(queries, estimates.own(queries.rows))
         return terms
 
 
@@ -177,6 +191,25 @@ def _entropies(given_input: EntropyTerms, information: InformationTerms, risk: f
     }
 
 
+def entropy_of_random_inputs(
+    model: SignalModel, sizes: Sequence[int], risk: float, seed: int, max_memory: int
+) -> EntropyTerms:
+    """Return terms of h(T|X) less the entropy of the noise, where the inputs are random: one query of each.
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        Numbers of successive inputs: those of the pilot, then of each final pass, whose mean expectation is h(T|X).
+    """
+    proposals = Proposals(model, seed, max_memory)
+    queries = KnownQueries.sample(model, [model.n_inputs], seed)
+    measure = EntropyMeasure.of(proposals, sum(sizes[1:]), risk, sizes[0])
+    estimates = OwnEstimates.of(proposals, queries, _OWN_SAMPLES, seed)
+    cuts = np.cumsum(sizes)[:-1]
+    above, below = (np.split(terms, cuts) for terms in measure.terms(queries, estimates))
+    return EntropyTerms(above, below, measure.largest, measure.least, measure.wide.tail_assumed)
+
+
 def _entropy(interval: Interval, below: Doubles, above: Doubles, tail_assumed: bool) -> TwoSidedEstimate:
     lower, upper = float(below.mean()), float(above.mean())
     errors = standard_error(below), standard_error(above)
@@ -188,7 +221,7 @@ def _entropy(interval: Interval, below: Doubles, above: Doubles, tail_assumed: b
         decoded=upper,
         decoded_error=errors[1],
         decoder=DECODER,
-        limited_by=main_cause(interval, interval.overlap(lower, upper)),
+        limited_by=WidthCauses(Interval(lower, upper), CAUSE_OF_GAP).main_of(interval),
         point=Point(Interval(lower, upper), sum(errors) / 2, bounds),
         tail_assumed=tail_assumed,
     )

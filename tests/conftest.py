@@ -1,5 +1,6 @@
 """Settings of all tests: SIGINT raises KeyboardInterrupt, torch uses few threads, and the longest files begin first."""
 
+import gc
 import os
 import signal
 from pathlib import Path
@@ -38,6 +39,7 @@ LONGEST_FILES = (
 
 
 def pytest_configure():
+    gc.disable()  # until all tests are collected, a sixth of whose time garbage collection takes
     # A shell starts background jobs with SIGINT ignored, which would hide the interrupts of the tests.
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -49,6 +51,11 @@ def pytest_configure():
 def pytest_collection_modifyitems(items):
     place = {Path(__file__).parent / name: index for index, name in enumerate(LONGEST_FILES)}
     items.sort(key=lambda item: place.get(item.path, len(place)))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop():
+    gc.enable()
 
 
 @pytest.fixture

@@ -53,4 +53,5 @@ done
 step python tools/release/check_report.py
 step sphinx-build -W --keep-going -D plot_gallery=1 docs "$work/site"
 step python examples/information_penalty.py
+step torchrun --nproc-per-node 2 examples/several_processes.py "$work/together"
 step python -m benchmarks.compare --quick

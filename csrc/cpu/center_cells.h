@@ -29,6 +29,19 @@ inline std::vector<CellPiece> divide_cells(const std::vector<int64_t>& first,
   return pieces;
 }
 
+// out[k], the compensated sum of terms[i][k] over i, so that the number of terms hardly matters.
+inline void add_compensated(const double* terms, size_t count, size_t size, double* out) {
+  for (size_t k = 0; k < size; ++k) {
+    double high = 0, low = 0;
+    for (size_t i = 0; i < count; ++i) {
+      const double value = terms[i * size + k], sum = high + value, part = sum - high;
+      low += (high - (sum - part)) + (value - part);
+      high = sum;
+    }
+    out[k] = high + low;
+  }
+}
+
 // The cells [first, end) of sorted centers.
 struct CellRange {
   int64_t first, end;
@@ -50,11 +63,14 @@ class CenterCells {
   Status build(int threads, Cancellation& cancellation) {
     if (Status status = check(threads, cancellation); !status.ok() || !usable_) return status;
     const Mixture<T>& mixture = problem_.mixture;
-    const auto row = [&](int64_t i) { return selected_.empty() ? begin_ + i : selected_[i]; };
-    CellSort<T, T> sort(index_, lowest_, highest_, threads);
-    Status status = sort.sort(
-        count_, bool(mixture.weights), [&](int64_t i) { return mixture.centers(row(i), 0); },
-        [&](int64_t i) { return mixture.weights[row(i)]; }, cancellation, sorted_);
+    const auto item = [&](int64_t i) {
+      const int64_t row = selected_.empty() ? begin_ + i : selected_[i];
+      return typename SortedCells<T, T>::Item{mixture.centers(row, 0),
+                                              mixture.weights ? mixture.weights[row] : T(1)};
+    };
+    sorted_.has_companions = bool(mixture.weights);
+    Status status = sort_by_cells(RadixSort(count_, threads), index_, lowest_, highest_, item,
+                                  cancellation, sorted_);
     return status.ok() ? set_moments(threads, cancellation) : status;
   }
 
@@ -189,15 +205,8 @@ class CenterCells {
     const int64_t cell = pieces[p].first_cell;
     size_t last = p;
     while (last + 1 < pieces.size() && pieces[last + 1].first_cell == cell) ++last;
-    for (int k = 0; k < kOrder; ++k) {
-      double high = 0, low = 0;
-      for (size_t q = p; q <= last; ++q) {
-        const double value = partial[q * kOrder + k], sum = high + value, part = sum - high;
-        low += (high - (sum - part)) + (value - part);
-        high = sum;
-      }
-      moments_[cell * kOrder + k] = high + low;
-    }
+    add_compensated(partial.data() + p * kOrder, last + 1 - p, kOrder,
+                    moments_.get() + cell * kOrder);
     weights_[cell] = moments_[cell * kOrder];
     return last;
   }

@@ -44,60 +44,23 @@ class GriddedSum {
       usable = false;
       return {};
     }
-    std::vector<uint32_t> near, far;
-    bool all_near = false;
-    status =
-        divide_points(centers, {group, begin, count}, threads, cancellation, near, far, all_near);
+    // Points within the reach of a cell of centers or between such cells are near.
+    const double lowest = double(lowest_index(centers) - CellIndex::kOrigin);
+    const double highest = double(highest_index(centers) - CellIndex::kOrigin);
+    const auto is_near = [&](int64_t row) {
+      const double cells = centers.index().in_cells(double(point(row)));
+      return cells >= lowest && cells <= highest;
+    };
+    const Run run{group, begin, count};
+    DividedRows rows;
+    status = divide_rows<1>(problem_, run, is_near, threads, cancellation, log_sum_, rows);
     if (!status.ok()) return status;
-    status = sum_near_points(centers, begin, near, all_near ? count : int64_t(near.size()), threads,
-                             cancellation);
-    return status.ok() ? sum_far_points(centers, begin, far, threads, cancellation) : status;
+    status = sum_near_points(centers, run, rows, threads, cancellation);
+    return status.ok() ? sum_far_points(centers, begin, rows.far, threads, cancellation) : status;
   }
 
  private:
   T point(int64_t row) const { return problem_.mixture.points(row, 0); }
-
-  // Finds the points that are within the reach of a cell of centers or between such cells, and
-  // those that are not. Writes the results of points that are not finite.
-  Status divide_points(const CenterCells<T>& centers, const Run& run, int threads,
-                       Cancellation& cancellation, std::vector<uint32_t>& near,
-                       std::vector<uint32_t>& far, bool& all_near) {
-    constexpr int64_t kRows = 1 << 14;
-    const CellIndex& index = centers.index();
-    const double lowest = double(lowest_index(centers) - CellIndex::kOrigin);
-    const double highest = double(highest_index(centers) - CellIndex::kOrigin);
-    const double limit = std::numeric_limits<T>::max() / 4;
-    const auto is_near = [&](int64_t row) {
-      const double cells = index.in_cells(double(point(row)));
-      return cells >= lowest && cells <= highest;
-    };
-    std::atomic<bool> any_far{false}, too_large{false};
-    Status status =
-        parallel_for(threads, divide_up(run.count, kRows), cancellation, [&](int64_t p) {
-          bool all = true, large = false;
-          for (int64_t i = p * kRows; i < std::min(run.count, (p + 1) * kRows); ++i) {
-            all &= is_near(run.first + i);
-            const double x = double(point(run.first + i));
-            large |= std::isfinite(x) && !(std::abs(x * index.scale) <= limit);
-          }
-          if (!all) any_far = true;
-          if (large) too_large = true;
-        });
-    if (!status.ok()) return status;
-    if (too_large) return too_far_from_zero("points");
-    all_near = !any_far;
-    if (all_near) return {};
-    for (int64_t i = 0; i < run.count; ++i) {
-      const double x = double(point(run.first + i));
-      if (is_near(run.first + i))
-        near.push_back(uint32_t(i));
-      else if (std::isfinite(x))
-        far.push_back(uint32_t(i));
-      else
-        log_sum_[run.first + i] = std::isnan(x) ? kNan : -kInfinity;
-    }
-    return {};
-  }
 
   int64_t lowest_index(const CenterCells<T>& centers) const {
     return centers.lowest() - tables_.reach();
@@ -106,22 +69,23 @@ class GriddedSum {
     return centers.highest() + tables_.reach();
   }
 
-  // `rows` are all of a group if empty.
-  Status sum_near_points(const CenterCells<T>& centers, int64_t begin,
-                         const std::vector<uint32_t>& rows, int64_t count, int threads,
-                         Cancellation& cancellation) {
+  Status sum_near_points(const CenterCells<T>& centers, const Run& run, const DividedRows& rows,
+                         int threads, Cancellation& cancellation) {
+    const int64_t count = rows.near_count(run);
     if (count == 0) return {};
-    // Rounding may move a point by one cell.
-    CellSort<T, uint32_t> sort(centers.index(), lowest_index(centers) - 1,
-                               highest_index(centers) + 1, threads);
     SortedCells<T, uint32_t> points;
-    const auto row = [&](int64_t i) { return rows.empty() ? uint32_t(i) : rows[i]; };
-    Status status = sort.sort(
-        count, true, [&](int64_t i) { return point(begin + row(i)); }, row, cancellation, points);
+    const auto item = [&](int64_t i) {
+      const uint32_t row = rows.near_row(i);
+      return typename SortedCells<T, uint32_t>::Item{point(run.first + row), row};
+    };
+    // Rounding may move a point by one cell.
+    Status status =
+        sort_by_cells(RadixSort(count, threads), centers.index(), lowest_index(centers) - 1,
+                      highest_index(centers) + 1, item, cancellation, points);
     if (!status.ok()) return status;
     const std::vector<CellPiece> pieces = divide_cells(points.first);
     return parallel_for(threads, int64_t(pieces.size()), cancellation, [&](int64_t p) {
-      sum_piece(centers, points, pieces[p], begin, cancellation);
+      sum_piece(centers, points, pieces[p], run.first, cancellation);
     });
   }
 

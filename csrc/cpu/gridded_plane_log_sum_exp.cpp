@@ -48,17 +48,24 @@ class PlaneSum {
       usable = false;
       return {};
     }
-    std::vector<uint32_t> near, far;
-    bool all_near = false;
-    status = divide_points(centers, box, {group, begin, count}, threads, cancellation, near, far,
-                           all_near);
+    const auto is_within = [&](T x, int axis) {
+      const double cells = centers.index().in_cells(double(x)) + double(CellIndex::kOrigin);
+      return cells >= double(box.lowest[axis]) && cells <= double(box.highest[axis]);
+    };
+    const auto is_near = [&](int64_t row) {
+      const PlaneItem<T, uint32_t> item = point(row, 0);
+      return is_within(item.x, 0) && is_within(item.y, 1);
+    };
+    const Run run{group, begin, count};
+    DividedRows rows;
+    status = divide_rows<2>(problem_, run, is_near, threads, cancellation, log_sum_, rows);
     if (!status.ok()) return status;
     SortedPlane<T, uint32_t> points;
-    const auto item = [&](int64_t i) { return point(begin, all_near ? uint32_t(i) : near[i]); };
-    status = sort.sort(all_near ? count : int64_t(near.size()), item, cancellation, points);
+    const auto item = [&](int64_t i) { return point(begin, rows.near_row(i)); };
+    status = sort.sort(rows.near_count(run), item, cancellation, points);
     if (!status.ok()) return status;
     status = sum_near_points(centers, points, begin, threads, cancellation);
-    return status.ok() ? sum_far_points(centers, begin, far, threads, cancellation) : status;
+    return status.ok() ? sum_far_points(centers, begin, rows.far, threads, cancellation) : status;
   }
 
  private:
@@ -66,50 +73,6 @@ class PlaneSum {
     const Matrix<const T>& rows = problem_.mixture.points;
     const T power = T(problem_.scaling.power);
     return {rows(begin + i, 0) * power, rows(begin + i, 1) * power, i};
-  }
-
-  // Finds the points that are in the box and those that are not. Writes the results of points that
-  // are not finite.
-  Status divide_points(const PlaneCenters<T>& centers, const PlaneBox& box, const Run& run,
-                       int threads, Cancellation& cancellation, std::vector<uint32_t>& near,
-                       std::vector<uint32_t>& far, bool& all_near) {
-    constexpr int64_t kRows = 1 << 14;
-    const double limit = std::numeric_limits<T>::max() / 4;
-    const auto is_within = [&](T x, int axis) {
-      const double cells = centers.index().in_cells(double(x)) + double(CellIndex::kOrigin);
-      return cells >= double(box.lowest[axis]) && cells <= double(box.highest[axis]);
-    };
-    const auto is_near = [&](const PlaneItem<T, uint32_t>& p) {
-      return is_within(p.x, 0) && is_within(p.y, 1);
-    };
-    std::atomic<bool> any_far{false}, too_large{false};
-    Status status =
-        parallel_for(threads, divide_up(run.count, kRows), cancellation, [&](int64_t p) {
-          bool all = true, large = false;
-          for (int64_t i = p * kRows; i < std::min(run.count, (p + 1) * kRows); ++i) {
-            all &= is_near(point(run.first, uint32_t(i)));
-            for (const int axis : {0, 1}) {
-              const double x = double(problem_.mixture.points(run.first + i, axis));
-              large |= std::isfinite(x) && !(std::abs(x * problem_.scaling.power) <= limit);
-            }
-          }
-          if (!all) any_far = true;
-          if (large) too_large = true;
-        });
-    if (!status.ok()) return status;
-    if (too_large) return too_far_from_zero("points");
-    all_near = !any_far;
-    if (all_near) return {};
-    for (int64_t i = 0; i < run.count; ++i) {
-      const PlaneItem<T, uint32_t> p = point(run.first, uint32_t(i));
-      if (is_near(p))
-        near.push_back(uint32_t(i));
-      else if (std::isfinite(p.x) && std::isfinite(p.y))
-        far.push_back(uint32_t(i));
-      else
-        log_sum_[run.first + i] = std::isnan(p.x) || std::isnan(p.y) ? kNan : -kInfinity;
-    }
-    return {};
   }
 
   Status sum_near_points(PlaneCenters<T>& centers, const SortedPlane<T, uint32_t>& points,

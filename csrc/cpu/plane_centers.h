@@ -109,15 +109,7 @@ class PlaneCenters {
       const int64_t c = pieces[parts[q]].cell;
       size_t end = q + 1;
       while (end < parts.size() && pieces[parts[end]].cell == c) ++end;
-      for (int k = 0; k < kMoments; ++k) {  // compensated, so that the number of pieces is any
-        double high = 0, low = 0;
-        for (size_t i = q; i < end; ++i) {
-          const double value = partial[i * kMoments + k], sum = high + value, part = sum - high;
-          low += (high - (sum - part)) + (value - part);
-          high = sum;
-        }
-        moments_of(c)[k] = high + low;
-      }
+      add_compensated(partial.data() + q * kMoments, end - q, kMoments, moments_of(c));
       q = end;
     }
     return {};

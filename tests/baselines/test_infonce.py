@@ -98,3 +98,10 @@ def test_inference_mode_of_the_caller_does_not_stop_the_training(few_steps):
     with torch.inference_mode():
         value = infonce_information(rows[:128], inputs=inputs[:128], batch=16).value
     assert value == infonce_information(rows[:128], inputs=inputs[:128], batch=16).value
+
+
+def test_labels_are_checked_before_the_training(monkeypatch):
+    monkeypatch.setattr(infonce, "_bound", pytest.fail)
+    rows, inputs = gaussian_pair(0.6, 1)
+    with pytest.raises(ValueError, match=r"^labels: got"):
+        infonce_information(rows, inputs=inputs, labels=np.zeros(N - 1, int))

@@ -23,8 +23,8 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:This process:DeprecationWarning"),  # the tests fork a process with threads
 ]
 
-# Operators of torch use threads from 32,768 elements on (at::internal::GRAIN_SIZE); 3000 rows of 16 are more.
-ROWS, COLUMNS = 3000, 16
+# Operators of torch use threads from 32,768 elements on (at::internal::GRAIN_SIZE); 2100 rows of 16 are more.
+ROWS, COLUMNS = 2100, 16
 POINTS = torch.from_numpy(np.random.default_rng(0).standard_normal((ROWS, COLUMNS), dtype=np.float32))
 LABELS = torch.arange(ROWS) % 3
 

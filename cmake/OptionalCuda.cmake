@@ -2,13 +2,14 @@
 #
 # LAYERBITS_CUDA: AUTO builds the back end for the devices of this machine, if it has devices and a CUDA compiler. ON
 # requires a compiler and builds for Ampere, Hopper and, from CUDA 12.8 on, Blackwell of data centers, with PTX of the
-# last of these for newer devices. OFF does not search for a compiler. CMAKE_CUDA_ARCHITECTURES names other
-# architectures; with AUTO, too, the back end is then built. LAYERBITS_CUDA_EMULATION compiles the same sources by the
-# C++ compiler as _cuda_emulated, and a stand-in for the devices of a torch without CUDA, for tests without a device.
-set(LAYERBITS_CUDA AUTO CACHE STRING "Build the CUDA back end: AUTO, ON or OFF")
-set_property(CACHE LAYERBITS_CUDA PROPERTY STRINGS AUTO ON OFF)
-if(NOT LAYERBITS_CUDA MATCHES "^(AUTO|ON|OFF)$")
-  message(FATAL_ERROR "LAYERBITS_CUDA: got '${LAYERBITS_CUDA}', wanted AUTO, ON or OFF")
+# last of these for newer devices. PORTABLE, for wheels, builds for the same devices if there is a compiler. OFF does not
+# search for a compiler. CMAKE_CUDA_ARCHITECTURES names other architectures; with AUTO, too, the back end is then built.
+# LAYERBITS_CUDA_EMULATION compiles the same sources by the C++ compiler as _cuda_emulated, and a stand-in for the
+# devices of a torch without CUDA, for tests without a device.
+set(LAYERBITS_CUDA AUTO CACHE STRING "Build the CUDA back end: AUTO, ON, PORTABLE or OFF")
+set_property(CACHE LAYERBITS_CUDA PROPERTY STRINGS AUTO ON PORTABLE OFF)
+if(NOT LAYERBITS_CUDA MATCHES "^(AUTO|ON|PORTABLE|OFF)$")
+  message(FATAL_ERROR "LAYERBITS_CUDA: got '${LAYERBITS_CUDA}', wanted AUTO, ON, PORTABLE or OFF")
 endif()
 option(LAYERBITS_CUDA_EMULATION "Build the CUDA kernels for the host, for tests" OFF)
 
@@ -82,7 +83,9 @@ function(layerbits_add_cuda)
     message(STATUS "layerbits: CUDA kernels for ${CMAKE_CUDA_ARCHITECTURES} by ${CMAKE_CUDA_COMPILER}")
   else()
     set(reason "LAYERBITS_CUDA is ${LAYERBITS_CUDA}")
-    if(NOT _layerbits_devices)
+    if(LAYERBITS_CUDA STREQUAL PORTABLE)
+      set(reason "there is no CUDA compiler of version 12 or later")
+    elseif(NOT _layerbits_devices)
       set(reason "nvidia-smi lists no device; LAYERBITS_CUDA=ON builds them nevertheless")
     endif()
     message(STATUS "layerbits: no CUDA kernels (${reason})")

@@ -11,6 +11,7 @@ import pytest
 import layerbits as lb
 from layerbits._base import results
 from layerbits.estimators.audits import SENTENCES
+from layerbits.experiments import EXPERIMENTS
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -70,6 +71,11 @@ def test_page_of_numbers_has_every_decoder():
     names |= literals(r'DECODER = "([\w ]+)"') | literals(r'decoder="(\w+)"')
     assert len(names) >= 10
     assert set(first_cells("By decoder")) == {*names, "decoders[0]: NAME"}
+
+
+def test_table_of_the_readme_has_every_experiment():
+    rows = (ROOT / "README.md").read_text().split("| name | result |\n")[1].split("\n\n")[0]
+    assert sorted(re.findall(r"`([\w-]+)`", "".join(re.findall(r"^\| (.*?) \|", rows, re.M)))) == sorted(EXPERIMENTS)
 
 
 def public_names(tree):

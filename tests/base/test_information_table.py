@@ -130,4 +130,4 @@ def test_notebook_history_has_the_first_and_the_last_epoch():
 
 @pytest.mark.parametrize("result", [InformationTable(()), InformationHistory({}, 0.95, False), SigmaProfile(())])
 def test_empty_results_have_a_notebook_form(result):
-    assert len(parsed(result._repr_html_()).findall(".//tr")) == 1
+    assert result._repr_html_().endswith("<div>no rows</div>")

@@ -47,7 +47,7 @@ def test_number_that_is_not_positive_and_finite_is_a_value_error(value):
 
 @pytest.mark.parametrize("value", [0, 1, -0.5, 95, pytest.param(10**400, id="10^400"), math.nan, math.inf])
 def test_confidence_outside_zero_to_one_is_a_value_error(value):
-    with pytest.raises(ValueError, match=rf"^confidence: got {value}, wanted a number between 0 and 1"):
+    with pytest.raises(ValueError, match=rf"^confidence: got {str(value)[:80]}.*, wanted a number between 0 and 1"):
         check_confidence(value)
 
 

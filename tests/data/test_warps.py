@@ -10,10 +10,11 @@ from layerbits.data import warp
 IMAGES = torch.rand(4, 1, 9, 9, generator=torch.Generator().manual_seed(0))
 
 
-class FixedGenerator:
+class FixedGenerator(np.random.Generator):
     """A stand-in for a NumPy generator that returns the same amounts for every image."""
 
     def __init__(self, *amounts):
+        super().__init__(np.random.PCG64())
         self.amounts = amounts
 
     def uniform(self, lower, upper, shape):

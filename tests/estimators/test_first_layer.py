@@ -94,7 +94,7 @@ def test_omitted_dimensions_raise_the_upper_end():
     complete, reduced = (estimates([[-1], [1]], 1.0, loss=loss)["I(X;T)"].interval for loss in (0.0, 0.1))
     assert (reduced.lower, reduced.upper) == (complete.lower, pytest.approx(complete.upper + 0.1))
     assert estimates([[-1], [1]], 1.0, loss=5.0)["I(X;T)"].interval.upper == math.log(2)
-    assert estimates([[-1], [1]], 1.0, loss=0.69)["I(X;T)"].limited_by == "dimensions"
+    assert estimates([[-1], [1]], 1.0, loss=0.69, queries=200)["I(X;T)"].limited_by == "dimensions"
 
 
 def test_omitted_dimensions_leave_the_entropy_given_the_input():

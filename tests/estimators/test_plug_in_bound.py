@@ -146,6 +146,16 @@ def test_upper_end_covers_events_at_inputs_about_which_the_queries_tell_least(af
     assert truth <= information_upper_end(bound, np.log(20), (20, 16), 0.025) <= truth + 0.05
 
 
+@pytest.mark.parametrize("risk", [1e-6, 0.025, 0.4])
+@pytest.mark.parametrize("seen", [0, 1, 2, 5, 30])
+def test_upper_end_is_at_least_the_exact_limit_of_a_rare_probability(seen, risk):
+    """The information is the probability of an event that carries 1 nat; Student's margin exceeds the normal one."""
+    terms = np.zeros((1, 2000))
+    terms[0, :seen] = 1
+    exact = stats.beta.isf(risk, seen + 1, 2000 - seen)
+    assert information_upper_end(JackknifeMean.of_terms(terms), 1.0, (1, 2000), risk) >= exact
+
+
 def test_few_queries_at_a_small_risk_show_nothing():
     """4 queries miss an event of probability 0.9 with probability 1e-4: the interval reaches from 0 to the ceiling."""
     bound = JackknifeMean(0.5, (np.zeros((10, 4)),))

@@ -104,6 +104,17 @@ def test_only_the_gap_within_the_interval_counts_as_a_part_of_its_width():
     assert estimate.limited_by == "queries"
 
 
+@pytest.mark.parametrize(
+    ("ends", "cause"),
+    # Of the width of 0.2, the gap between the bounds is 0.2 or 0.05, and the omitted dimensions add 0.15, 0.2 or 0.
+    [((1.1, 1.3), "decoder"), ((0.95, 1.15), "queries"), ((1.35, 1.55), "dimensions"), ((1.1, 1.1), "")],
+)
+def test_ends_of_other_layers_leave_other_causes(ends, cause):
+    estimate = information(1.35, loss=0.4)
+    assert estimate.limited_by == "dimensions"
+    assert estimate.with_interval(Interval(*ends)).limited_by == cause
+
+
 def test_nothing_limits_an_interval_whose_ends_are_equal():
     assert information(1.0).interval == Interval(1.0, 1.0)
     assert information(1.0).limited_by == ""

@@ -1,6 +1,10 @@
 """Callbacks in the real trainers of Lightning and transformers, with a tiny network."""
 
+import doctest
 import importlib.util
+import operator
+import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -165,3 +169,26 @@ def test_missing_library_is_named_with_its_extra(monkeypatch, name):
 def test_unknown_integration_is_an_unknown_attribute():
     with pytest.raises(AttributeError, match="has no attribute 'keras'"):
         _ = lb.integrations.keras
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize("library", ["lightning", "transformers"])
+def test_training_of_the_documents_runs_as_it_stands(library, tmp_path, monkeypatch):
+    page = (Path(__file__).parents[2] / "docs/in-training.md").read_text()
+    (block,) = re.findall(rf"```python\n((?:import \w+\n)*import {library}\n.*?)```", page, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    with torch.random.fork_rng(devices=[]):
+        exec(compile(block, "in-training.md", "exec"), names)
+    assert len(names["callback"].history) >= 3
+    assert len(list(tmp_path.glob("*.png"))) == 1
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    "name", ["lightning.InformationCallback", "transformers.InformationCallback", "accelerate.InformationTracker"]
+)
+def test_example_of_a_callback_prints_the_text_in_its_docstring(name):
+    (example,) = doctest.DocTestFinder(recurse=False).find(operator.attrgetter(name)(lb.integrations), name, globs={})
+    assert doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(example).failed == 0

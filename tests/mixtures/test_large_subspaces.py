@@ -45,6 +45,17 @@ def test_coordinates_and_distances_are_those_of_the_fitted_subspace(d):
     assert float(distances.max()) > 0.1
 
 
+def test_tiny_extents_of_rows_of_one_point_are_kept():
+    """Products of 1e4 sigma give coordinates of 1e-2 sigma with an error of 1e-6; a QR decomposition gives 1e3 eps."""
+    points = torch.zeros(8, 1, 700, dtype=torch.float64)
+    points[:, 0, 0] = torch.arange(8).div(2, rounding_mode="floor") * 300.0
+    points[1::2, 0, 1] = torch.tensor([1.0, 2.0, 4.0, 8.0]) * 1e-3
+    rotation = torch.linalg.qr(normal_tensor(700, 700)).Q
+    coordinates, squared_distances = coordinates_in_blocks(points @ rotation, SIGMA, fitted=1)
+    np.testing.assert_allclose(pdist(coordinates[:, 0]), pdist(points[:, 0]), atol=1e-11)
+    assert float(squared_distances.max()) < 1e-9  # 1e6 eps, the rounding of squares of the coordinates
+
+
 def test_directions_of_tiny_extent_are_not_taken_from_products():
     """Products of coordinates up to 1e4 sigma give those of 1e-2 sigma with an error of some 1e8 eps / 1e-2 sigma.
 

@@ -116,7 +116,7 @@ def test_readouts_of_no_such_form_are_refused(readout, error, message):
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [
-        (lambda: lb.Channels("max"), ValueError, r"readout: got Channels\('max'\), wanted Channels\('mean'\)"),
+        (lambda: lb.Channels("max"), ValueError, "which: got 'max', wanted 'mean'"),
         (lambda: lb.Tokens("mean", axis=0), ValueError, "axis: got 0, wanted an integer >= 1"),
         (lambda: lb.Tokens("mean", axis="L"), TypeError, "axis: got str"),
     ],

@@ -4,6 +4,7 @@ The package imports no other package of layerbits.
 """
 
 from layerbits._base.checksums import checksum_path, is_verified, read_verified
+from layerbits._base.earlier_names import missing_attribute, refuse_earlier_parameters
 from layerbits._base.errors import (
     BackendError,
     DataError,
@@ -32,8 +33,20 @@ from layerbits._base.results import (
     Result,
 )
 from layerbits._base.tables import damaged_file, read_csv, read_json, write_csv, write_json
+from layerbits._base.tensors_without_values import has_no_values
 from layerbits._base.types import Array, Doubles, Integers
-from layerbits._base.validation import check_confidence, check_count, check_positive
+from layerbits._base.validation import (
+    check_confidence,
+    check_count,
+    check_fraction,
+    check_number,
+    check_path,
+    check_positive,
+    check_real,
+    check_type,
+    check_vector,
+    shown,
+)
 
 __all__ = [
     "BEFORE_ROUNDING",
@@ -63,7 +76,13 @@ __all__ = [
     "UsageError",
     "check_confidence",
     "check_count",
+    "check_fraction",
+    "check_number",
+    "check_path",
     "check_positive",
+    "check_real",
+    "check_type",
+    "check_vector",
     "checksum_path",
     "damaged_file",
     "data_frame",
@@ -71,16 +90,20 @@ __all__ = [
     "file_stamp",
     "fixed",
     "flat_name",
+    "has_no_values",
     "html_table",
     "is_verified",
+    "missing_attribute",
     "open_regular",
     "progress",
     "progress_bar",
     "read_csv",
     "read_json",
     "read_verified",
+    "refuse_earlier_parameters",
     "replacing",
     "require_package",
+    "shown",
     "write_csv",
     "write_json",
 ]

@@ -6,10 +6,11 @@ import dataclasses
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from layerbits._base.information_table import COLUMNS, InformationTable
+from layerbits._base.information_table import COLUMNS, InformationTable, html_rows
 from layerbits._base.notebook_tables import html_table
 from layerbits._base.optional_packages import data_frame, data_set
 from layerbits._base.results import Estimate, InformationRow
+from layerbits._base.validation import check_count, check_real, check_type
 
 if TYPE_CHECKING:
     import pandas
@@ -53,6 +54,12 @@ class InformationHistory:
     simultaneous: bool
 
     def __post_init__(self) -> None:
+        check_type("tables", self.tables, Mapping, wanted="a mapping of epochs to tables")
+        for epoch, table in self.tables.items():
+            check_count("tables", epoch, minimum=0)
+            check_type("tables", table, InformationTable, wanted="tables, such as those of layer_information")
+        check_real("confidence", self.confidence, wanted="a number")  # NaN: the settings are missing
+        check_type("simultaneous", self.simultaneous, bool, wanted="True or False")
         object.__setattr__(self, "tables", {epoch: self.tables[epoch] for epoch in sorted(self.tables)})
 
     def __len__(self) -> int:
@@ -155,7 +162,7 @@ class InformationHistory:
     def _repr_html_(self) -> str:
         """Return the tables of the first and of the last epoch."""
         shown = dict.fromkeys((*self.epochs[:1], *self.epochs[-1:]))
-        rows = [row for epoch in shown for row in self.tables[epoch].html_rows(str(epoch))]
+        rows = [row for epoch in shown for row in html_rows(self.tables[epoch], str(epoch))]
         return f"{len(self)} epochs{html_table(('epoch', 'layer', 'quantity'), rows)}"
 
     def __repr__(self) -> str:

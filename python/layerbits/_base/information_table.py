@@ -142,19 +142,8 @@ class InformationTable:
 
         return intervals(self, ax=ax)
 
-    def html_rows(self, *texts: str) -> Sequence[HtmlRow]:
-        """Return the rows of an HTML table; each begins with `texts`, layer and quantity."""
-        return [
-            HtmlRow(
-                (*texts, row.layer, row.quantity),
-                row.value, row.lower, row.upper, row.unit, row.note, row.flags,
-                self.limits.get(row.quantity, math.nan),
-            )
-            for row in self.rows
-        ]  # fmt: skip
-
     def _repr_html_(self) -> str:
-        return html_table(("layer", "quantity"), self.html_rows())
+        return html_table(("layer", "quantity"), html_rows(self))
 
     def __repr__(self) -> str:
         return f"InformationTable(layers={self.layers}, rows={len(self.rows)})"
@@ -162,6 +151,18 @@ class InformationTable:
     def __str__(self) -> str:
         width = max((len(row.layer) for row in self.rows), default=0)
         return "\n".join(f"{row.layer:<{width}}  {row}" for row in self.rows)
+
+
+def html_rows(table: InformationTable, *texts: str) -> Sequence[HtmlRow]:
+    """Return the rows of an HTML table; each begins with `texts`, layer and quantity."""
+    return [
+        HtmlRow(
+            (*texts, row.layer, row.quantity),
+            row.value, row.lower, row.upper, row.unit, row.note, row.flags,
+            table.limits.get(row.quantity, math.nan),
+        )
+        for row in table
+    ]  # fmt: skip
 
 
 def _symbol(quantity: str) -> str:

@@ -51,8 +51,10 @@ def html_table(titles: Sequence[str], rows: Sequence[HtmlRow]) -> str:
     If a row has a limit, only rows with a limit have bars; otherwise the axis ends at the largest upper end. Flags of
     all rows stand below the table.
     """
+    if not rows:
+        return "<div>no rows</div>"
     limits = [row.limit for row in rows if not math.isnan(row.limit)]
-    scale = max(limits or [row.upper for row in rows], default=0.0)
+    scale = max(limits or [row.upper for row in rows])
     heads = "".join(f"<th>{html.escape(head)}</th>" for head in (*titles, "value", "interval", f"0 to {fixed(scale)}"))
     common = set.intersection(*(set(row.flags) for row in rows)) if len(rows) > 1 else set()
     lines = ""

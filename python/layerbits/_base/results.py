@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeVar
 
+from layerbits._base.earlier_names import missing_attribute
 from layerbits._base.notebook_tables import HtmlRow, fixed, html_table
 
 _NATS_PER_BIT = math.log(2.0)
@@ -76,6 +77,14 @@ class Estimate(Result):
     flags : tuple of str
         Between two layers ``"tail_assumed"``, as in `InformationRow`: `upper` makes this assumption. Of a change, the
         flags of both rows.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import layerbits as lb
+    >>> estimate = lb.mixture_information(torch.tensor([[-1.0], [1.0]]), sigma=0.5)
+    >>> estimate.lower <= 0.63272 <= estimate.upper, estimate.bits.unit
+    (True, 'bits')
     """
 
     value: float
@@ -87,6 +96,11 @@ class Estimate(Result):
     unit: str = "nats"
     converged: bool = True
     flags: tuple[str, ...] = ()
+
+    if not TYPE_CHECKING:  # mypy would accept all names
+
+        def __getattr__(self, name: str) -> NoReturn:
+            raise missing_attribute("Estimate", name, {"low": "lower", "high": "upper"})
 
     def _repr_html_(self) -> str:
         note = "" if self.converged else f"tolerance not reached in {self.draws} draws"
@@ -155,6 +169,15 @@ class InformationRow(Result):
         the tokens that a mask keeps, a function of T and the mask. ``"tail_assumed"``: the upper end of an entropy
         behind noise assumes that no signal lies more than 10 times as far out as those of a pilot. Layers of
         tanh, sigmoid and other bounded activation functions need no such assumption.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import layerbits as lb
+    >>> model = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Tanh(), torch.nn.Linear(3, 2))
+    >>> row = lb.layer_information(model, torch.eye(2), sigma=0.5)["1", "I(X;T)"]
+    >>> row.lower <= float(row) <= row.upper, row.decoder, row.flags
+    (True, 'exact', ('measurement_noise',))
     """
 
     layer: str

@@ -1,41 +1,110 @@
-"""Checks of counts, positive numbers and confidence levels, with errors that name the argument."""
+"""Checks of counts, numbers, fractions and types, with errors that name the argument."""
 
 from __future__ import annotations
 
 import math
 import numbers
+import os
+from collections.abc import Sequence
+
+import numpy as np
+
+from layerbits._base.types import Doubles
+
+_LONGEST_TEXT = 80  # characters of a value in a message
 
 
-def check_count(name: str, value: object, *, minimum: int) -> int:
-    """Return `value` as an int; raise TypeError or ValueError unless it is an integer >= `minimum`."""
+def shown(value: object) -> str:
+    """Return a short text of a value for messages, without control characters."""
+    try:
+        text = str(value)
+    except Exception:  # a value may have no text, such as an integer of more than 4300 digits
+        return f"a value of type {type(value).__name__} without a text"
+    text = text if text.isprintable() else repr(text)
+    return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}..."
+
+
+def check_type(name: str, value: object, kinds: type | tuple[type, ...], *, wanted: str) -> None:
+    """Raise a TypeError unless `value` is an instance of `kinds`; True and False are no numbers."""
+    if not isinstance(value, kinds) or (isinstance(value, bool) and kinds in (numbers.Real, numbers.Integral)):
+        raise TypeError(f"{name}: got {type(value).__name__}, wanted {wanted}")
+
+
+def check_count(name: str, value: object, *, minimum: int, maximum: int | None = None) -> int:
+    """Return `value` as an int; raise TypeError or ValueError unless it is an integer in this range."""
     if not isinstance(value, numbers.Integral) or isinstance(value, bool):
         raise TypeError(f"{name}: got {type(value).__name__}, wanted an integer >= {minimum}")
     if int(value) < minimum:
-        raise ValueError(f"{name}: got {value}, wanted an integer >= {minimum}")
+        raise ValueError(f"{name}: got {shown(value)}, wanted an integer >= {minimum}")
+    if maximum is not None and int(value) > maximum:
+        raise ValueError(f"{name}: got {shown(value)}, wanted at most {maximum}")
     return int(value)
+
+
+def check_real(name: str, value: object, wanted: str) -> float:
+    """Return `value` as a float, which may be infinite or NaN; raise a TypeError unless it is a real number."""
+    if not isinstance(value, numbers.Real) or isinstance(value, bool):
+        raise TypeError(f"{name}: got {type(value).__name__}, wanted {wanted}")
+    try:
+        return float(value)
+    except OverflowError:  # an integer too large for a float
+        return math.inf if value > 0 else -math.inf  # type: ignore[operator]
+
+
+def check_number(name: str, value: object, *, wanted: str = "a finite number") -> float:
+    """Return `value` as a float; raise TypeError or ValueError unless it is a finite number."""
+    number = check_real(name, value, wanted)
+    if not math.isfinite(number):
+        raise ValueError(f"{name}: got {shown(value)}, wanted {wanted}")
+    return number
 
 
 def check_positive(name: str, value: object) -> float:
     """Return `value` as a float; raise TypeError or ValueError unless it is a positive, finite number."""
-    if not isinstance(value, numbers.Real) or isinstance(value, bool):
-        raise TypeError(f"{name}: got {type(value).__name__}, wanted a positive number")
-    try:
-        number = float(value)
-    except OverflowError:  # an integer too large for a float
-        number = math.inf
+    number = check_real(name, value, "a positive number")
     if not 0 < number < math.inf:
-        raise ValueError(f"{name}: got {value}, wanted a positive, finite number")
+        raise ValueError(f"{name}: got {shown(value)}, wanted a positive, finite number")
+    return number
+
+
+def check_fraction(name: str, value: object, *, example: str = "") -> float:
+    """Return `value` as a float; raise TypeError or ValueError unless it lies strictly between 0 and 1."""
+    wanted = f"a number between 0 and 1{example}"
+    number = check_real(name, value, wanted)
+    if not 0 < number < 1:
+        raise ValueError(f"{name}: got {shown(value)}, wanted {wanted}")
     return number
 
 
 def check_confidence(value: object) -> float:
     """Return `value` as a float; raise TypeError or ValueError unless it lies strictly between 0 and 1."""
-    if not isinstance(value, numbers.Real) or isinstance(value, bool):
-        raise TypeError(f"confidence: got {type(value).__name__}, wanted a number between 0 and 1, such as 0.95")
+    return check_fraction("confidence", value, example=", such as 0.95")
+
+
+def check_vector(name: str, values: object) -> Doubles:
+    """Return a sequence or an array of numbers as float64 (n,); raise an error unless n >= 1 and all are finite."""
+    wanted = "a sequence or an array (n,) of finite numbers, n >= 1"
+    if not isinstance(values, Sequence | np.ndarray) or isinstance(values, str | bytes):
+        raise TypeError(f"{name}: got {type(values).__name__}, wanted {wanted}")
     try:
-        number = float(value)
-    except OverflowError:  # an integer too large for a float
-        number = math.inf
-    if not 0 < number < 1:
-        raise ValueError(f"confidence: got {value}, wanted a number between 0 and 1, such as 0.95")
-    return number
+        array = np.asarray(values)
+    except Exception as error:  # NumPy raises any error of an item; of a list of lists of different lengths its own
+        raise ValueError(f"{name}: got a {type(values).__name__} that is no array, wanted {wanted}") from error
+    if array.dtype.kind not in "fiu":
+        raise TypeError(f"{name}: got dtype {array.dtype}, wanted {wanted}")
+    if array.ndim != 1 or not array.size or not np.isfinite(array).all():
+        raise ValueError(f"{name}: got shape {array.shape} or NaN or infinity, wanted {wanted}")
+    with np.errstate(over="ignore"):
+        return array.astype(np.float64)
+
+
+def check_path(name: str, value: object) -> None:
+    """Raise a TypeError or ValueError unless `value` is a path that an operating system can have."""
+    if not isinstance(value, str | os.PathLike):
+        raise TypeError(f"{name}: got {type(value).__name__}, wanted a path")
+    try:
+        is_possible = "\0" not in os.fsdecode(os.fspath(value)) and bool(os.fsencode(value))
+    except Exception:  # a character that no encoding of paths has; a path whose __fspath__ fails
+        is_possible = False
+    if not is_possible:
+        raise ValueError(f"{name}: got {shown(value)!r}, wanted a path, without null bytes")

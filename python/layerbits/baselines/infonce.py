@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from layerbits._base import Array, Doubles, check_count
+from layerbits._base import Array, Doubles, check_count, shown
 from layerbits.baselines.label_information import as_rows
 from layerbits.geometry import BaselineEstimate
 from layerbits.kernels import RandomStream, single_threaded_torch, stream
@@ -85,11 +85,13 @@ def infonce_information(
     if len(input_rows) != n:
         raise ValueError(f"inputs: got {len(input_rows)} rows, wanted {n}, one for each row of activations")
     if n < 2 * size:
-        raise ValueError(f"batch: got {size}, wanted at most {n // 2}, half the number of rows; or pass more rows")
+        raise ValueError(
+            f"batch: got {shown(size)}, wanted at most {n // 2}, half the number of rows; or pass more rows"
+        )
+    classes = None if labels is None else class_numbers(labels, n)  # checked before the critic is trained
     value = _bound(rows, input_rows, size, seed)
     label_information = None
-    if labels is not None:
-        classes = class_numbers(labels, n)
+    if classes is not None:
         label_information = _bound(rows, np.eye(classes.max() + 1)[classes], size, seed)
     note = ""
     if value >= _NEAR_CAP * math.log(size):

@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 
-from layerbits._base import Array, Doubles, Integers, check_count
+from layerbits._base import Array, Doubles, Integers, check_count, shown
 from layerbits.baselines.label_information import estimate_from_entropy
 from layerbits.geometry import BaselineEstimate
 from layerbits.kernels import RandomStream, stream
@@ -71,7 +71,7 @@ def kde_entropy(activations: Array, *, labels: Array | None = None, folds: int =
 def _entropy(rows: Doubles, folds: int, seed: int) -> float:
     n, d = rows.shape
     if n < folds:
-        raise ValueError(f"folds: got {folds}, wanted at most {n}, the number of rows of a class")
+        raise ValueError(f"folds: got {shown(folds)}, wanted at most {n}, the number of rows of a class")
     deviation = math.sqrt(float(rows.var(axis=0).mean()))
     if deviation == 0 or (rows == rows[0]).all():  # rounding of the mean may make the variance of equal rows positive
         return -math.inf

@@ -7,15 +7,24 @@ import math
 from collections.abc import Callable
 
 import numpy as np
+from torch import Tensor
 
 from layerbits._base import Array, Doubles
 from layerbits.geometry import BaselineEstimate, as_finite_matrix
 from layerbits.statistics import class_numbers
 
+_LARGEST_VALUE = 1e150  # sums of squares of 10^7 such values are finite
+
 
 def as_rows(name: str, array: Array) -> Doubles:
     """Return finite rows (n, d) as a float64 array on the host; errors name the argument."""
-    rows: Doubles = as_finite_matrix(name, array).double().numpy(force=True)
+    return _host_rows(name, as_finite_matrix(name, array))
+
+
+def _host_rows(name: str, matrix: Tensor) -> Doubles:
+    rows: Doubles = matrix.double().numpy(force=True)
+    if np.abs(rows).max() > _LARGEST_VALUE:
+        raise ValueError(f"{name}: got values whose squares overflow, wanted at most {_LARGEST_VALUE:g}; scale them")
     return rows
 
 
@@ -27,7 +36,7 @@ def estimate_from_entropy(
     If more than d rows lie in a subspace of R^d, h(T) is -inf, and I(T;Y) that of the coordinates in the subspace.
     """
     matrix = as_finite_matrix("activations", activations)
-    rows: Doubles = matrix.double().numpy(force=True)
+    rows = _host_rows("activations", matrix)
     n, d = rows.shape
     directions = _directions(rows, float(np.finfo(matrix.detach().cpu().numpy().dtype).eps))
     rank, note = len(directions), ""

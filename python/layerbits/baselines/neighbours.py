@@ -8,7 +8,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 from scipy.special import digamma, gammaln
 
-from layerbits._base import Array, Doubles, Integers, check_count
+from layerbits._base import Array, Doubles, Integers, check_count, shown
 from layerbits.baselines.label_information import as_rows, estimate_from_entropy
 from layerbits.geometry import BaselineEstimate
 from layerbits.statistics import class_numbers
@@ -144,7 +144,8 @@ def check_rows(neighbours: int, rows: int) -> None:
     """Raise a ValueError unless there are more rows than neighbours."""
     if rows <= neighbours:
         raise ValueError(
-            f"neighbours: got {neighbours}, wanted fewer than {rows}, the number of rows of the sample or of a class"
+            f"neighbours: got {shown(neighbours)}, wanted fewer than {rows}, the number of rows of the sample or of a "
+            "class"
         )
 
 

@@ -13,6 +13,8 @@ from layerbits.geometry import BaselineEstimate
 from layerbits.mixtures import mixture_entropy_bounds, noise_entropy
 from layerbits.statistics import Interval, class_numbers
 
+_LARGEST_RATIO = 1e150  # of activations to sigma; squares of the ratio are finite
+
 
 def pairwise_bounds(
     activations: Array, *, sigma: float, labels: Array | None = None
@@ -58,6 +60,8 @@ def pairwise_bounds(
     """
     rows = as_rows("activations", activations)
     sigma = check_positive("sigma", sigma)
+    if np.abs(rows).max() > _LARGEST_RATIO * sigma:
+        raise ValueError(f"sigma: got {sigma:g}, wanted at least {1 / _LARGEST_RATIO:g} times the largest activation")
     information = _information_bounds(rows, sigma)
     lower = BaselineEstimate("I(T;T+Z)", f"pairwise distances, lower bound, sigma = {sigma:g}", information.lower)
     upper = BaselineEstimate("I(T;T+Z)", f"pairwise distances, upper bound, sigma = {sigma:g}", information.upper)

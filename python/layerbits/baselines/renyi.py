@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from scipy.linalg import eigvalsh
 from scipy.spatial.distance import pdist, squareform
+from scipy.special import logsumexp
 
 from layerbits._base import Array, Doubles, check_positive
 from layerbits.baselines.label_information import as_rows
@@ -76,7 +75,7 @@ def matrix_renyi_entropy(
         same_class = np.equal.outer(classes, classes)
         # The eigenvalues of B are the frequencies of the classes.
         frequencies = np.bincount(classes) / len(rows)
-        label_entropy = math.log(float((frequencies**alpha).sum())) / (1 - alpha)
+        label_entropy = _entropy_of(frequencies, alpha)
         label_information = value + label_entropy - _entropy(gram * same_class, alpha)
     estimator = f"matrix Renyi, alpha = {alpha:g}, width = {kernel_width:.3g}"
     return BaselineEstimate("S_alpha(T)", estimator, value, label_information)
@@ -89,7 +88,12 @@ def _median_width(distances: Doubles) -> float:
 
 def _entropy(gram: Doubles, alpha: float) -> float:
     """Compute S_alpha of a Gram matrix of trace 1."""
-    eigenvalues = eigvalsh(gram)
+    eigenvalues = eigvalsh(gram).astype(np.float64)
     # The rounding error of an eigenvalue is of the order of n eps, because the largest eigenvalue is at most 1.
     eigenvalues = eigenvalues[eigenvalues > len(gram) * np.finfo(np.float64).eps]
-    return math.log(float((eigenvalues**alpha).sum())) / (1 - alpha)
+    return _entropy_of(eigenvalues, alpha)
+
+
+def _entropy_of(probabilities: Doubles, alpha: float) -> float:
+    """Compute log(sum of p^alpha) / (1 - alpha), also where every p^alpha underflows."""
+    return float(logsumexp(alpha * np.log(probabilities))) / (1 - alpha)

@@ -6,14 +6,13 @@ import dataclasses
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import numpy as np
-from scipy.special import ndtri
-from scipy.stats import binom
+from scipy.special import bdtr, ndtri
 from torch import nn
 
-from layerbits._base import Doubles, progress
+from layerbits._base import Doubles, check_count, check_positive, check_type, progress
 from layerbits.calibration.tasks import (
     BETWEEN,
     BaselineTask,
@@ -77,6 +76,14 @@ class Coverage:
         Half width of a normal interval from as many queries with known densities; NaN for entropies and I(T_k;T_l).
     seconds : float
         Time of one estimate of all quantities of the task.
+
+    Examples
+    --------
+    >>> import layerbits as lb
+    >>> task = next(task for task in lb.calibration.V1 if task.name == "bpsk-1")
+    >>> (row,) = lb.calibration.coverage([task], seeds=[0], tolerance=0.05)
+    >>> row.task, row.seeds, row.source
+    ('bpsk-1', 1, 'quadrature')
     """
 
     task: str
@@ -135,10 +142,30 @@ def coverage(
     >>> row.quantity, round(row.truth, 4), row.sufficient
     ('I(X;T)', 0.3368, True)
     """
+    check_tasks(tasks)
+    check_seeds(seeds)
+    check_positive("tolerance", tolerance)
+    check_count("queries", queries, minimum=1)
     rows = []
     for task in progress(tasks, name="check", total=len(tasks)):
         rows += task_coverage(task, seeds, tolerance, queries)
     return rows
+
+
+def check_tasks(tasks: Sequence[object]) -> None:
+    """Raise a TypeError unless `tasks` is a sequence of tasks."""
+    check_type("tasks", tasks, Sequence, wanted="a sequence of tasks")
+    for task in tasks:
+        check_type("tasks", task, get_args(CoverageTask), wanted="tasks, such as those of V1")
+
+
+def check_seeds(seeds: Sequence[object]) -> None:
+    """Raise a TypeError or ValueError unless `seeds` is a sequence of integers >= 0, at least one."""
+    check_type("seeds", seeds, Sequence, wanted="a sequence of integers >= 0")
+    if not seeds:
+        raise ValueError("seeds: got none, wanted at least one")
+    for seed in seeds:
+        check_count("seeds", seed, minimum=0)
 
 
 def task_coverage(
@@ -171,6 +198,8 @@ def expected_seconds(tasks: Sequence[Task], seeds: int) -> float:
     >>> lb.calibration.expected_seconds(lb.calibration.V2, seeds=20) < 120
     True
     """
+    check_tasks(tasks)
+    check_count("seeds", seeds, minimum=1, maximum=2**53)
     return sum(seeds * _SECONDS[type(task)] for task in tasks)
 
 
@@ -269,11 +298,15 @@ def _summarize(task: Task, quantity: str, estimates: Sequence[_Estimate | None],
         rms_error=math.sqrt(_mean((values - truth.value) ** 2)),
         seeds=len(estimates),
         hits=hits,
-        required_hits=len(estimates) if must_be_refused else int(binom.ppf(_FALSE_ALARM, len(estimates), _CONFIDENCE)),
+        required_hits=len(estimates) if must_be_refused else _required_hits(len(estimates)),
         half_width=_mean(upper - lower) / 2,
         achievable=quantile * truth.spread / math.sqrt(_mean(queries)),
         seconds=seconds,
     )
+
+
+def _required_hits(seeds: int) -> int:
+    return int(np.searchsorted(bdtr(np.arange(seeds), seeds, _CONFIDENCE), _FALSE_ALARM))
 
 
 def _mean(values: Doubles) -> float:

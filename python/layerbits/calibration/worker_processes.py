@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 
-from layerbits._base import progress
-from layerbits.calibration.coverage_check import Coverage, coverage, task_coverage
+from layerbits._base import check_count, progress
+from layerbits.calibration.coverage_check import Coverage, check_seeds, check_tasks, coverage, task_coverage
 from layerbits.calibration.tasks import BASELINES, V1, V2, V3, CoverageTask
 
+_MOST_PROCESSES = 1024
 _LISTS = (*V1, *V2, *V3, *BASELINES)
 
 
@@ -34,6 +35,9 @@ def coverage_in_processes(tasks: Sequence[CoverageTask], *, seeds: Sequence[int]
     >>> [row.task for row in rows] == [task.name for task in tasks]
     True
     """
+    check_tasks(tasks)
+    check_seeds(seeds)
+    check_count("processes", processes, minimum=1, maximum=_MOST_PROCESSES)
     known = {task.name for task in _LISTS}
     for task in tasks:
         if task.name not in known:

@@ -7,6 +7,7 @@ import contextlib
 import json
 import logging
 import signal
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 
@@ -16,7 +17,7 @@ from layerbits.cli.measure_command import add_measure
 from layerbits.cli.parser_parts import add_path
 from layerbits.cli.run_command import add_run
 from layerbits.cli.sweep_command import add_sweep
-from layerbits.cli.terminal import print_error
+from layerbits.cli.terminal import Parser, discard_output, is_reader_gone, print_error, print_text
 from layerbits.experiments import EXPERIMENTS, settings_table, versions
 from layerbits.kernels import backends
 from layerbits.report import write_report
@@ -45,6 +46,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         The arguments cannot be parsed, or ask for help.
     """
     try:
+        try:
+            return _execute(argv)
+        finally:  # help, too, is still in the buffer; the interpreter would report a closed pipe
+            if sys.stdout:
+                sys.stdout.flush()
+    except BrokenPipeError:
+        discard_output()
+        return 128 + signal.SIGPIPE
+
+
+def _execute(argv: Sequence[str] | None) -> int:
+    try:
         arguments = _parser().parse_args(argv)
         with _termination_as_interrupt():
             status: int = arguments.execute(arguments)
@@ -52,6 +65,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except LayerbitsError as error:
         return print_error(str(error), 2)
     except Exception as error:
+        if isinstance(error, BrokenPipeError) and is_reader_gone():
+            raise
         # Some invalid settings raise an error only during the computation; the log has the traceback at level DEBUG.
         _LOG.debug("command failed", exc_info=True)
         return print_error(f"{type(error).__name__}: {error}", 2)
@@ -60,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="layerbits", description="Information flow in noisy neural networks.")
+    parser = Parser(prog="layerbits", description="Information flow in noisy neural networks.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     list_ = commands.add_parser("list", help="list the experiments")
     list_.add_argument("--json", action="store_true", help="print names, descriptions and settings as JSON")
@@ -120,9 +135,9 @@ def _info(_: argparse.Namespace) -> int:
 
 def _report(arguments: argparse.Namespace) -> int:
     report = write_report(arguments.directories, out=arguments.out)
-    print(f"report is in {report.page}")
+    print_text(f"report is in {report.page}")
     for note in report.notes:
-        print(f"  {' '.join(note.split())}")
+        print_text(f"  {' '.join(note.split())}")
     return 0
 
 
@@ -137,12 +152,16 @@ def _completion(arguments: argparse.Namespace) -> int:
 
 @contextlib.contextmanager
 def _termination_as_interrupt() -> Iterator[None]:
-    """Treat SIGTERM, which batch systems send, like Ctrl-C."""
+    """Treat SIGTERM, which batch systems send, and SIGHUP, which a closed terminal sends, like Ctrl-C."""
     if threading.current_thread() is not threading.main_thread():  # Python allows handlers in the main thread only
         yield
         return
-    previous_handler = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    previous_handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    for number, handler in previous_handlers.items():
+        if handler != signal.SIG_IGN:  # nohup ignores SIGHUP
+            signal.signal(number, signal.default_int_handler)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, previous_handler)
+        for number, handler in previous_handlers.items():
+            signal.signal(number, handler)

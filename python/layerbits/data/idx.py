@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from layerbits._base import DataError
+from layerbits._base import DataError, check_count, check_type
 from layerbits.data.images import LabelledImages
 
 _TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
@@ -59,6 +59,9 @@ def read_idx(path: str | os.PathLike[str]) -> npt.NDArray[Any]:
     ...     lb.data.read_idx(path).tolist()
     [5, 0, 4]
     """
+    check_type("path", path, (str, os.PathLike), wanted="a path")
+    if path == "":
+        raise DataError("path: got empty text, wanted the path of an IDX file")
     try:
         with Path(path).open("rb") as file:
             # The parser gets a stream, because a small gzip file may expand to any size.
@@ -102,6 +105,9 @@ def read_labelled_images(
     ...     "t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"
     ... )  # doctest: +SKIP
     """
+    check_count("classes", classes, minimum=1)
+    for name, path in (("images", images), ("labels", labels)):
+        check_type(name, path, (str, os.PathLike), wanted="a path")
     pixels = _read_bytes(images, ndim=3, wanted="images, of shape (n, height, width)")
     class_numbers = _read_bytes(labels, ndim=1, wanted="labels, of shape (n,)")
     if len(pixels) != len(class_numbers):

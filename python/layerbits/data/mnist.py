@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from layerbits._base import DataError
+from layerbits._base import DataError, check_path
 from layerbits.data.idx import read_labelled_images
 from layerbits.data.images import LabelledImages
 
@@ -38,6 +38,7 @@ def mnist_dataset(folder: str | os.PathLike[str]) -> tuple[LabelledImages, Label
     >>> import layerbits as lb
     >>> train, test = lb.data.mnist_dataset("data/mnist")  # doctest: +SKIP
     """
+    check_path("folder", folder)
     path = Path(folder)
     if not path.is_dir():
         raise DataError(f"{path}: no such folder, wanted a folder with the four files of {MNIST_SOURCE}")

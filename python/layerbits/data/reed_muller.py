@@ -8,9 +8,12 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from layerbits._base import Doubles, check_count
+from layerbits._base import Doubles, check_count, check_type, shown
 
 Bits = npt.NDArray[np.uint8]
+
+_LARGEST_VARIABLES = 2**10
+_LARGEST_MATRIX = 2**31  # bytes
 
 
 def reed_muller_dimension(order: int, variables: int) -> int:
@@ -23,7 +26,12 @@ def reed_muller_dimension(order: int, variables: int) -> int:
     order : int
         r, from 0 to m.
     variables : int
-        m, at least 1.
+        m, from 1 to 1024.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument is not an integer or is out of range.
 
     Examples
     --------
@@ -31,6 +39,9 @@ def reed_muller_dimension(order: int, variables: int) -> int:
     >>> lb.data.reed_muller_dimension(1, 3)
     4
     """
+    check_count("variables", variables, minimum=1, maximum=_LARGEST_VARIABLES)
+    if check_count("order", order, minimum=0) > variables:
+        raise ValueError(f"order: got {shown(order)}, wanted at most {variables}, the number of variables")
     return sum(math.comb(variables, degree) for degree in range(order + 1))
 
 
@@ -66,9 +77,12 @@ def reed_muller_matrix(order: int, variables: int) -> Bits:
     >>> lb.data.reed_muller_matrix(1, 2).tolist()
     [[1, 1, 1, 1], [0, 1, 0, 1], [0, 0, 1, 1]]
     """
-    variables, order = check_count("variables", variables, minimum=1), check_count("order", order, minimum=0)
-    if order > variables:
-        raise ValueError(f"order: got {order}, wanted at most {variables}, the number of variables")
+    dimension = reed_muller_dimension(order, variables)
+    if dimension * 2**variables > _LARGEST_MATRIX:
+        raise ValueError(
+            f"variables: got {variables}, whose matrix of order {order} takes {dimension} x 2^{variables} "
+            f"bytes, wanted at most {_LARGEST_MATRIX}"
+        )
     points: Bits = (np.arange(2**variables)[:, None] >> np.arange(variables) & 1).astype(np.uint8)
     monomials = [factors for degree in range(order + 1) for factors in itertools.combinations(range(variables), degree)]
     return np.array([points[:, factors].prod(axis=1) for factors in monomials], dtype=np.uint8)
@@ -96,6 +110,12 @@ def reed_muller_signals(messages: Bits, generator: Bits) -> Doubles:
     >>> lb.data.reed_muller_signals(messages, lb.data.reed_muller_matrix(1, 2)).tolist()
     [[1.0, -1.0, 1.0, -1.0], [-1.0, -1.0, -1.0, -1.0]]
     """
+    for name, bits in (("messages", messages), ("generator", generator)):
+        check_type(name, bits, np.ndarray, wanted="a uint8 array of zeros and ones")
+        if bits.ndim != 2 or bits.dtype.kind not in "biu" or (bits > 1).any() or (bits < 0).any():
+            raise ValueError(f"{name}: got shape {bits.shape} of {bits.dtype}, wanted two axes of zeros and ones")
+    if messages.shape[1] != len(generator):
+        raise ValueError(f"messages: got {messages.shape[1]} columns, wanted {len(generator)}, the rows of `generator`")
     # A matrix product in float64 is fast, and its sums of ones are exact.
     sums = messages.astype(np.float64) @ generator.astype(np.float64)
     signals: Doubles = 1 - 2 * (sums % 2)

@@ -8,7 +8,10 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from layerbits._base import check_count
+from layerbits._base import check_count, check_number, check_type, shown
+
+_LARGEST_COUNT = 2**24  # the arrays of a point take about 100 bytes while it is made
+_LARGEST_ANGLE = 10**6  # radians; angles of random points are then exact to 1e-9
 
 
 class SpiralData(NamedTuple):
@@ -20,6 +23,14 @@ class SpiralData(NamedTuple):
         Shape (n, 2), float32, in the unit disc.
     labels : torch.Tensor
         Shape (n,), int64: the number of the arm, from 0.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import layerbits as lb
+    >>> inputs, labels = lb.data.spiral_dataset(5, np.random.default_rng(0))
+    >>> tuple(inputs.shape), labels.dtype
+    ((5, 2), torch.int64)
     """
 
     inputs: torch.Tensor
@@ -54,7 +65,7 @@ def spiral_dataset(
     Raises
     ------
     TypeError, ValueError
-        `samples` or `classes` is not an integer or is less than 1.
+        `samples` or `classes` is not an integer from 1 to 2^24; another argument has the wrong type, or is not finite.
 
     Examples
     --------
@@ -64,7 +75,12 @@ def spiral_dataset(
     >>> tuple(inputs.shape), sorted(labels.unique().tolist())
     ((100, 2), [0, 1, 2])
     """
-    samples, classes = check_count("samples", samples, minimum=1), check_count("classes", classes, minimum=1)
+    samples = check_count("samples", samples, minimum=1, maximum=_LARGEST_COUNT)
+    classes = check_count("classes", classes, minimum=1, maximum=_LARGEST_COUNT)
+    check_type("random", random, np.random.Generator, wanted="a numpy.random.Generator")
+    for name, limited in (("turn", turn), ("spread", spread)):
+        if abs(check_number(name, limited)) > _LARGEST_ANGLE:
+            raise ValueError(f"{name}: got {shown(limited)}, wanted at most {_LARGEST_ANGLE} radians")
     labels, radius = random.integers(classes, size=samples), random.random(samples)
     angle = 2 * math.pi * labels / classes + turn * radius + spread * random.standard_normal(samples)
     points = radius[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)

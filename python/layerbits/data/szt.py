@@ -46,6 +46,13 @@ class SztData:
         Shape (4096, 12), float32, zeros and ones; row k is k in binary, most significant bit first.
     labels : torch.Tensor
         Shape (4096,), int64, zeros and ones; 2118 of them are ones.
+
+    Examples
+    --------
+    >>> import layerbits as lb
+    >>> data = lb.data.szt_dataset()
+    >>> data.inputs[5].tolist(), int(data.labels.sum())
+    ([0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 1.0], 2118)
     """
 
     inputs: torch.Tensor

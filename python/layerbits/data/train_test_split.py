@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from layerbits._base import check_count
+from layerbits._base import check_count, check_fraction
+
+_LARGEST_N = 2**30  # 8 GiB of row numbers
 
 
 def split(n: int, *, test_fraction: float = 0.2, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -37,9 +39,8 @@ def split(n: int, *, test_fraction: float = 0.2, seed: int) -> tuple[torch.Tenso
     >>> len(train_rows), len(test_rows)
     (8, 2)
     """
-    n, seed = check_count("n", n, minimum=2), check_count("seed", seed, minimum=0)
-    if not 0 < test_fraction < 1:
-        raise ValueError(f"test_fraction: got {test_fraction}, wanted a number between 0 and 1")
+    n, seed = check_count("n", n, minimum=2, maximum=_LARGEST_N), check_count("seed", seed, minimum=0)
+    test_fraction = check_fraction("test_fraction", test_fraction)
     n_test = min(max(round(n * test_fraction), 1), n - 1)
     permutation = torch.from_numpy(np.random.default_rng(seed).permutation(n))
     return permutation[n_test:], permutation[:n_test]

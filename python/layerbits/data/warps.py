@@ -9,6 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 
+from layerbits._base import check_number, check_type
+from layerbits.kernels import as_floats
+
 
 def warp(images: Tensor, random: np.random.Generator, *, degrees: float, shear: float, shift: float) -> Tensor:
     """Rotate and shear each image about its center and shift it, by random amounts, with bilinear interpolation.
@@ -38,6 +41,11 @@ def warp(images: Tensor, random: np.random.Generator, *, degrees: float, shear: 
     >>> tuple(lb.data.warp(images, np.random.default_rng(0), degrees=10, shear=10, shift=1).shape)
     (2, 1, 8, 8)
     """
+    _check_images(images)
+    check_type("random", random, np.random.Generator, wanted="a numpy.random.Generator")
+    degrees, shear, shift = check_number("degrees", degrees), check_number("shear", shear), check_number("shift", shift)
+    if abs(shear) >= 90:
+        raise ValueError(f"shear: got {shear}, wanted less than 90 degrees")
     height, width = images.shape[-2:]
     amounts = random.uniform(-1, 1, (4, len(images)))
     angle, slope = math.radians(degrees) * amounts[0], np.tan(math.radians(shear) * amounts[1])
@@ -48,3 +56,12 @@ def warp(images: Tensor, random: np.random.Generator, *, degrees: float, shear: 
     maps = torch.from_numpy(np.stack([x_rows, y_rows]).transpose(2, 0, 1)).to(images)
     grid = affine_grid(maps, list(images.shape), align_corners=False)
     return grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+
+
+def _check_images(images: Tensor) -> None:
+    check_type("images", images, Tensor, wanted="a tensor (n, channels, height, width)")
+    as_floats("images", images)
+    if images.ndim != 4 or 0 in images.shape:
+        raise ValueError(
+            f"images: got shape {tuple(images.shape)}, wanted (n, channels, height, width), none of them 0"
+        )

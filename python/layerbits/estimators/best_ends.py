@@ -22,8 +22,7 @@ def best_ends(first: TwoSidedEstimate, second: TwoSidedEstimate, *, is_entropy: 
     if first.lent is not None and second.lent is not None:
         lent = _intersection(first.lent, second.lent)
     return dataclasses.replace(
-        narrower,
-        interval=_intersection(first.interval, second.interval),
+        narrower.with_interval(_intersection(first.interval, second.interval)),
         plug_in=plug_in.plug_in,
         plug_in_error=plug_in.plug_in_error,
         decoded=decoded.decoded,

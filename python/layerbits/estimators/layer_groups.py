@@ -37,8 +37,8 @@ def part_groups(problem: Problem, draws: int) -> Iterator[tuple[str, ...]]:
         if name in exact and added * _BYTES_OF_VALUE > problem.max_memory:
             warnings.warn(
                 f"max_memory: got {problem.max_memory}, but the signals of {name!r}, which are held in full, take "
-                f"{added * _BYTES_OF_VALUE} bytes, and the reduction of their dimension several times as much; if that "
-                "is too much, take fewer inputs (limit) or a readout",
+                f"{added * _BYTES_OF_VALUE} bytes, and, if sigma is no single number, a copy in float64 twice as "
+                "much; if that is too much, take fewer inputs (limit) or a readout",
                 stacklevel=2,
             )
         if group and (n_values + added) * _BUDGET_PER_VALUE > problem.max_memory:

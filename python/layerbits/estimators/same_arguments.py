@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from layerbits.kernels import Processes
-from layerbits.networks import PassInputs
+from layerbits.networks import MeasuredNetwork, PassInputs
 
 
 def check_same_arguments(processes: Processes, model: nn.Module, data: PassInputs, options: object) -> None:
@@ -21,3 +21,9 @@ def check_same_weights(processes: Processes, model: nn.Module) -> None:
     if processes.size > 1:
         parameters, buffers = tuple(model.parameters()), tuple(model.buffers())
         processes.check_equal("the network", network=repr(model), parameters=parameters, buffers=buffers)
+
+
+def check_same_noise(processes: Processes, network: MeasuredNetwork, **options: object) -> None:
+    """Raise a ValueError unless all processes have the same noise, and the same values of the options."""
+    noise = {layer: (repr(noise), getattr(noise, "scale", None)) for layer, noise in network.noise.items()}
+    processes.check_equal("the measurement", noise=noise, **options)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 
-from layerbits._base import check_confidence, check_count, check_positive
+from layerbits._base import check_confidence, check_count, check_positive, shown
 from layerbits.kernels import RandomStream, derived_seed
 from layerbits.networks import MAX_MEMORY, check_max_memory
 
@@ -13,6 +13,8 @@ from layerbits.networks import MAX_MEMORY, check_max_memory
 DRAWS, KNOWN, AUTO = "draws", "known", "auto"
 
 ESTIMATORS = (AUTO, DRAWS, KNOWN, "paper")
+
+_MOST = 2**31  # draws or queries of an input; the range of all of them has a length that Python can count
 
 # Default draws per input: the least and the largest number, and the least number of all inputs together. A quarter of
 # the draws carry queries, and an interval is never narrower than some ten nats over the number of all queries.
@@ -71,11 +73,11 @@ class MeasurementSettings:
     simultaneous: bool = False
 
     def __post_init__(self) -> None:
-        draws = None if self.draws is None else check_count("draws", self.draws, minimum=1)
-        max_draws = check_count("max_draws", self.max_draws, minimum=1)
+        draws = None if self.draws is None else check_count("draws", self.draws, minimum=1, maximum=_MOST)
+        max_draws = check_count("max_draws", self.max_draws, minimum=1, maximum=_MOST)
         checked = {
             "draws": draws,
-            "queries": None if self.queries is None else check_count("queries", self.queries, minimum=2),
+            "queries": None if self.queries is None else check_count("queries", self.queries, minimum=2, maximum=_MOST),
             "tolerance": None if self.tolerance is None else check_positive("tolerance", self.tolerance),
             "confidence": check_confidence(self.confidence),
             "max_seconds": check_positive("max_seconds", self.max_seconds),
@@ -90,7 +92,7 @@ class MeasurementSettings:
         if not isinstance(self.simultaneous, bool):
             raise TypeError(f"simultaneous: got {type(self.simultaneous).__name__}, wanted True or False")
         if not isinstance(self.estimator, str) or self.estimator not in ESTIMATORS:
-            raise ValueError(f"estimator: got {self.estimator!r}, wanted one of {', '.join(ESTIMATORS)}")
+            raise ValueError(f"estimator: got {shown(self.estimator)!r}, wanted one of {', '.join(ESTIMATORS)}")
         for name, value in checked.items():
             object.__setattr__(self, name, value)
 

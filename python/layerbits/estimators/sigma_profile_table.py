@@ -39,6 +39,14 @@ class SigmaRow(Result):
     flags : tuple of str
         The notes: ``"saturated"``, as in `InformationRow`; ``"below_larger_sigma"``: the information is smaller than at
         a larger sigma, which theory rules out.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import layerbits as lb
+    >>> row, = lb.sigma_profile(torch.tensor([[-1.0], [1.0]]), sigmas=[0.5])
+    >>> row.sigma, row.quantity, row.lower <= 0.63272 <= row.upper
+    (0.5, 'I(X;T)', True)
     """
 
     layer: str
@@ -61,6 +69,14 @@ class SigmaProfile:
 
     `limits` is the largest possible value of each information, as in `InformationTable`; empty if layers have different
     numbers of inputs. Equal rows make equal profiles, whatever the limits.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import layerbits as lb
+    >>> model = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Tanh(), torch.nn.Linear(3, 2))
+    >>> lb.sigma_profile(model, torch.eye(2), sigmas=[0.1, 1.0]).bits
+    SigmaProfile(layers=('1',), sigmas=(0.1, 1.0))
     """
 
     rows: tuple[SigmaRow, ...]

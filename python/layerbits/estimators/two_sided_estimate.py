@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
 
 from layerbits.estimators.decoder_bound import DecoderBound
+from layerbits.estimators.width_causes import WidthCauses
 from layerbits.mixtures import ChannelEstimate
 from layerbits.statistics import Interval, JackknifeMean, point_value
 
@@ -86,6 +86,8 @@ class TwoSidedEstimate:
         The ends of an information that other layers may take over, of a smaller risk; None if there are none.
     taken : str
         Which ends of the interval come from other layers; empty if none does.
+    causes : WidthCauses or None
+        For an information, the causes of the width of any interval that other layers make of this one.
     """
 
     interval: Interval
@@ -100,6 +102,7 @@ class TwoSidedEstimate:
     separated_lower: float = math.nan
     lent: Interval | None = None
     taken: str = ""
+    causes: WidthCauses | None = None
 
     @property
     def value(self) -> float:
@@ -120,6 +123,11 @@ class TwoSidedEstimate:
             decoded=self.decoded + constant,
             point=self.point.shifted(constant),
         )
+
+    def with_interval(self, interval: Interval) -> TwoSidedEstimate:
+        """Return the estimate with another interval, and the main cause of its width."""
+        limited_by = self.limited_by if self.causes is None else self.causes.main_of(interval)
+        return dataclasses.replace(self, interval=interval, limited_by=limited_by)
 
     def with_value(self, value: float, sampling_error: float) -> TwoSidedEstimate:
         """Return the estimate with another value between its bounds, moved into the interval."""
@@ -150,11 +158,10 @@ class Bounds:
         """Standard error of the mean of both bounds, if they vary together; otherwise too large."""
         return (self.plug_in.standard_error + self.decoder.mean.standard_error) / 2
 
-    def causes(self, gap: float) -> dict[str, float]:
-        """Return the parts of the gap between the bounds within an interval, in nats, by their cause."""
-        by_draws = min(abs(self.plug_in.bias), gap)
+    def causes(self, lower: float, upper: float, dimensions: Interval) -> WidthCauses:
+        """Return the causes of the width of an interval, from the mean bounds and the part of omitted dimensions."""
         cause = "decoder" if self.own_share <= _LARGEST_SHARE else "draws or decoder"
-        return {"draws": by_draws, cause: gap - by_draws}
+        return WidthCauses(Interval(lower, upper), cause, abs(self.plug_in.bias), dimensions)
 
 
 def information_estimate(
@@ -174,8 +181,7 @@ def information_estimate(
     plug_in, decoder = bounds.plug_in, bounds.decoder
     decoded = decoder.mean
     interval = _information_interval(Interval(decoder.end, upper_end), ceiling, dimension_loss)
-    # The loss is a cause of the width only below the ceiling.
-    added = min(upper_end + dimension_loss, ceiling) - min(upper_end, ceiling)
+    causes = bounds.causes(decoded.value, plug_in.value, Interval(upper_end, upper_end + dimension_loss))
     largest = max(plug_in.value, min(plug_in.value + dimension_loss, ceiling))
     corrected = Interval(decoded.value + decoder.cost, plug_in.value - plug_in.bias / 2)
     point = Point(corrected, bounds.sampling_error, Interval(decoded.value, largest))
@@ -187,9 +193,10 @@ def information_estimate(
         decoded=decoded.value,
         decoded_error=decoded.standard_error,
         decoder=decoder.decoder,
-        limited_by=_main_cause(interval, bounds.causes(interval.overlap(decoded.value, plug_in.value)), added),
+        limited_by=causes.main_of(interval),
         separated_lower=decoder.separated_end,
         lent=None if lent is None else _information_interval(lent, ceiling, dimension_loss),
+        causes=causes,
     )
 
 
@@ -209,6 +216,7 @@ def entropy_estimate(bounds: Bounds, ends: Interval, dimension_loss: float) -> T
     largest = decoded.value + dimension_loss
     corrected = Interval(plug_in.value - plug_in.bias / 2, decoded.value - decoder.cost)
     point = Point(corrected, bounds.sampling_error, Interval(plug_in.value, largest))
+    causes = bounds.causes(plug_in.value, decoded.value, Interval(ends.upper - dimension_loss, ends.upper))
     return TwoSidedEstimate(
         interval=interval,
         point=point,
@@ -217,7 +225,7 @@ def entropy_estimate(bounds: Bounds, ends: Interval, dimension_loss: float) -> T
         decoded=largest,
         decoded_error=decoded.standard_error,
         decoder=decoder.decoder,
-        limited_by=_main_cause(interval, bounds.causes(interval.overlap(plug_in.value, decoded.value)), dimension_loss),
+        limited_by=causes.main_of(interval),
     )
 
 
@@ -230,7 +238,9 @@ def exact_estimate(
     """
     interval = _exact_interval(channel.interval, ceiling, dimension_loss)
     largest = max(channel.mean, min(channel.mean + dimension_loss, ceiling))
-    point = Point(Interval(channel.mean, channel.mean), channel.standard_error, Interval(channel.mean, largest))
+    mean, upper_end = Interval(channel.mean, channel.mean), channel.interval.upper
+    point = Point(mean, channel.standard_error, Interval(channel.mean, largest))
+    causes = WidthCauses(mean, "queries", dimensions=Interval(upper_end, upper_end + dimension_loss))
     return TwoSidedEstimate(
         interval=interval,
         point=point,
@@ -239,9 +249,10 @@ def exact_estimate(
         decoded=channel.mean,
         decoded_error=channel.standard_error,
         decoder="exact",
-        limited_by=_main_cause(interval, {}, dimension_loss),
+        limited_by=causes.main_of(interval),
         separated_lower=channel.separated_lower,
         lent=None if lent is None else _exact_interval(lent, ceiling, dimension_loss),
+        causes=causes,
     )
 
 
@@ -259,16 +270,3 @@ def _without_rounding(interval: Interval) -> Interval:
     """Return the interval with ends that do not cross through rounding, and 0.0 in place of -0.0."""
     lower = interval.upper if 0 < interval.lower - interval.upper < _ROUNDING else interval.lower
     return Interval(lower + 0.0, interval.upper + 0.0)
-
-
-def _main_cause(interval: Interval, causes_of_gap: Mapping[str, float], dimension_loss: float) -> str:
-    """Return the cause of the largest part of the interval's width; queries cause the remaining part.
-
-    The result is empty if the ends are equal.
-    """
-    width = interval.upper - interval.lower
-    if width == 0:
-        return ""
-    by_queries = width - sum(causes_of_gap.values()) - dimension_loss
-    causes = {"queries": by_queries, **causes_of_gap, "dimensions": dimension_loss}
-    return max(causes, key=causes.__getitem__)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from layerbits._base import UsageError
+from layerbits._base import UsageError, check_type, shown
 from layerbits.experiments.cnn.digits_cnn import DIGITS_CNN
 from layerbits.experiments.cnn.mnist_cnn import MNIST_CNN
 from layerbits.experiments.entropy.estimator_comparison.experiment import ESTIMATOR_COMPARISON
@@ -48,6 +48,7 @@ EXPERIMENTS: Mapping[str, Experiment[Any]] = {experiment.name: experiment for ex
 
 def experiment_named(name: str) -> Experiment[Any]:
     """Return the experiment with a name; raise UsageError if there is none."""
+    check_type("experiment", name, str, wanted="the name of an experiment")
     if name not in EXPERIMENTS:
-        raise UsageError(f"{name}: no such experiment; there are {', '.join(EXPERIMENTS)}")
+        raise UsageError(f"{shown(name) or repr(name)}: no such experiment; there are {', '.join(EXPERIMENTS)}")
     return EXPERIMENTS[name]

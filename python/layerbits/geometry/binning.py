@@ -21,6 +21,7 @@ from layerbits.statistics import class_numbers
 
 _CHUNK = 2**16  # activations that are binned at once, so that temporary arrays stay in the cache
 _DEFAULT_BIN_SIZE = 0.1
+_MOST_BINS = 2**23  # as many as `pairwise_distance_histogram` takes
 
 
 def binned_entropy(activations: Array, bin_size: float | None = None, *, edges: Array | None = None) -> float:
@@ -126,7 +127,7 @@ def szt_edges(bins: int = 30) -> Doubles:
     >>> lb.szt_edges(4).tolist()
     [-0.5, 0.0, 0.5]
     """
-    return np.linspace(-1, 1, check_count("bins", bins, minimum=1) + 1)[1:-1]
+    return np.linspace(-1, 1, check_count("bins", bins, minimum=1, maximum=_MOST_BINS) + 1)[1:-1]
 
 
 def quantile_edges(activations: Array, bins: int = 30) -> Doubles:
@@ -137,7 +138,7 @@ def quantile_edges(activations: Array, bins: int = 30) -> Doubles:
     activations : tensor or array of shape (n, d)
         float32 or float64, finite; n >= 1.
     bins : int
-        Number of bins, at least 1.
+        Number of bins, from 1 to 2^23.
 
     Raises
     ------
@@ -156,7 +157,7 @@ def quantile_edges(activations: Array, bins: int = 30) -> Doubles:
     >>> lb.quantile_edges(np.array([[0.0], [0.0], [1.0], [5.0]]), bins=2).tolist()
     [1.0]
     """
-    levels = np.linspace(0, 1, check_count("bins", bins, minimum=1) + 1)[1:-1]
+    levels = np.linspace(0, 1, check_count("bins", bins, minimum=1, maximum=_MOST_BINS) + 1)[1:-1]
     values = as_finite_matrix("activations", activations).numpy(force=True)
     return np.quantile(np.unique(values).astype(np.float64), levels)
 

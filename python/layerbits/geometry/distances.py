@@ -44,6 +44,14 @@ class DistanceHistogram:
         Pairs, with equal or different labels, whose distance lies below the first or above the last edge.
     metric : str
         ``"euclidean"`` or ``"cosine"``.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import layerbits as lb
+    >>> histogram = lb.pairwise_distance_histogram(torch.tensor([[0.0], [1.0], [3.0]]), torch.tensor([0, 0, 1]), bins=3)
+    >>> histogram.edges.tolist(), histogram.within.tolist(), histogram.between.tolist()
+    ([0.0, 1.0, 2.0, 3.0], [0, 1, 0], [0, 0, 2])
     """
 
     edges: Doubles

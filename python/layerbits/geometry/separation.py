@@ -31,6 +31,14 @@ class ClassSeparation:
         tr(Sigma_W Sigma_B^+) / classes, where every class has equal weight and Sigma_B^+ is the pseudo-inverse: the
         measure NC1 of neural collapse (Papyan, Han and Donoho, 2020), which falls to 0 as classes become points, is
         infinite if their means coincide, and NaN if all rows coincide.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import layerbits as lb
+    >>> separation = lb.class_separation(torch.tensor([[-1.0], [-1.0], [1.0], [1.0]]), torch.tensor([0, 0, 1, 1]))
+    >>> separation.within, separation.between, separation.collapse
+    (0.0, 2.0, 0.0)
     """
 
     within: float

@@ -33,16 +33,21 @@ class InformationTracker(MonitoredTraining, GeneralTracker):  # type: ignore[mis
 
     Examples
     --------
+    >>> import tempfile
+    >>> import accelerate, torch
     >>> import layerbits as lb
-    >>> tracker = lb.integrations.accelerate.InformationTracker(
-    ...     model, torch.eye(2), at=[1, 10], directory="runs/mine", sigma=0.5
-    ... )  # doctest: +SKIP
-    >>> accelerator = accelerate.Accelerator(log_with=[tracker, "tensorboard"])  # doctest: +SKIP
-    >>> accelerator.init_trackers("mine")  # doctest: +SKIP
-    >>> accelerator.register_for_checkpointing(tracker)  # doctest: +SKIP
-    >>> accelerator.log({"loss": loss}, step=epoch)  # at the end of each epoch  # doctest: +SKIP
-    >>> tracker.history  # doctest: +SKIP
-    InformationHistory(epochs=(1, 10), layers=('1',))
+    >>> model = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Tanh(), torch.nn.Linear(3, 2))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     tracker = lb.integrations.accelerate.InformationTracker(
+    ...         model, torch.eye(2), at=[1, 2], directory=folder, sigma=0.5
+    ...     )
+    ...     accelerator = accelerate.Accelerator(log_with=[tracker], cpu=True)
+    ...     accelerator.init_trackers("mine")
+    ...     accelerator.register_for_checkpointing(tracker)
+    ...     for epoch in (1, 2):  # train here
+    ...         accelerator.log({"loss": 0.0}, step=epoch)
+    >>> tracker.history
+    InformationHistory(epochs=(1, 2), layers=('1',))
     """
 
     name = "layerbits"

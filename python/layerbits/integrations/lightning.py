@@ -26,13 +26,33 @@ class InformationCallback(MonitoredTraining, Callback):
 
     Examples
     --------
+    >>> import tempfile
+    >>> import lightning, torch
     >>> import layerbits as lb
-    >>> callback = lb.integrations.lightning.InformationCallback(
-    ...     torch.eye(2), at=[1, 10], directory="runs/mine", sigma=0.5
-    ... )  # doctest: +SKIP
-    >>> lightning.Trainer(callbacks=[callback], max_epochs=10).fit(model, loader)  # doctest: +SKIP
-    >>> callback.history  # doctest: +SKIP
-    InformationHistory(epochs=(1, 10), layers=('1',))
+    >>> class Classifier(lightning.LightningModule):
+    ...     def __init__(self):
+    ...         super().__init__()
+    ...         self.layers = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Tanh(), torch.nn.Linear(3, 2))
+    ...
+    ...     def forward(self, inputs):
+    ...         return self.layers(inputs)
+    ...
+    ...     def training_step(self, batch, index):
+    ...         return torch.nn.functional.cross_entropy(self(batch[0]), batch[1])
+    ...
+    ...     def configure_optimizers(self):
+    ...         return torch.optim.Adam(self.parameters())
+    >>> inputs, labels = torch.eye(2), torch.tensor([0, 1])
+    >>> loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(inputs, labels))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     callback = lb.integrations.lightning.InformationCallback(
+    ...         inputs, labels, at=[1, 2], directory=f"{folder}/mine", sigma=0.5
+    ...     )
+    ...     quiet = {"enable_progress_bar": False, "enable_model_summary": False, "logger": False}
+    ...     trainer = lightning.Trainer(callbacks=[callback], max_epochs=2, default_root_dir=folder, **quiet)
+    ...     trainer.fit(Classifier(), loader)
+    >>> callback.history
+    InformationHistory(epochs=(1, 2), layers=('layers.1',))
     """
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

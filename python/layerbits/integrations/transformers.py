@@ -30,15 +30,25 @@ class InformationCallback(MonitoredTraining, TrainerCallback):
 
     Examples
     --------
+    >>> import tempfile
+    >>> import torch, transformers
     >>> import layerbits as lb
-    >>> trainer = transformers.Trainer(model, arguments, train_dataset=data)  # doctest: +SKIP
-    >>> callback = lb.integrations.transformers.InformationCallback(
-    ...     batch, at=[1, 3], directory="runs/mine", sigma=0.5, log=trainer.log
-    ... )  # doctest: +SKIP
-    >>> trainer.add_callback(callback)  # doctest: +SKIP
-    >>> trainer.train()  # doctest: +SKIP
-    >>> callback.history  # doctest: +SKIP
-    InformationHistory(epochs=(1, 3), layers=('layers.1',))
+    >>> sizes = {"hidden_size": 4, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 4}
+    >>> model = transformers.BertForSequenceClassification(transformers.BertConfig(vocab_size=9, **sizes))
+    >>> tokens, labels = torch.arange(8).reshape(4, 2), torch.tensor([0, 1, 0, 1])
+    >>> data = [{"input_ids": row, "labels": label} for row, label in zip(tokens, labels)]
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     arguments = transformers.TrainingArguments(folder, num_train_epochs=2, report_to="none", use_cpu=True)
+    ...     trainer = transformers.Trainer(model, arguments, train_dataset=data)
+    ...     callback = lb.integrations.transformers.InformationCallback(
+    ...         {"input_ids": tokens}, labels, at=[1, 2], directory=f"{folder}/mine", sigma=0.5,
+    ...         layers="bert.encoder.layer.*", readout="mean",
+    ...     )
+    ...     trainer.add_callback(callback)
+    ...     _ = trainer.train()
+    {'train_runtime': ...}
+    >>> callback.history.epochs
+    (1, 2)
     """
 
     def on_train_begin(

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from layerbits._base import check_positive
+from layerbits._base import check_positive, has_no_values
 
 _DEVICE_TYPES = ("cpu", "cuda")
 
@@ -27,12 +27,16 @@ def as_tensor(name: str, array: object) -> Tensor:
         `array` has another type, dtype, layout or device, or masked values.
     """
     if isinstance(array, Tensor):
+        if has_no_values(array):
+            raise ValueError(f"{name}: got a {type(array).__name__}, wanted a tensor that holds values")
+        if array.is_nested or array.is_quantized:
+            raise ValueError(f"{name}: got a nested or quantized tensor, wanted a dense one; pad or dequantize it")
         if array.layout != torch.strided or array.device.type not in _DEVICE_TYPES:
             got = f"a {array.layout} tensor on {array.device}"
             raise ValueError(
                 f"{name}: got {got}, wanted a torch.strided tensor on the CPU or a CUDA device; move or convert it"
             )
-        return array
+        return array.resolve_conj().resolve_neg()
     if not isinstance(array, np.ndarray):
         raise TypeError(f"{name}: got {type(array).__name__}, wanted a torch.Tensor or numpy.ndarray")
     if np.ma.is_masked(array):
@@ -100,8 +104,9 @@ def check_plain(function: str, *tensors: Tensor | None) -> None:
 def as_sigma(sigma: object) -> Tensor:
     """Return a positive number as a float64 scalar on the CPU, with its gradient; TypeError or ValueError otherwise."""
     if isinstance(sigma, Tensor):
-        if sigma.numel() != 1 or not sigma.is_floating_point() or sigma.is_meta:
-            got = f"{sigma.dtype} of shape {tuple(sigma.shape)} on {sigma.device}"
+        if has_no_values(sigma) or sigma.numel() != 1 or not sigma.is_floating_point():
+            shape = "without values" if has_no_values(sigma) else f"of shape {tuple(sigma.shape)}"
+            got = f"{sigma.dtype} {shape} on {sigma.device}"
             raise TypeError(f"sigma: got {got}, wanted one floating-point number")
         check_positive("sigma", as_number("sigma", sigma))
         return sigma.reshape(()).to("cpu", torch.float64)

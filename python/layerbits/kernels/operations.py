@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from layerbits._base import check_positive
+from layerbits._base import check_positive, shown
 from layerbits.kernels.arrays import check_plain
 from layerbits.kernels.log_sum_exp import LogSumExp, empty_log_sum
 from layerbits.kernels.native_interface import Accuracy, operations_for
@@ -242,7 +242,7 @@ def fill_standard_normal(values: Tensor, keys: Sequence[int], first: int) -> Non
 
 def _checked_metric(metric: object) -> str:
     if not isinstance(metric, str) or metric not in METRICS:
-        raise ValueError(f"metric: got {metric!r}, wanted one of {', '.join(METRICS)}")
+        raise ValueError(f"metric: got {shown(metric)!r}, wanted one of {', '.join(METRICS)}")
     return metric
 
 

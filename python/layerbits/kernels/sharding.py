@@ -46,7 +46,7 @@ def resolve_devices(devices: Devices, tensor_device: torch.device) -> tuple[torc
     """
     if devices is None:
         return ()
-    if isinstance(devices, str | torch.device) or not isinstance(devices, Iterable):
+    if isinstance(devices, str | torch.device | torch.Tensor) or not isinstance(devices, Iterable):
         raise TypeError(f"devices: got {devices!r}, wanted a sequence of CUDA devices, for instance ['cuda:0']")
     names = list(devices)
     try:

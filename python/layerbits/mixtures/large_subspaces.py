@@ -56,8 +56,8 @@ def coordinates_in_blocks(
     With fewer fitted points x_i than dimensions, let X have rows x_i - mean. The directions are X' v / sqrt(w) for
     eigenvectors v and eigenvalues w of X X'. So the coordinates of all points follow from their products with the
     fitted points, and the directions, of d values each, are not computed. Products have an error of some eps |x|^2, and
-    coordinates an error of some eps |x|^2 / sqrt(w). If the least w makes this error too large, `fit_subspace` computes
-    the directions from all fitted points at once.
+    coordinates an error of some eps |x|^2 / sqrt(w). If the least w makes this error too large, coordinates come from a
+    QR decomposition of X'; where a row has points that are not fitted, `fit_subspace` computes it with all directions.
     """
     n, r, d = points.shape
     n_fitted = n * fitted
@@ -82,6 +82,12 @@ def coordinates_in_blocks(
             squared_distances = (squares - coordinates.square().sum(1)).clamp(min=0)
             dtype = torch.promote_types(points.dtype, torch.float32)
             return coordinates.to(dtype).view(n, r, -1), squared_distances.view(n, r)
+    if fitted == r:
+        rows = _triangle(points.flatten(0, 1)).T
+        axes = principal_axes(rows.T @ rows / (sigma**2 * n_fitted), max_dimensions, max_cost)[0]
+        coordinates, squared_distances = Subspace(rows.new_zeros(n_fitted), axes).coordinates(rows)
+        dtype = torch.promote_types(points.dtype, torch.float32)
+        return coordinates.to(dtype).view(n, r, -1), squared_distances.view(n, r)
     centers = points[:, :fitted].flatten(0, 1)
     return _in_row_blocks(points, fit_subspace(centers, sigma, max_dimensions=max_dimensions, max_cost=max_cost))
 
@@ -108,6 +114,20 @@ def _in_row_blocks(points: Tensor, subspace: Subspace) -> tuple[Tensor, Tensor]:
         coordinates[rows], squared_distances[rows] = subspace.coordinates(as_points(block))
         start = rows.stop
     return coordinates, squared_distances
+
+
+def _triangle(points: Tensor) -> Tensor:
+    """Return the factor R, (m, m), of a QR decomposition of the transposed deviations of points (m, d).
+
+    Deviations are from the mean; the columns of R have their inner products. Each decomposition takes R and a block of
+    units, m / 2 at least.
+    """
+    m = len(points)
+    triangle = torch.zeros(m, m, dtype=torch.float64, device=points.device)
+    for block in torch.split(points, max(m // 2, _BLOCK_VALUES // m, 1), dim=1):
+        deviations = block.double()
+        triangle = torch.linalg.qr(torch.cat([triangle, (deviations - deviations.mean(0)).T]), mode="r").R
+    return triangle
 
 
 def _products(points: Tensor, fitted: int) -> tuple[Tensor, Tensor]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from layerbits._base import InformationTable
+from layerbits._base import InformationTable, check_type
 from layerbits.plots.figures import class_colors, legend_outside
 from layerbits.plots.given_axes import checked_names, given_axes
 
@@ -50,6 +50,7 @@ def intervals(table: InformationTable, *, layers: Sequence[str] | None = None, a
     >>> [label.get_text() for label in ax.get_yticklabels()]
     ['fc1']
     """
+    check_type("table", table, InformationTable, wanted="an InformationTable, such as that of layer_information")
     quantities = checked_names("table", None, [name for name in table.quantities if not name.startswith("h(")])
     layers = checked_names("layers", layers, table.layers)
     axes = given_axes(ax, height=1.2 + 0.45 * len(layers))

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from layerbits._base import Array, Doubles
+from layerbits._base import Array, Doubles, check_positive, check_type
 from layerbits.geometry import DistanceHistogram
+from layerbits.kernels import as_tensor
 from layerbits.plots.figures import class_colors
 from layerbits.plots.given_axes import given_axes
 from layerbits.statistics import class_numbers
@@ -45,6 +46,7 @@ def distances(histogram: DistanceHistogram, ax: Axes | None = None) -> Axes:
     >>> lb.plots.distances(histogram).get_ylabel()
     'share of the pairs'
     """
+    check_type("histogram", histogram, DistanceHistogram, wanted="the DistanceHistogram of pairwise_distance_histogram")
     axes = given_axes(ax)
     counts = {"within classes": histogram.within, "between classes": histogram.between}
     for (label, pairs), color in zip(counts.items(), class_colors(2), strict=True):
@@ -81,8 +83,9 @@ def scatter(points: Array, labels: Array | None = None, *, limit: float | None =
     ------
     UsageError
         matplotlib is not installed.
-    ValueError
-        `points` or `labels` have another shape, or `ax` has another number of dimensions than the points.
+    TypeError, ValueError
+        `points` is no tensor or array of numbers, `points` or `labels` have another shape, or `ax` has another number
+        of dimensions than the points.
 
     Examples
     --------
@@ -91,7 +94,12 @@ def scatter(points: Array, labels: Array | None = None, *, limit: float | None =
     >>> lb.plots.scatter(np.eye(3), np.array([0, 1, 1])).name
     '3d'
     """
-    rows: Doubles = np.asarray(points.detach().cpu() if hasattr(points, "detach") else points, dtype=np.float64)
+    tensor = as_tensor("points", points)
+    if tensor.is_complex():
+        raise TypeError(f"points: got dtype {tensor.dtype}, wanted real numbers")
+    rows: Doubles = tensor.double().numpy(force=True)
+    if limit is not None:
+        limit = check_positive("limit", limit)
     if rows.ndim != 2 or rows.shape[1] not in (2, 3):
         raise ValueError(f"points: got shape {rows.shape}, wanted (n, 2) or (n, 3); choose two or three units")
     is_3d = rows.shape[1] == 3

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from layerbits._base import InformationHistory, check_type
 from layerbits.plots.figures import require_matplotlib
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-    from layerbits._base import InformationHistory
 
 
 def given_axes(ax: Axes | None, *, projection: str | None = None, height: float = 4.0) -> Axes:
@@ -36,16 +35,24 @@ def given_axes(ax: Axes | None, *, projection: str | None = None, height: float 
 
 
 def checked_names(argument: str, names: Sequence[str] | None, known: Iterable[str]) -> tuple[str, ...]:
-    """Return the names, all known ones by default; raise a ValueError if one is unknown or none is left."""
+    """Return the names, all known ones by default; raise an error if one is unknown or none is left."""
     known = tuple(known)
-    names = known if names is None else (names,) if isinstance(names, str) else tuple(names)
+    if not known:
+        raise ValueError(f"{argument}: got a result with none, wanted some to plot; measure an epoch or a layer")
+    names = (names,) if isinstance(names, str) else names
+    if names is not None and not (isinstance(names, Sequence) and all(isinstance(name, str) for name in names)):
+        raise TypeError(f"{argument}: got {type(names).__name__}, wanted text, or a sequence of texts")
+    names = known if names is None else tuple(names)
     unknown = [name for name in names if name not in known]
     if unknown or not names:
         got = ", ".join(map(repr, unknown)) or "none"
-        raise ValueError(
-            f"{argument}: got {got}, wanted some of {', '.join(map(repr, known)) or 'a measurement, which is empty'}"
-        )
+        raise ValueError(f"{argument}: got {got}, wanted some of {', '.join(map(repr, known))}")
     return names
+
+
+def check_history(history: object) -> None:
+    """Raise a TypeError unless `history` is an InformationHistory."""
+    check_type("history", history, InformationHistory, wanted="an InformationHistory, such as Monitor.history")
 
 
 def layers_with(history: InformationHistory, quantities: Collection[str]) -> list[str]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from layerbits._base import InformationHistory
 from layerbits.plots.figures import CurveStyle, band, curve_panel, legend_outside, reference_line, sequence_colors
-from layerbits.plots.given_axes import checked_names, given_axes, layers_with
+from layerbits.plots.given_axes import check_history, checked_names, given_axes, layers_with
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -57,8 +57,9 @@ def curves(
     >>> ax.get_ylabel()
     'I(X;T) in nats'
     """
+    check_history(history)
     quantities = dict.fromkeys(row.quantity for _, row in history.rows)
-    checked_names("quantity", [quantity], quantities)
+    (quantity,) = checked_names("quantity", quantity, quantities)
     layers = checked_names("layers", layers, layers_with(history, [quantity]))
     axes, unit = given_axes(ax), history.rows[0][1].unit
     curve_panel(axes, xlabel="epoch", ylabel=f"{quantity} in {unit}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from layerbits._base import check_type
 from layerbits.estimators import SigmaProfile
 from layerbits.plots.figures import CurveStyle, band, curve_panel, legend_outside, reference_line, sequence_colors
 from layerbits.plots.given_axes import checked_names, given_axes
@@ -53,7 +54,8 @@ def sigma_profile(
     >>> lb.plots.sigma_profile(profile).get_xlabel()
     'sigma'
     """
-    checked_names("quantity", [quantity], dict.fromkeys(row.quantity for row in profile))
+    check_type("profile", profile, SigmaProfile, wanted="the SigmaProfile of sigma_profile")
+    (quantity,) = checked_names("quantity", quantity, dict.fromkeys(row.quantity for row in profile))
     layers = checked_names("layers", layers, profile.layers)
     axes = given_axes(ax)
     for layer, color in zip(layers, sequence_colors(len(layers)), strict=True):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from layerbits._base import InformationHistory, InformationRow
-from layerbits.plots.given_axes import checked_names, given_axes, layers_with
+from layerbits.plots.given_axes import check_history, checked_names, given_axes, layers_with
 from layerbits.plots.over_epochs import limit_label
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ _GREY = "#999999"
 def information_plane(
     history: InformationHistory,
     *,
-    quantities: tuple[str, str] = ("I(X;T)", "I(T;Y)"),
+    quantities: Sequence[str] = ("I(X;T)", "I(T;Y)"),
     layers: Sequence[str] | None = None,
     ax: Axes | None = None,
 ) -> Axes:
@@ -70,7 +70,13 @@ def information_plane(
     >>> ax.get_xlabel(), ax.get_ylabel()
     ('I(X;T) in nats', 'I(T;Y) in nats')
     """
-    checked_names("quantities", quantities, dict.fromkeys(row.quantity for _, row in history.rows))
+    check_history(history)
+    known = dict.fromkeys(row.quantity for _, row in history.rows)
+    if known and "I(T;Y)" in quantities and "I(T;Y)" not in known:
+        raise ValueError("quantities: got 'I(T;Y)', wanted a history with it; measure with labels=")
+    quantities = checked_names("quantities", quantities, known)
+    if len(quantities) != 2:
+        raise ValueError(f"quantities: got {len(quantities)}, wanted two, one for each axis")
     layers = checked_names("layers", layers, layers_with(history, quantities))
     axes, colors = given_axes(ax), _epoch_colors(history.epochs)
     for number, layer in enumerate(layers):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from layerbits._base import check_count, check_positive
+from layerbits._base import check_count, check_positive, shown
 
 # With at most this dimension, powers in the formulas are floats, and log n is below 2^32, the end of the search in
 # `samples_needed`.
@@ -16,22 +16,12 @@ def check_setting(dim: int, sigma: float) -> tuple[int, float]:
 
 def check_dim(dim: int) -> int:
     """Return a dimension from 1 to 10^7; otherwise raise an error."""
-    if check_count("dim", dim, minimum=1) > _LARGEST_DIM:
-        raise ValueError(f"dim: got {dim}, wanted an integer from 1 to {_LARGEST_DIM}")
-    return int(dim)
+    return check_count("dim", dim, minimum=1, maximum=_LARGEST_DIM)
 
 
 def check_scale(name: str, value: float) -> float:
     """Return a number from 1e-30 to 1e30, so that its powers in the formulas are floats; otherwise raise an error."""
     number = check_positive(name, value)
     if not 1e-30 <= number <= 1e30:
-        raise ValueError(f"{name}: got {value}, wanted a number from 1e-30 to 1e30")
-    return number
-
-
-def check_fraction(name: str, value: float) -> float:
-    """Return a number between 0 and 1; otherwise raise an error."""
-    number = check_positive(name, value)
-    if number >= 1:
-        raise ValueError(f"{name}: got {value}, wanted a number between 0 and 1")
+        raise ValueError(f"{name}: got {shown(value)}, wanted a number from 1e-30 to 1e30")
     return number

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from layerbits._base import check_count
+from layerbits._base import check_count, check_real
 from layerbits.theory.checks import check_scale, check_setting
 
 
@@ -52,6 +52,7 @@ def is_vacuous(bound: float, *, dim: int, sigma: float, inputs: int | None = Non
     >>> lb.theory.is_vacuous(lb.theory.plugin_risk_bound(4096, dim=3, sigma=0.005), dim=3, sigma=0.005)
     True
     """
+    bound = check_real("bound", bound, wanted="a number or infinity")
     if math.isnan(bound):
         raise ValueError("bound: got NaN, wanted a number or infinity")
     return bound >= information_ceiling(dim=dim, sigma=sigma, inputs=inputs, mean_square=mean_square)

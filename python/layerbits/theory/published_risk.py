@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from layerbits._base import check_count, check_positive
+from layerbits._base import check_count, check_positive, check_real
 from layerbits.theory.checks import check_scale, check_setting
 from layerbits.theory.exponentials import exp
 from layerbits.theory.limits import information_ceiling
@@ -101,9 +101,10 @@ def information_risk_bound(entropy_risk: float, *, dim: int, sigma: float, n: in
     >>> lb.theory.information_risk_bound(0.1, dim=2, sigma=1.0)
     0.2
     """
+    entropy_risk = check_real("entropy_risk", entropy_risk, wanted="a number >= 0, or infinity")
     if not entropy_risk >= 0:
         raise ValueError(f"entropy_risk: got {entropy_risk}, wanted a number >= 0, or infinity")
-    entropy_risks = 2 * float(entropy_risk)
+    entropy_risks = 2 * entropy_risk
     ceiling = information_ceiling(dim=dim, sigma=sigma)
     if n is None:
         return entropy_risks

@@ -10,8 +10,8 @@ from collections.abc import Callable
 import numpy as np
 from scipy.special import entr, ndtri
 
-from layerbits._base import check_count, check_positive
-from layerbits.theory.checks import check_fraction, check_scale, check_setting
+from layerbits._base import check_count, check_fraction, check_positive
+from layerbits.theory.checks import check_scale, check_setting
 from layerbits.theory.covering_risk import covering_risk_of_log, log_covering_number
 from layerbits.theory.exponentials import exp
 
@@ -29,6 +29,13 @@ class SampleSize:
         Number of noise vectors for each of these samples that suffices for the Monte Carlo integration.
     log_necessary : float
         Logarithm of a number of samples that is necessary for some law on the cube; 0 if no lower bound is known.
+
+    Examples
+    --------
+    >>> import layerbits as lb
+    >>> size = lb.theory.samples_needed(0.1, dim=1, sigma=1.0)
+    >>> size.necessary <= size.samples
+    True
     """
 
     log_samples: float
@@ -125,7 +132,8 @@ def samples_needed(
     >>> lb.theory.samples_needed(0.1, dim=3, sigma=0.005, atoms=4096).samples
     60425.0
     """
-    error, share = check_scale("error", error), check_fraction("monte_carlo_share", monte_carlo_share)
+    check_fraction("monte_carlo_share", monte_carlo_share)
+    error, share = check_scale("error", error), check_scale("monte_carlo_share", monte_carlo_share)
     dim, sigma = check_setting(dim, sigma)
     log_number = log_covering_number(dim, sigma, atoms)
 

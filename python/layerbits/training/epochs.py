@@ -9,6 +9,8 @@ import numpy as np
 
 from layerbits._base import check_count
 
+_MOST_EPOCHS = 2**20
+
 
 def log_spaced(first: int, last: int, count: int) -> tuple[int, ...]:
     """Return whole numbers from `first` to `last`, evenly spaced on a logarithmic axis.
@@ -16,9 +18,9 @@ def log_spaced(first: int, last: int, count: int) -> tuple[int, ...]:
     Parameters
     ----------
     first, last : int
-        The ends, both included; 1 <= first <= last.
+        The ends, both included; 1 <= first <= last < 2^53.
     count : int
-        Largest number of values, at least 2. Neighbours that round to the same number are returned once.
+        Largest number of values, from 2 to 2^20. Neighbours that round to the same number are returned once.
 
     Returns
     -------
@@ -36,10 +38,9 @@ def log_spaced(first: int, last: int, count: int) -> tuple[int, ...]:
     >>> lb.log_spaced(1, 100, 5)
     (1, 3, 10, 32, 100)
     """
-    for name, value, minimum in (("first", first, 1), ("last", last, 1), ("count", count, 2)):
-        check_count(name, value, minimum=minimum)
-    if not first <= last < 2**53:
-        raise ValueError(f"first, last: got {first}, {last}, wanted 1 <= first <= last < 2^53")
+    check_count("first", first, minimum=1, maximum=2**53 - 1)
+    check_count("last", last, minimum=first, maximum=2**53 - 1)
+    check_count("count", count, minimum=2, maximum=_MOST_EPOCHS)
     return tuple(np.unique(np.rint(np.geomspace(first, last, count)).astype(int)).tolist())
 
 

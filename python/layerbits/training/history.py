@@ -16,6 +16,7 @@ from layerbits._base import (
     InformationRow,
     InformationTable,
     UsageError,
+    check_path,
     damaged_file,
     read_csv,
     read_json,
@@ -113,8 +114,7 @@ def read_history(folder: str | os.PathLike[str]) -> InformationHistory:
     >>> history.epochs, history.layers, history[5] == table
     ((5,), ('1',), True)
     """
-    if not isinstance(folder, str | os.PathLike):
-        raise TypeError(f"folder: got {type(folder).__name__}, wanted the path of a folder")
+    check_path("folder", folder)
     settings_path = Path(folder, SETTINGS_FILE)
     settings = read_json(settings_path) if settings_path.exists() else {"confidence": math.nan}
     confidence, simultaneous = settings.get("confidence"), settings.get("simultaneous", False)

@@ -30,7 +30,15 @@ _ROUNDING = 1e-9
 
 
 class ErrorBound(NamedTuple):
-    """Largest error of an estimate below and above the true value, in nats, in 95 of 100 samples."""
+    """Largest error of an estimate below and above the true value, in nats, in 95 of 100 samples.
+
+    Examples
+    --------
+    >>> import layerbits as lb
+    >>> task = next(task for task in lb.calibration.BASELINES if task.name == "ksg-gaussian")
+    >>> isinstance(task.bounds["I(X;T)"], lb.calibration.ErrorBound)
+    True
+    """
 
     below: float
     above: float

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import ndtr
 
-from layerbits._base import Doubles
+from layerbits._base import Doubles, check_number, check_positive, check_vector
 
 # Half width of a grid in sigmas: a normal density has less than 1e-32 of its probability beyond 12 sigma.
 REACH = 12
@@ -44,7 +44,7 @@ def line_channel(centers: Sequence[float] | Doubles, sigma: float) -> Channel:
     >>> (densities.sum(axis=1) * step).round(9).tolist()
     [1.0, 1.0]
     """
-    column = np.array(centers, float)[:, None]
+    column, sigma = check_vector("centers", centers)[:, None], check_positive("sigma", sigma)
 
     def channel(steps: int) -> tuple[Doubles, float]:
         axis = grid(column, sigma, sigma / steps)
@@ -100,6 +100,10 @@ def leaky_relu_channel(signals: Doubles, weight: float, bias: float, slope: floa
     >>> (densities.sum(axis=1) * step).round(6).tolist()
     [1.0, 1.0]
     """
+    signals, sigma = check_vector("signals", signals), check_positive("sigma", sigma)
+    weight, bias, slope = check_number("weight", weight), check_number("bias", bias), check_number("slope", slope)
+    if not 0 <= slope <= 1:
+        raise ValueError(f"slope: got {slope}, wanted a number from 0 to 1")
     mean = weight * signals[:, None] + bias
     tau = max(abs(weight) * sigma, np.finfo(float).tiny)
 

@@ -12,10 +12,11 @@ import math
 
 import numpy as np
 
-from layerbits._base import Doubles, Integers
+from layerbits._base import Doubles, Integers, check_vector
 from layerbits.calibration.tasks.channels import Channel
 from layerbits.calibration.tasks.task import Truth, Truths
 from layerbits.mixtures import noise_entropy
+from layerbits.statistics import class_numbers
 
 # Steps per sigma. If two densities lie g sigmas apart, log p(t) has a singularity at the distance pi/g from the real
 # axis, where p is exp(-g^2/8). The error exp(-g^2/8 - 2 pi^2 steps/g) is below 1e-11 at 8 steps for every g.
@@ -47,6 +48,14 @@ def quadrature_truths(channel: Channel, *, weights: Doubles | None = None, label
     >>> round(truths["I(X;T)"].value, 6)
     0.336831
     """
+    if not callable(channel):
+        raise TypeError(f"channel: got {type(channel).__name__}, wanted a channel, such as that of line_channel")
+    n_inputs = len(channel(_COARSE)[0])
+    if weights is not None:
+        weights = check_vector("weights", weights)
+        if len(weights) != n_inputs or (weights < 0).any() or not weights.any():
+            raise ValueError(f"weights: got shape {weights.shape}, wanted ({n_inputs},), positive or 0, and not all 0")
+    labels = None if labels is None else class_numbers(labels, n_inputs)
     coarse, fine = (_quantities(*channel(steps), weights, labels) for steps in (_COARSE, _FINE))
     return {
         name: Truth(value, abs(value - coarse[name][0]) + _ROUNDING, spread, "quadrature")

@@ -7,21 +7,18 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from layerbits._base import Integers, LayerSelectionError
-from layerbits.kernels import as_floats
+from layerbits._base import Integers, LayerSelectionError, shown
+from layerbits.kernels import NO_WORKERS, Workers, as_floats
 from layerbits.networks import (
     INPUT,
-    MAX_MEMORY,
     DependenceGraph,
     DropoutNoise,
-    Inputs,
     MeasuredNetwork,
     Noise,
     Passes,
-    check_module,
+    PassInputs,
     check_rows,
     noisy_network,
-    read_inputs,
     record,
 )
 
@@ -34,9 +31,12 @@ class LayerPair:
     inputs: tuple[Tensor, ...]
     first: str
     second: str
+    workers: Workers = NO_WORKERS
 
     @classmethod
-    def of(cls, model: nn.Module, inputs: Inputs, first: str, second: str, max_memory: int = MAX_MEMORY) -> LayerPair:
+    def of(
+        cls, model: nn.Module, data: PassInputs, layers: tuple[object, object], max_memory: int, workers: Workers
+    ) -> LayerPair:
         """Check the arguments of `information_between_layers` and return the pair.
 
         Raises
@@ -44,17 +44,15 @@ class LayerPair:
         ValueError
             The layers are no chain, or it is not known whether they are one.
         """
-        check_module(model)
-        data = read_inputs(inputs, model, max_memory=max_memory)
         network = noisy_network(model, data, max_memory=max_memory)
-        first, second = _noisy_layer("first", first, network), _noisy_layer("second", second, network)
+        first, second = _noisy_layer("first", layers[0], network), _noisy_layer("second", layers[1], network)
         if first == second:
             raise ValueError(f"second: got {second!r}, as for `first`, wanted a later layer: I(T;T) is infinite")
         if network.layer_names.index(second) < network.layer_names.index(first):
             raise ValueError(f"first: got {first!r}, wanted a layer before {second!r}; swap them: I is symmetric")
         check_rows(network, data.tensors, (second,))
         _check_chain(network.dependence, first, second)
-        return cls(network, data.tensors, first, second)
+        return cls(network, data.tensors, first, second, workers)
 
     @property
     def n_inputs(self) -> int:
@@ -71,16 +69,22 @@ class LayerPair:
         """The noise of the second layer."""
         return self.network.noise[self.second]
 
+    def recorded(self, inputs: Sequence[Tensor], passes: Passes) -> Tensor:
+        """Return the signals (n, r, d) of the only layer of `passes`, which all processes share."""
+        (layer,) = passes.layers
+        shared = dataclasses.replace(passes, processes=self.workers.processes)
+        return as_floats(f"signals of layer {layer!r}", record(self.network, inputs, shared)[layer])
+
     def signals(self, inputs: Sequence[Tensor], passes: Passes) -> Tensor:
         """Return the signals (n, r, d) of the second layer, whitened for Gaussian noise; `passes` must record it."""
-        signals = as_floats(f"signals of layer {self.second!r}", record(self.network, inputs, passes)[self.second])
+        signals = self.recorded(inputs, passes)
         return signals if isinstance(self.noise, DropoutNoise) else self.noise.whiten(signals)
 
 
 def _noisy_layer(argument: str, layer: object, network: MeasuredNetwork) -> str:
-    if layer not in network.layer_names:
+    if not isinstance(layer, str) or layer not in network.layer_names:
         raise LayerSelectionError(
-            f"{argument}: got {layer!r}, wanted the name of a noisy layer: {', '.join(network.layer_names)}"
+            f"{argument}: got {shown(repr(layer))}, wanted the name of a noisy layer: {', '.join(network.layer_names)}"
         )
     return str(layer)
 

@@ -7,13 +7,14 @@ passes is too low. So the difference of two log densities, one of each kind, bou
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 
 import numpy as np
 from torch import nn
 
-from layerbits._base import TAIL_ASSUMED, Estimate, check_confidence, check_count
+from layerbits._base import TAIL_ASSUMED, Estimate, check_confidence, check_count, refuse_earlier_parameters, shown
 from layerbits.estimators.between_layers.chain import LayerPair
 from layerbits.estimators.between_layers.conditional_density import conditional_log_densities
 from layerbits.estimators.between_layers.decoder_end import decoder_lower_end
@@ -24,9 +25,18 @@ from layerbits.estimators.fitted_decoder import caller_decoders
 from layerbits.estimators.input_decoders import InputDecoder, checked_decoders
 from layerbits.estimators.log_densities import mixed
 from layerbits.estimators.plug_in_bound import unseen_loss
+from layerbits.estimators.same_arguments import check_same_arguments, check_same_noise
 from layerbits.estimators.settings import DRAWS, KNOWN
-from layerbits.kernels import RandomStream, single_threaded_torch, stream
-from layerbits.networks import MAX_MEMORY, Inputs, check_max_memory
+from layerbits.kernels import Group, Processes, RandomStream, Workers, single_threaded_torch, stream
+from layerbits.networks import (
+    MAX_MEMORY,
+    Inputs,
+    check_max_memory,
+    check_module,
+    global_states_restored,
+    read_inputs,
+    unsharded,
+)
 from layerbits.statistics import (
     Interval,
     JackknifeMean,
@@ -41,6 +51,8 @@ from layerbits.statistics import (
 _MIN_QUERIES = 4096
 
 
+@refuse_earlier_parameters(noisy="model")
+@global_states_restored(after_success=False)
 def information_between_layers(
     model: nn.Module,
     inputs: Inputs,
@@ -54,6 +66,7 @@ def information_between_layers(
     max_memory: int = MAX_MEMORY,
     decoders: Sequence[InputDecoder] | None = None,
     estimator: str = "draws",
+    group: Group = None,
 ) -> Estimate:
     """Estimate I(T_k;T_l) of two noisy layers k < l that are a chain, for X uniform over the inputs, in nats.
 
@@ -84,6 +97,9 @@ def information_between_layers(
     estimator : {"draws", "known"}
         With "known" the network is differentiated, and the noises behind each query are inferred, as in
         `layer_information`: narrower intervals in wide layers. There are no `draws`, and at least 1024 queries in all.
+    group : torch.distributed.ProcessGroup, optional
+        Processes that make this call together, with the same arguments, and share its passes and queries. All get
+        the result, which has the same bits for any number of processes on CPUs. By default this process works alone.
 
     Returns
     -------
@@ -108,6 +124,8 @@ def information_between_layers(
     TypeError, ValueError
         A decoder of your own raises an exception, returns no scores, or scores a query differently alone and in a
         batch.
+    GroupError
+        Another process of the group failed, made another call, or did not take part within the group's time-out.
 
     Notes
     -----
@@ -120,9 +138,10 @@ def information_between_layers(
     for nothing else, choose q. Each end of the interval has half of the risk. With a little of a wide density in q, the
     terms of the upper end are bounded, and the end is a bet, which holds for any number of queries; the flag
     ``"tail_assumed"`` says that the bound of the terms assumes that no signal lies more than 10 times as far out as
-    those of the pool and of the queries that choose q, because the activation function does not bound them. The lower
-    end is a Student bound, from the spread over the queries of each input, less an allowance for events that occur in
-    none of the queries. Between neighbours the lower bound cannot exceed the logarithm of the number of all draws.
+    those of the pool and of the queries that choose q, or as far from their subspace, because the activation function
+    does not bound them. The lower end is a Student bound, from the spread over the queries of each input, less an
+    allowance for events that occur in none of the queries. Between neighbours the lower bound cannot exceed the
+    logarithm of the number of all draws.
 
     With ``estimator="known"``, h(T_l) and h(T_l|T_k) are bounded from both sides by importance samples of the noises
     that act on T_l, given x and given T_k, and the lower end is at least that of I(X;T_l). All ends are bets.
@@ -139,19 +158,44 @@ def information_between_layers(
     >>> 0 <= estimate.lower <= estimate.value <= estimate.upper
     True
     """
-    check_count("draws", draws, minimum=2)
-    check_count("queries", queries, minimum=2)
-    check_count("seed", seed, minimum=0)
-    level = check_confidence(confidence)
-    risk = (1 - level) / 2
-    if estimator not in (DRAWS, KNOWN):
-        raise ValueError(f"estimator: got {estimator!r}, wanted {DRAWS!r} or {KNOWN!r}")
-    own_decoders = checked_decoders(decoders)
-    pair = LayerPair.of(model, inputs, first, second, check_max_memory(max_memory))
-    if estimator == KNOWN:
-        with single_threaded_torch():
-            return _known_network_estimate(known_network_bounds(pair, queries, risk, seed), level)
-    queries = max(queries, -(-_MIN_QUERIES // pair.n_inputs))
+    processes = Processes(group)
+    with processes.call("information_between_layers"):
+        check_module(model)
+        check_count("draws", draws, minimum=2, maximum=2**31)
+        check_count("queries", queries, minimum=2, maximum=2**31)
+        check_count("seed", seed, minimum=0)
+        level, max_memory = check_confidence(confidence), check_max_memory(max_memory)
+        if estimator not in (DRAWS, KNOWN):
+            raise ValueError(f"estimator: got {shown(estimator)!r}, wanted {DRAWS!r} or {KNOWN!r}")
+        own_decoders = checked_decoders(decoders)
+        data = read_inputs(inputs, model, max_memory=max_memory)
+        model = unsharded(model, processes)
+        options = (first, second, draws, queries, level, seed, max_memory, decoders, estimator)
+        check_same_arguments(processes, model, data, options)
+        pair = LayerPair.of(model, data, (first, second), max_memory, Workers(processes=processes))
+        check_same_noise(processes, pair.network)
+        if estimator == KNOWN:
+            with single_threaded_torch():
+                estimate = _known_network_estimate(known_network_bounds(pair, queries, (1 - level) / 2, seed), level)
+            return processes.check_result("information_between_layers", estimate)
+        settings = _Settings(draws, max(queries, -(-_MIN_QUERIES // pair.n_inputs)), level, seed, own_decoders)
+        return processes.check_result("information_between_layers", _estimate(pair, settings))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Settings:
+    """Options of `information_between_layers`, with the number of queries that is used."""
+
+    draws: int
+    queries: int
+    confidence: float
+    seed: int
+    decoders: tuple[InputDecoder, ...]
+
+
+def _estimate(pair: LayerPair, settings: _Settings) -> Estimate:
+    draws, queries, seed = settings.draws, settings.queries, settings.seed
+    risk = (1 - settings.confidence) / 2
     values = queries + max(1, queries // 4)  # the values of T_k beyond `queries` serve only to choose densities
     sample = sample_pair(pair, draws, values, seed)
 
@@ -162,12 +206,12 @@ def information_between_layers(
         marginal = marginal_log_densities(sample, queries, weight, choice)
         log_p_given, log_q_given = conditional_log_densities(sample.queries, sample.conditional, queries)
         decoder_end, lower_risk = 0.0, risk
-        if own_decoders:
+        if settings.decoders:
             lower_risk = risk / 2
-            callers = caller_decoders(own_decoders, seed, pair.network.layer_names.index(second))
+            callers = caller_decoders(settings.decoders, seed, pair.network.layer_names.index(pair.second))
             decoder_end = decoder_lower_end(sample, queries, marginal.trial_inputs, callers, lower_risk)
-    upper_terms = log_p_given[:, :queries] - marginal.bounded
-    trial_terms = log_p_given[marginal.trial_inputs][:, queries:] - marginal.bounded_at_trial
+    upper_terms = log_p_given[:, :queries] - marginal.bounded + marginal.omitted[:, :queries]
+    trial_terms = (log_p_given + marginal.omitted)[marginal.trial_inputs][:, queries:] - marginal.bounded_at_trial
     lower_terms, largest_loss = log_q_given[:, :queries] - marginal.plug_in, 0.0
     if not pair.are_neighbours:
         lower_terms = mixed(log_q_given[:, :queries], marginal.bounded, weight) - marginal.plug_in
@@ -175,7 +219,7 @@ def information_between_layers(
     upper_end = upper_mean_bound(
         [trial_terms.ravel(), *split_passes(upper_terms)],
         lower_limit=0.0,
-        upper_limit=marginal.largest_surprisal,
+        upper_limit=marginal.largest_surprisal + marginal.largest_omitted,
         risk=risk,
     )
     if lower_terms.mean() < 0:
@@ -193,7 +237,7 @@ def information_between_layers(
         standard_error=standard_error,
         lower=interval.lower,
         upper=interval.upper,
-        confidence=level,
+        confidence=settings.confidence,
         draws=pool_draws(draws, values) + values * (2 if pair.are_neighbours else 1 + draws),
         flags=(TAIL_ASSUMED,) * marginal.tail_assumed,
     )

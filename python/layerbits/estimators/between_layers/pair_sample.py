@@ -10,10 +10,11 @@ from torch import Tensor
 
 from layerbits.estimators.between_layers.chain import LayerPair, rows_of
 from layerbits.estimators.log_densities import Queries
+from layerbits.estimators.omitted_dimensions import OmittedDimensions
 from layerbits.estimators.signal_ranges import largest_distance
-from layerbits.kernels import NormalStream, RandomStream, as_floats, derived_seed
+from layerbits.kernels import NormalStream, RandomStream, derived_seed
 from layerbits.mixtures import fit_subspace
-from layerbits.networks import DropoutNoise, Passes, record
+from layerbits.networks import DropoutNoise, Passes
 
 # Largest number of rows in a pass that is given values of the first layer, unless there are more inputs.
 _ROWS = 4096
@@ -33,12 +34,15 @@ class PairSample:
         Further signals given the T_k of each query; m = 0 between neighbours, where the signal is a function of T_k.
     diameter : float
         Upper bound of the distance of any two signals of T_l; infinite if none is known.
+    omitted : OmittedDimensions or None
+        The dimensions orthogonal to the subspace of the pool, at the queries; None if there are none.
     """
 
     queries: Queries
     pool: Tensor
     conditional: Tensor
     diameter: float
+    omitted: OmittedDimensions | None = None
 
 
 def sample_pair(pair: LayerPair, draws: int, values: int, seed: int) -> PairSample:
@@ -61,17 +65,21 @@ def sample_pair(pair: LayerPair, draws: int, values: int, seed: int) -> PairSamp
         signals = pair.signals(repeated, Passes((pair.second,), range(passes_given), block_seed, emitted=emission))
         blocks.append(signals.view(pair.n_inputs, block.shape[1], passes_given, -1))
     conditional = torch.cat(blocks, 1)
-    noise = pair.noise
+    noise, omitted = pair.noise, None
     if isinstance(noise, DropoutNoise):
         sigma, alpha = noise.sigma, noise.alpha  # all units are kept
     else:
         sigma, alpha = noise.whitened_sigma, 0.0
-        # Orthogonal to the subspace of all signals, T_l is noise alone, which carries no information.
-        subspace = fit_subspace(torch.cat([pool.flatten(0, 1), conditional.flatten(0, 2)]), sigma)
-        pool, conditional = (subspace.coordinates(signals)[0] for signals in (pool, conditional))
+        # The subspace must not depend on the queries, which may show signals that the pool lacks.
+        dim, subspace = pool.shape[2], fit_subspace(pool.flatten(0, 1), sigma)
+        pool = subspace.coordinates(pool)[0]
+        conditional, squared_distances = subspace.coordinates(conditional)
+        omitted = OmittedDimensions.of(dim, pool, squared_distances[:, :, 0], sigma)
+        omitted = omitted and dataclasses.replace(omitted, largest_square=(diameter / sigma) ** 2)
     bases = conditional[:, :, 0].contiguous()
     normal = NormalStream(seed, RandomStream.PAIR_QUERIES).like(bases)
-    return PairSample(Queries.around(bases, sigma, normal, alpha=alpha), pool, conditional[:, :, 1:], diameter)
+    queries = Queries.around(bases, sigma, normal, pair.workers, alpha)
+    return PairSample(queries, pool, conditional[:, :, 1:], diameter, omitted)
 
 
 def pool_draws(draws: int, values: int) -> int:
@@ -82,7 +90,7 @@ def pool_draws(draws: int, values: int) -> int:
 def first_values(pair: LayerPair, values: int, seed: int) -> Tensor:
     """Return noisy values (n, values, d) of the first layer."""
     passes = Passes((pair.first,), range(values), derived_seed(seed, RandomStream.FIRST_LAYER_SEED))
-    signals = as_floats(f"signals of layer {pair.first!r}", record(pair.network, pair.inputs, passes)[pair.first])
+    signals = pair.recorded(pair.inputs, passes)
     noise = pair.network.noise[pair.first]
     normals = [NormalStream(seed, RandomStream.FIRST_LAYER_NOISE).like(signals).flatten(0, 1)]
     if isinstance(noise, DropoutNoise):

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from scipy.stats import chi2
+from scipy.special import chdtr, chdtrc
 
 from layerbits._base import Doubles
 from layerbits.estimators.known_network.density_estimates import BOUNDED_PRIOR_WEIGHT, OwnEstimates
@@ -119,7 +119,7 @@ class EntropyMeasure:
         """A limit of |Z|^2, and the mean of the smaller of |Z|^2 and this limit."""
         d = self.proposals.model.n_units
         limit = d + _DEVIATIONS * math.sqrt(2 * d)
-        return limit, float(d * chi2.cdf(limit, d + 2) + limit * chi2.sf(limit, d))
+        return limit, float(d * chdtr(d + 2, limit) + limit * chdtrc(d, limit))
 
     def terms(self, queries: KnownQueries, estimates: OwnEstimates) -> tuple[Doubles, Doubles]:
         """Return the terms above and below at queries."""

@@ -18,7 +18,12 @@ from layerbits.estimators.known_network.density_estimates import (
     scores_of,
 )
 from layerbits.estimators.known_network.entropy_ends import EntropyMeasure, EntropyTerms
-from layerbits.estimators.known_network.information_ends import DECODER, InformationTerms, main_cause, standard_error
+from layerbits.estimators.known_network.information_ends import (
+    CAUSE_OF_GAP,
+    DECODER,
+    InformationTerms,
+    standard_error,
+)
 from layerbits.estimators.known_network.pilot import DecoderChoice, Pilot
 from layerbits.estimators.known_network.proposals import Proposals
 from layerbits.estimators.known_network.queries import KnownQueries, QueryStream, pass_sizes
@@ -27,6 +32,7 @@ from layerbits.estimators.known_network.signal_model import SignalModel
 from layerbits.estimators.known_network.terms import confusions
 from layerbits.estimators.risk_shares import RiskShares
 from layerbits.estimators.two_sided_estimate import Point, TwoSidedEstimate
+from layerbits.estimators.width_causes import WidthCauses
 from layerbits.kernels import RandomStream, derived_seed
 from layerbits.statistics import Interval, Quantity
 
@@ -215,7 +221,7 @@ def _entropy(interval: Interval, below: Doubles, above: Doubles, tail_assumed: b
         decoded=upper,
         decoded_error=errors[1],
         decoder=DECODER,
-        limited_by=main_cause(interval, interval.overlap(lower, upper)),
+        limited_by=WidthCauses(Interval(lower, upper), CAUSE_OF_GAP).main_of(interval),
         point=Point(Interval(lower, upper), sum(errors) / 2, bounds),
         tail_assumed=tail_assumed,
     )

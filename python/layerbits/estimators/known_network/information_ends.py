@@ -11,10 +11,11 @@ import numpy as np
 from layerbits._base import Doubles
 from layerbits.estimators.risk_shares import RiskShares
 from layerbits.estimators.two_sided_estimate import Point, TwoSidedEstimate
+from layerbits.estimators.width_causes import WidthCauses
 from layerbits.statistics import Interval, lower_mean_bound, mix_with_prior, unseen_probability
 
-# Name of the decoder in the estimates.
-DECODER = "known network"
+# Name of the decoder in the estimates, and the cause of the gap between the bounds.
+DECODER, CAUSE_OF_GAP = "known network", "samples"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,6 +53,7 @@ class InformationTerms:
         lower, upper = float(decoded.mean()), self.ceiling - float(confusion.mean())
         errors = standard_error(decoded), standard_error(confusion)
         bounds = Interval(min(lower, upper), max(lower, upper))
+        causes = WidthCauses(Interval(lower, upper), CAUSE_OF_GAP)
         separated = [np.full_like(terms, self.ceiling) for terms in self.decoder]
         return TwoSidedEstimate(
             interval=interval,
@@ -60,10 +62,11 @@ class InformationTerms:
             decoded=lower,
             decoded_error=errors[0],
             decoder=DECODER,
-            limited_by=main_cause(interval, interval.overlap(lower, upper)),
+            limited_by=causes.main_of(interval),
             point=Point(Interval(lower, upper), sum(errors) / 2, bounds),
             separated_lower=self._lower_end(separated, shares.lower * self.risk),
             lent=lent,
+            causes=causes,
         )
 
     @property
@@ -85,16 +88,6 @@ class InformationTerms:
     def _upper_end(self, risk: float) -> float:
         # E L is at most H(X|T), H(Y|T) or H(X|T, Y), and so at most the ceiling.
         return self.ceiling - lower_mean_bound(self.confusions, lower_limit=0.0, upper_limit=self.ceiling, risk=risk)
-
-
-def main_cause(interval: Interval, gap: float) -> str:
-    """Return the main cause of an interval's width: samples cause the gap between the bounds, queries the rest.
-
-    The result is empty if the ends are equal.
-    """
-    if interval.upper == interval.lower:
-        return ""
-    return "samples" if gap > (interval.upper - interval.lower) / 2 else "queries"
 
 
 def standard_error(terms: Doubles) -> float:

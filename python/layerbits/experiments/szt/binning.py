@@ -19,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from scipy import stats
+from scipy.special import entr
 from torch import nn
 
 from layerbits._base import Doubles
@@ -118,7 +118,7 @@ class _Cloud:
 
 def _cloud(points: Doubles) -> _Cloud:
     counts = np.unique(points, axis=0, return_counts=True)[1]
-    return _Cloud(points, float(stats.entropy(counts)), len(counts))
+    return _Cloud(points, float(entr(counts / counts.sum()).sum()), len(counts))
 
 
 def _clouds(config: BinningSettings, path: Path, model: nn.Module, epoch: int) -> dict[tuple[str, str], _Cloud]:
@@ -184,10 +184,12 @@ def _tracking(pairs: Sequence[Pair], quantity: str, layer: str, start: int) -> T
         for pair in pairs
         if pair.quantity == quantity and layer in ("all", pair.layer) and pair.epoch >= start
     ]
+    from scipy.stats import spearmanr  # imported here because the import takes half a second
+
     # Log densities of float32 signals have errors of some 1e-6 nats: smaller differences, at log N, have no order.
     columns = np.round(points, 6)
     is_constant = np.ptp(columns, axis=0).min() == 0
-    correlation = math.nan if is_constant else float(stats.spearmanr(columns).statistic)
+    correlation = math.nan if is_constant else float(spearmanr(columns).statistic)
     return Tracking(quantity, layer, start, len(points), correlation)
 
 

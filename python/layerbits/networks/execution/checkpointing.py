@@ -1,9 +1,8 @@
-"""Activation checkpointing: recognize passes that a backward pass will run again, and store their noise.
+"""Activation checkpointing: recognize passes that a backward pass will run again.
 
 Torch creates one object for each checkpointed pass and uses the same object in the second run: the saved state of the
-generator, or the context of the autograd function. A weak dictionary maps that object to the distribution of each
-call's noise (in compiled code, to whether the noise was off), so that the second run uses the same distributions; torch
-restores the generator.
+generator, or the context of the autograd function. A `torch.autograd.Function` outside torch may run layers again in
+its backward pass too; its context is the object.
 """
 
 from __future__ import annotations
@@ -16,15 +15,17 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.autograd.function import BackwardCFunction, Function, FunctionCtx
 from torch.utils import checkpoint
-from torch.utils.weak import WeakIdKeyDictionary
 
-from layerbits._base import LayerSelectionError
 from layerbits.networks.execution.call_stack import frames, runs_module
 
 _FILE = checkpoint.__file__
 # The file of the autograd functions of compiled code, whose backward passes may compute noise again.
 _COMPILED_FILE = "_aot_autograd/runtime_wrappers.py"
+# The code that calls `forward` and `backward` of an autograd function.
+_FORWARD = Function.apply.__func__.__code__  # type: ignore[attr-defined]
+_BACKWARD = BackwardCFunction.apply.__code__
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,14 +41,44 @@ class RunningPasses:
         is none.
     run_id : tuple
         Identifier of the second run: graph task and frame.
+    functions : tuple of FunctionCtx
+        The contexts of autograd functions outside torch whose forward methods run, within the second run.
+    is_function : bool
+        Whether the second run is the backward method of an autograd function outside torch, which may run the layers
+        in another order, with other random numbers, or not at all.
     """
 
     first_runs: tuple[object, ...] = ()
     second_run: object = None
     run_id: tuple[int, int] = (-1, 0)
+    functions: tuple[FunctionCtx, ...] = ()
+    is_function: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Caller:
+    """The caller of a function.
+
+    Attributes
+    ----------
+    module : torch.nn.Module or None
+        The innermost module that runs.
+    in_checkpoint : bool
+        Whether the forward of the module runs the function within torch.utils.checkpoint.
+    in_function : bool
+        Whether the forward of the module runs the function within an autograd function.
+    """
+
+    module: nn.Module | None
+    in_checkpoint: bool
+    in_function: bool
 
 
 _NO_PASSES = RunningPasses()
+
+
+# The remedy for checkpoints in a measurement that differentiates the network.
+WITHOUT_CHECKPOINTS = "turn checkpointing off for the measurement, or choose another estimator"
 
 
 def in_backward_pass() -> bool:
@@ -68,37 +99,54 @@ def running_passes() -> RunningPasses:
     if torch.is_grad_enabled() and not _has_saved_tensor_hooks() and not in_backward_pass():
         return _NO_PASSES
     first_runs: list[object] = []
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
-        pass_object = _pass_of(frame)
-        if pass_object is not None and frame.f_code.co_name in _SECOND_RUNS:
-            return RunningPasses(tuple(first_runs), pass_object, (torch._C._current_graph_task_id(), id(frame)))
+    functions: list[FunctionCtx] = []
+    called: FrameType = sys._getframe()
+    for frame in frames():
+        pass_object, is_function = _pass_of(frame), frame.f_code is _BACKWARD and not _is_of_torch(called)
+        if is_function or (pass_object is not None and frame.f_code.co_name in _SECOND_RUNS):
+            second_run = frame.f_locals["self"] if is_function else pass_object
+            run_id = (torch._C._current_graph_task_id(), id(frame))
+            return RunningPasses(tuple(first_runs), second_run, run_id, tuple(functions), is_function)
         if pass_object is not None:
             first_runs.append(pass_object)
-        frame = frame.f_back
+        if frame.f_code is _FORWARD and not _is_of_torch(called):
+            functions += _contexts(called)
+        called = frame
     if not first_runs and _saves_for_checkpoint():
         raise ValueError(
             f"checkpoint: got a pass around a noisy layer that torch {torch.__version__} began in an unknown way, "
             "wanted torch.utils.checkpoint.checkpoint of torch <= 2.14; keep noisy layers out of the checkpoint"
         )
-    return RunningPasses(tuple(first_runs))
+    return RunningPasses(tuple(first_runs), functions=tuple(functions))
 
 
-def calling_module() -> tuple[nn.Module | None, bool]:
-    """Return the innermost module that runs, and whether its forward runs the caller in a checkpoint.
+def find_caller() -> Caller:
+    """Return the innermost module that runs, and how its forward runs the caller.
 
     Raises
     ------
     ValueError
-        The checkpoint does not restore the generators.
+        A checkpoint does not restore the generators.
     """
-    in_checkpoint = False
+    in_checkpoint = in_function = False
     for frame in frames():
         # Within the forward of a module torch.compile may run a graph, which has its noise already.
         if runs_module(frame):
-            return frame.f_locals.get("self"), in_checkpoint
+            return Caller(frame.f_locals.get("self"), in_checkpoint, in_function)
         in_checkpoint = in_checkpoint or _is_checkpoint_frame(frame)
-    return None, in_checkpoint
+        in_function = in_function or frame.f_code is _FORWARD
+    return Caller(None, in_checkpoint, in_function)
+
+
+def _is_of_torch(frame: FrameType) -> bool:
+    """Return whether a frame belongs to the checkpoints or the compiled code of torch."""
+    return frame.f_code.co_filename.endswith((_FILE, _COMPILED_FILE))
+
+
+def _contexts(frame: FrameType) -> list[FunctionCtx]:
+    """Return the context among the arguments of a forward method, or of a decorator of the method."""
+    arguments = [item for value in frame.f_locals.values() for item in (value if type(value) is tuple else (value,))]
+    return [argument for argument in arguments if isinstance(argument, FunctionCtx)][:1]
 
 
 def _is_checkpoint_frame(frame: FrameType) -> bool:
@@ -116,7 +164,7 @@ def _pass_of(frame: FrameType) -> object:
         The pass does not restore the generators.
     """
     code = frame.f_code
-    if code.co_name not in _READERS or not code.co_filename.endswith((_FILE, _COMPILED_FILE)):
+    if code.co_name not in _READERS or not _is_of_torch(frame):
         return None
     return _READERS[code.co_name](frame.f_locals)
 
@@ -173,62 +221,3 @@ _READERS: dict[str, Callable[[dict[str, Any]], object]] = {
     "backward": lambda variables: variables.get("ctx"),
 }
 _SECOND_RUNS = ("recompute_fn", "backward")
-
-
-@dataclasses.dataclass
-class _Calls:
-    """The distribution of the noise of each call in a pass, and the number of calls that its second run repeated."""
-
-    noise: list[Any] = dataclasses.field(default_factory=list)
-    run_id: tuple[int, int] = (-1, 0)
-    n_repeated: int = 0
-
-
-class RecomputedCalls:
-    """The distribution of the noise of each call of a layer in checkpointed passes, in the order of the calls.
-
-    The distribution is a `GaussianNoise` or a `DropoutNoise`, or None for a call without noise; for compiled code it is
-    replaced by whether the noise was off. Copies and pickles are empty: a copy has run no pass.
-    """
-
-    def __init__(self) -> None:
-        self._calls: WeakIdKeyDictionary = WeakIdKeyDictionary()
-
-    def __reduce__(self) -> tuple[type[RecomputedCalls], tuple[()]]:
-        """Pickle no calls."""
-        return RecomputedCalls, ()
-
-    def remember(self, passes: RunningPasses, noise: object) -> None:
-        """Store the distribution of the noise of a call, for each checkpointed pass that runs for the first time."""
-        for pass_object in passes.first_runs:
-            self._calls_of(pass_object).noise.append(noise)
-
-    def recall(self, layer: str, passes: RunningPasses) -> Any:
-        """Return the distribution that the noise of this call had in the first run of the pass.
-
-        Raises
-        ------
-        LayerSelectionError
-            The first run had no such call.
-        """
-        calls = self._calls_of(passes.second_run)
-        if calls.run_id != passes.run_id:
-            calls.run_id, calls.n_repeated = passes.run_id, 0
-        if calls.n_repeated >= len(calls.noise):
-            raise LayerSelectionError(
-                f"layers: got {layer!r} more often in the second run of a checkpointed pass than in its first run, "
-                "wanted equal runs; run the backward pass before noisify changes the noise"
-            )
-        calls.n_repeated += 1
-        return calls.noise[calls.n_repeated - 1]
-
-    def is_waiting(self) -> bool:
-        """Return whether the second run of a pass is still to come."""
-        passes = self._calls.items()  # type: ignore[no-untyped-call]
-        return any(calls.n_repeated < len(calls.noise) for _, calls in passes)
-
-    def _calls_of(self, pass_object: object) -> _Calls:
-        if pass_object not in self._calls:
-            self._calls[pass_object] = _Calls()
-        calls: _Calls = self._calls[pass_object]
-        return calls

@@ -9,14 +9,14 @@ from typing import Any, TypeVar
 
 import torch
 
-from layerbits.networks.execution import call_stack, checkpointing
+from layerbits.networks.execution import call_stack, checkpointing, recomputed_calls
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 # The functions that read Python's stack and its checkpointed passes, and those marked by `not_compiled_alone`.
 _not_compiled_alone: list[Any] = [
     function
-    for namespace in (call_stack, checkpointing, checkpointing.RecomputedCalls)
+    for namespace in (call_stack, checkpointing, recomputed_calls, recomputed_calls.RecomputedCalls)
     for function in vars(namespace).values()
     if inspect.isfunction(function)
 ]
@@ -50,6 +50,21 @@ def guard_hooks() -> None:
 def is_compiled() -> bool:
     """Return whether torch.compile traces this code, or runs this code uncompiled within a compiled call."""
     return torch.compiler.is_compiling() or callable(torch._C._dynamo.eval_frame.get_eval_frame_callback())
+
+
+def refuse_in_subgraph(message: str) -> None:
+    """Raise an error of torch.compile if it traces a part of a graph, such as a checkpoint, that must not count calls.
+
+    With fullgraph=True torch raises this error; otherwise that part runs uncompiled.
+    """
+    if any(frame.f_code.co_name.startswith("speculate_subgraph") for frame in call_stack.frames()):
+        from torch._dynamo.exc import Unsupported
+
+        raise Unsupported(message)
+
+
+# With this attribute torch.compile calls the function when it traces a pass.
+refuse_in_subgraph._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def compile_again() -> None:

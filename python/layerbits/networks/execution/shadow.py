@@ -48,6 +48,12 @@ def shadow(model: nn.Module) -> nn.Module:
     return copied.eval()
 
 
+def copy_network(model: nn.Module) -> nn.Module:
+    """Return a copy as `shadow` makes, in the modes of the modules, also of a network that layerbits cannot run."""
+    copied: nn.Module = _copy(model, {})
+    return copied
+
+
 def copy_arguments(arguments: Any) -> Any:
     """Return a copy of the arguments of a pass, without gradients: a network may write into its arguments.
 
@@ -69,13 +75,26 @@ def check_can_run(model: nn.Module) -> None:
         if any(base.__name__ in _SHARDED for base in type(module).__mro__):
             raise TypeError(
                 f"{place}, which is sharded, wanted the whole network: call noisify(model, inputs=batch, ...) before "
-                "the network is sharded, and measure an unsharded copy"
+                "the network is sharded, and measure a network of fully_shard with group= on all ranks"
             )
     for name, tensor in (*model.named_parameters(), *model.named_buffers()):
         if is_lazy(tensor):
             raise ValueError(f"model: got {name!r} without a shape, wanted a known shape; run the network once before")
         if tensor.is_meta:
             raise ValueError(f"model: got {name!r} on the meta device, wanted values; load the weights before")
+
+
+def check_has_float_weights(model: nn.Module) -> None:
+    """Raise a TypeError if all weights of a network are quantized, so that its layers return quantized values."""
+    names = [f"{type(module).__module__}.{type(module).__name__}" for module in model.modules()]
+    quantized = [name for name in names if ".quantized." in name]
+    # Modules with dynamic quantization return floating-point values.
+    is_dynamic = any(".quantized.dynamic." in name for name in quantized)
+    if quantized and not is_dynamic and next(model.parameters(), None) is None:
+        raise TypeError(
+            f"model: got a network whose weights are all quantized ({quantized[0]}), wanted layers with floating-point "
+            "values; pass the network as it was before quantization"
+        )
 
 
 def unwrapped(model: nn.Module) -> nn.Module:

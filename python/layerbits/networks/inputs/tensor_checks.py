@@ -9,6 +9,8 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 from torch.utils import _pytree as pytree
 
+from layerbits._base import has_no_values
+
 
 def check_not_packed(batch: object) -> None:
     """Raise a TypeError if a batch contains a packed sequence."""
@@ -29,8 +31,10 @@ def check_tensors(tensors: Sequence[Tensor]) -> None:
     ValueError
         A tensor holds no values or has NaN, or the tensors differ in their number of rows or have none.
     """
-    if any(tensor.is_meta for tensor in tensors):
-        raise ValueError("inputs: got a tensor on the device meta, wanted a tensor that holds values")
+    if any(map(has_no_values, tensors)):
+        raise ValueError(
+            "inputs: got a tensor on the device meta, a fake or a lazy one, wanted a tensor that holds values"
+        )
     for tensor in tensors:
         if torch.masked.is_masked_tensor(tensor):
             raise TypeError(

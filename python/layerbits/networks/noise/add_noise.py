@@ -14,9 +14,10 @@ import torch
 from torch import nn
 
 from layerbits._base import LayerSelectionError
-from layerbits.networks.execution.checkpointing import RecomputedCalls, in_backward_pass, running_passes
-from layerbits.networks.execution.compilation import not_compiled_alone
-from layerbits.networks.execution.output_tensor import replace_tensor, signal_of
+from layerbits.networks.execution.checkpointing import in_backward_pass, running_passes
+from layerbits.networks.execution.compilation import not_compiled_alone, refuse_in_subgraph
+from layerbits.networks.execution.output_tensor import find_tensor, replace_tensor, signal_of
+from layerbits.networks.execution.recomputed_calls import RecomputedCalls
 from layerbits.networks.noise.dropout import Noise
 from layerbits.networks.noise.hooks import NoiseHook
 from layerbits.networks.noise.normal_values import standard_normal
@@ -85,7 +86,7 @@ class AddNoise(NoiseHook):
             The noise has another number of units than the signal, or is too small for the signal's half precision; or
             as `running_passes`.
         """
-        noise = self.next_noise() if torch.compiler.is_compiling() else self._noise_of_run()
+        noise = self.next_noise() if torch.compiler.is_compiling() else self._noise_of_run(output)
         if noise is None:
             return output
         signal = signal_of(self.name, output)
@@ -108,6 +109,12 @@ class AddNoise(NoiseHook):
         """
         if self.is_uniform:
             return self.noise[0]
+        if torch.compiler.is_compiling():
+            refuse_in_subgraph(
+                f"layers: got {self.name!r}, whose calls differ in their noise, in a checkpoint of one graph "
+                "(fullgraph=True), wanted the same noise; noisify again with one sigma for all its calls, compile "
+                "without fullgraph, or checkpoint outside of the compiled network"
+            )
         calls = self.switch.counts.calls
         index = calls.get(self.name, 0)
         calls[self.name] = index + 1
@@ -120,20 +127,22 @@ class AddNoise(NoiseHook):
         return self.noise[index]
 
     @not_compiled_alone
-    def _noise_of_run(self) -> Noise | None:
+    def _noise_of_run(self, output: object) -> Noise | None:
         """Return the noise of a call in uncompiled code, None if the noise is off; a second run repeats the first.
 
         Raises
         ------
         LayerSelectionError
-            As `next_noise`; or calls differ in their noise, and a backward pass runs the layer again outside of
-            torch.utils.checkpoint.
+            As `next_noise` and `RecomputedCalls.recall`; or calls differ in their noise, and a backward pass runs the
+            layer again outside of torch.utils.checkpoint and of autograd functions.
         ValueError
             As `running_passes`.
         """
         passes = running_passes()
+        signal = find_tensor(output) if passes.functions or passes.is_function else None
+        device = None if signal is None else signal.device
         if passes.second_run is not None:
-            noise: Noise | None = self._recomputed.recall(self.name, passes)
+            noise: Noise | None = self._recomputed.recall(self.name, passes, device)
         elif in_backward_pass() and not self.is_uniform:
             raise LayerSelectionError(
                 f"layers: got {self.name!r}, whose calls differ in their noise, in a backward pass, wanted checkpoints "
@@ -143,5 +152,5 @@ class AddNoise(NoiseHook):
             noise = self.next_noise()
             if self.switch.is_off:
                 noise = None
-        self._recomputed.remember(passes, noise)
+        self._recomputed.remember(passes, noise, device)
         return noise

@@ -1,8 +1,10 @@
 """Hooks for the activation functions that a forward method calls as functions, such as `F.relu` and `torch.tanh`.
 
 A function is a layer of the module whose forward calls it. While that module runs, a `TorchFunctionMode` intercepts
-the calls of torch's functions. A function that forward calls within `checkpoint(self.method)` would run again without
-the mode, so such a call of a layer is refused.
+the calls of torch's functions. A function that forward calls within `checkpoint(self.method)`, or within the forward
+method of an autograd function, would run again without the mode, or be differentiated by a formula that does not
+include the noise. So such a call of a layer is refused. (Hooks of the node in the graph can push the mode again in the
+backward pass. Tried: the gradient of recomputed functions is right, but a function of a formula gets new noise.)
 """
 
 from __future__ import annotations
@@ -16,8 +18,8 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from layerbits._base import LayerSelectionError
-from layerbits.networks.execution.checkpointing import calling_module
-from layerbits.networks.execution.compilation import is_compiled, not_compiled_alone
+from layerbits.networks.execution.checkpointing import WITHOUT_CHECKPOINTS, Caller, find_caller
+from layerbits.networks.execution.compilation import is_compiled, not_compiled_alone, refuse_in_subgraph
 from layerbits.networks.execution.output_tensor import DENSE_ENCODER
 from layerbits.networks.noise.hooks import NoiseHook
 from layerbits.networks.noise.padding_tokens import add_padding_hooks, may_make_nested
@@ -65,6 +67,12 @@ class EnterFunctions(NoiseHook):
                     f"layers: got a nested tensor in {type(module).__name__}, whose functions are layers, wanted a "
                     f"dense tensor; {DENSE_ENCODER}"
                 )
+        if torch.compiler.is_compiling():
+            refuse_in_subgraph(
+                f"layers: got {type(module).__name__}, in a network whose functions are layers, in a checkpoint of one "
+                "graph (fullgraph=True), wanted modules as layers; make the functions modules, compile without "
+                "fullgraph, or checkpoint outside of the compiled network"
+            )
         mode = _FunctionMode(self, module) if self.layers or (self.keeps_dense and may_make_nested(module)) else None
         self.switch.counts.running.append(RunningModule(module, mode))
         if mode is not None:
@@ -163,8 +171,8 @@ class _FunctionMode(TorchFunctionMode):
         layer = None if function is None else self.hook.layers.get(function.name)
         if function is None or layer is None:
             return func(*args, **kwargs)
-        is_called_by_owner, in_checkpoint = self._find_caller()
-        if not is_called_by_owner:
+        caller = self._find_caller()
+        if caller.module is not self.owner:
             return func(*args, **kwargs)
         if isinstance(layer, UnobservedFunction):
             layer.warn()
@@ -174,26 +182,28 @@ class _FunctionMode(TorchFunctionMode):
                 f"layers: got a call of the function {function.name!r} with out= in {type(self.owner).__name__}, "
                 "wanted one that returns its result, to which noise can be added; assign the result"
             )
-        if in_checkpoint:
+        running = self.hook.switch.counts.running[-1]
+        if caller.in_checkpoint or (caller.in_function and running.with_gradients):
+            place = "a checkpointed method" if caller.in_checkpoint else "an autograd function in forward"
+            remedy = "make the function or the method a module"
             raise LayerSelectionError(
-                f"layers: got the function {function.name!r} in a checkpointed method of {type(self.owner).__name__}, "
-                "wanted a checkpointed module: the backward pass would run the method again without noise; make the "
-                "function or the method a module"
+                f"layers: got the function {function.name!r} in {place} of {type(self.owner).__name__}, wanted one in "
+                "forward itself or in a module: the backward pass would run without its noise; "
+                f"{remedy if isinstance(layer, NoiseHook) else WITHOUT_CHECKPOINTS}"
             )
-        calls = self.hook.switch.counts.running[-1].calls
-        calls[function.name] = calls.get(function.name, 0) + 1
+        running.calls[function.name] = running.calls.get(function.name, 0) + 1
         argument = args[0] if args else kwargs["input"]
         output, in_place = function.call(args, kwargs)
         result = layer(self.owner, args, output)
         return argument.copy_(result) if in_place else result
 
     @not_compiled_alone
-    def _find_caller(self) -> tuple[bool, bool]:
-        """Return whether the owner's forward itself calls the function, and whether in a checkpoint."""
+    def _find_caller(self) -> Caller:
+        """Return the owner as the caller if its forward itself calls the function."""
         # A module that calls itself has several modes; only the innermost calls hooks.
         if self.hook.switch.counts.running[-1].mode is not self:
-            return False, False
+            return Caller(None, in_checkpoint=False, in_function=False)
         if torch.compiler.is_compiling():
-            return True, False
-        caller, in_checkpoint = calling_module()
-        return caller is self.owner, in_checkpoint
+            # A compiled pass has no stack of Python, but gradients are disabled in an autograd function.
+            return Caller(self.owner, in_checkpoint=False, in_function=not torch.is_grad_enabled())
+        return find_caller()

@@ -8,11 +8,12 @@ import itertools
 import torch
 from torch import Tensor
 
-from layerbits.networks.execution.checkpointing import RecomputedCalls, running_passes
+from layerbits.networks.execution.checkpointing import running_passes
 from layerbits.networks.execution.compilation import not_compiled_alone
+from layerbits.networks.execution.recomputed_calls import RecomputedCalls
 from layerbits.networks.noise.switch import NoiseSwitch, is_off
 
-# Whether the noise was off in the checkpointed passes of compiled code, by the key of a network's `NoiseSwitch`.
+# Whether calls in the checkpointed passes of compiled code had noise, by the key of a network's `NoiseSwitch`.
 _compiled_calls: dict[int, RecomputedCalls] = collections.defaultdict(RecomputedCalls)
 
 _numbers = itertools.count()
@@ -51,9 +52,12 @@ _next_number._dynamo_marked_constant = True  # type: ignore[attr-defined]
 def _standard_normal(signal: Tensor, dtype: torch.dtype, key: int, number: int) -> Tensor:
     """Return standard normal values of the shape of a signal; zeros if the noise of the key is off."""
     passes, calls = running_passes(), _compiled_calls[key]
-    without_noise = is_off(key) if passes.second_run is None else calls.recall("a layer of compiled code", passes)
-    calls.remember(passes, without_noise)
-    return torch.zeros_like(signal, dtype=dtype) if without_noise else torch.randn_like(signal, dtype=dtype)
+    if passes.second_run is None:
+        noise = None if is_off(key) else True
+    else:
+        noise = calls.recall("a layer of compiled code", passes, signal.device)
+    calls.remember(passes, noise, signal.device)
+    return torch.zeros_like(signal, dtype=dtype) if noise is None else torch.randn_like(signal, dtype=dtype)
 
 
 @_standard_normal.register_fake

@@ -48,12 +48,14 @@ class RunningModule:
         The module.
     mode : TorchFunctionMode or None
         The mode that intercepts its function calls; None if none of its functions is a layer.
+    with_gradients : bool
+        Whether gradients were enabled at the start of the call.
     calls : dict of str to int
         The number of intercepted calls of each function so far.
     """
 
     def __init__(self, owner: nn.Module, mode: TorchFunctionMode | None) -> None:
-        self.owner, self.mode = owner, mode
+        self.owner, self.mode, self.with_gradients = owner, mode, torch.is_grad_enabled()
         self.calls: dict[str, int] = {}
 
 

@@ -17,8 +17,9 @@ from torch.overrides import TorchFunctionMode
 
 from layerbits._base import LayerSelectionError
 from layerbits.networks.execution.arguments import first_argument
-from layerbits.networks.execution.checkpointing import calling_module
+from layerbits.networks.execution.checkpointing import find_caller
 from layerbits.networks.execution.output_tensor import find_tensor
+from layerbits.networks.execution.sharding import source_of
 from layerbits.networks.observation.activation_functions import FUNCTIONS
 from layerbits.networks.observation.input_dependence import InputDependence, values_read
 from layerbits.networks.observation.signal_values import root_mean_square, rounding_step
@@ -144,12 +145,13 @@ class RefuseOriginals(TorchFunctionMode):
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
-        self.names = {module: name for name, module in network.named_modules()}
+        networks = [network for network in (network, source_of(network)) if network is not None]
+        self.names = {module: name for network in networks for name, module in network.named_modules()}
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        self.check(calling_module()[0])
+        self.check(find_caller().module)
         return func(*args, **(kwargs or {}))
 
     def check(self, module: nn.Module | None) -> None:
@@ -179,7 +181,7 @@ class FunctionRecorder(RefuseOriginals):
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        module, _ = calling_module()
+        module = find_caller().module
         self.check(module)
         self.recorded_calls.dependence.read(values_read(func, args, kwargs or {}))
         output = func(*args, **(kwargs or {}))

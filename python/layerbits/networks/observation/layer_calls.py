@@ -37,6 +37,8 @@ class LayerCall:
         Number of the call among those of the module or function, from 1.
     shape : tuple of int
         Shape of the first floating-point tensor that the call returns; empty if there is none, or a nested one.
+    has_signal : bool
+        Whether the call returns a floating-point tensor.
     is_output : bool
         Whether the network returns the tensor of `shape`, or a view of all its values.
     output_index : int
@@ -68,6 +70,7 @@ class LayerCall:
     module: nn.Module
     number: int = 1
     shape: tuple[int, ...] = ()
+    has_signal: bool = True
     is_output: bool = False
     output_index: int = -1
     is_activation: bool = False
@@ -141,6 +144,7 @@ def observe(
                     module=originals[name],
                     number=counts[called],
                     shape=() if tensor is None or tensor.is_nested else tuple(tensor.shape),
+                    has_signal=tensor is not None,
                     is_output=output_index >= 0,
                     output_index=output_index,
                     is_activation=bool(result.function)

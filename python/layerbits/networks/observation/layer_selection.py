@@ -8,9 +8,9 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
-from torch import nn
+from torch import Tensor, nn
 
-from layerbits._base import LayerSelectionError
+from layerbits._base import LayerSelectionError, shown
 from layerbits.networks.execution.shadow import modules_by_name
 from layerbits.networks.observation.activation_functions import FUNCTIONS
 from layerbits.networks.observation.call_recorders import ACTIVATIONS
@@ -60,12 +60,14 @@ def choose_layers(
             f"layers: got {type(layers).__name__}, wanted names or other selectors without values; pass "
             "layers=list(...), and the noise of each layer as sigma"
         )
-    selectors = list(layers) if isinstance(layers, Iterable) and not isinstance(layers, str | type) else [layers]
+    if isinstance(layers, Tensor | np.ndarray):
+        raise TypeError(f"layers: got {type(layers).__name__}, wanted names or other selectors")
+    selectors = layers if isinstance(layers, Iterable) and not isinstance(layers, str | type) else [layers]
     names: set[str] = set()
     for selector in selectors:
         matches = _names_selected(calls, selector)
         if not matches:
-            raise LayerSelectionError(f"layers: {selector!r} matches no layer of the network; {available}")
+            raise LayerSelectionError(f"layers: {shown(repr(selector))} matches no layer of the network; {available}")
         names |= matches
     if not names:
         raise LayerSelectionError(f"layers: got an empty sequence, wanted at least one layer; {available}")
@@ -94,7 +96,9 @@ def names_matching(calls: Sequence[LayerCall], selector: str, *, argument: str =
     try:
         pattern = re.compile(_expression(selector))
     except re.error as error:
-        raise LayerSelectionError(f"{argument}: got {selector!r}, wanted a name or a glob: {error}") from error
+        raise LayerSelectionError(
+            f"{argument}: got {shown(repr(selector))}, wanted a name or a glob: {error}"
+        ) from error
     return {
         call.name for call in calls if pattern.fullmatch(call.name) or pattern.fullmatch(f"{call.called}@{call.number}")
     }

@@ -12,11 +12,12 @@ from torch import Tensor, nn
 
 from layerbits._base import LayerSelectionError, NoNoiseError
 from layerbits.networks.execution.arguments import MAX_MEMORY, check_module
+from layerbits.networks.execution.checkpointing import WITHOUT_CHECKPOINTS, in_backward_pass
 from layerbits.networks.execution.generators import generators_restored
 from layerbits.networks.execution.originals import originals_protected
 from layerbits.networks.execution.output_tensor import measured_signal, other_tensors, replace_tensor, signal_of
 from layerbits.networks.execution.own_hooks import delete_own_hooks
-from layerbits.networks.execution.shadow import modules_by_name, shadow, unwrapped
+from layerbits.networks.execution.shadow import check_has_float_weights, modules_by_name, shadow, unwrapped
 from layerbits.networks.inputs.pass_inputs import PassInputs
 from layerbits.networks.noise.add_noise import AddNoise
 from layerbits.networks.noise.function_hooks import EnterFunctions, add_function_hooks
@@ -47,6 +48,11 @@ class _NoisyLayerHook:
         if noise is None:
             return output
         name = call_name(self.call.called, number)
+        if in_backward_pass():
+            raise LayerSelectionError(
+                f"layers: got {self.call.called!r}, which runs again while gradients are computed, as in a checkpoint, "
+                f"wanted one run; {WITHOUT_CHECKPOINTS}"
+            )
         if self.network._channel is None:
             signal = measured_signal(name, output)
             noise.check(name, signal.shape)
@@ -176,6 +182,7 @@ def network_without_noise(
         As `noisify`.
     """
     root = _unwrapped(model)
+    check_has_float_weights(root)
     by_key = {} if sigma is None else noise_by_key(sigma)
     arguments = inputs.arguments(_first_rows(inputs.tensors))
     calls = choose_layers(observe_inputs(root, *arguments), layers, named=by_key, network=root)

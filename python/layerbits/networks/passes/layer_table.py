@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from torch import nn
 
 from layerbits.networks.execution.arguments import check_module
+from layerbits.networks.execution.global_generators import global_states_restored
 from layerbits.networks.execution.shadow import unwrapped
 from layerbits.networks.inputs.pass_inputs import arguments_of_batches
 from layerbits.networks.noise.installation import observe_waiting
@@ -33,6 +34,14 @@ class LayerRow:
         Whether the layer has noise.
     output : bool
         Whether the network returns that tensor, or a view of all its values.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import layerbits as lb
+    >>> model = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Tanh(), torch.nn.Linear(3, 2))
+    >>> lb.layers(model, torch.eye(2)).rows[1]
+    LayerRow(name='1', type='Tanh', shape=(2, 3), noisy=False, output=False)
     """
 
     name: str
@@ -50,6 +59,15 @@ class LayerTable:
     ----------
     rows : tuple of LayerRow
         A row for each call of a module or of an activation function.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import layerbits as lb
+    >>> model = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Tanh(), torch.nn.Linear(3, 2))
+    >>> table = lb.layers(lb.noisify(model, sigma=0.5), torch.eye(2))
+    >>> table.names, table.noisy
+    (('0', '1', '2'), ('1',))
     """
 
     rows: tuple[LayerRow, ...]
@@ -85,6 +103,7 @@ class LayerTable:
         return "\n".join(line.rstrip() for line in lines)
 
 
+@global_states_restored(after_success=False)
 def layers(model: nn.Module, inputs: object) -> LayerTable:
     """List the layers of a network, observed in one pass of `inputs`, in the order in which their calls return.
 

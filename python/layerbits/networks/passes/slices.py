@@ -6,7 +6,7 @@ import dataclasses
 import math
 from collections.abc import Sequence
 
-from layerbits._base import check_count
+from layerbits._base import check_count, shown
 
 # With fewer frames, no interval for their mean is narrower than the range of the slices.
 _LEAST_COUNT = 8
@@ -148,8 +148,8 @@ class LearntSlices:
 
     def __post_init__(self) -> None:
         check_count("k", self.k, minimum=1)
-        if self.target not in ("X", "Y"):
-            raise ValueError(f"target: got {self.target!r}, wanted 'X' or 'Y'")
+        if not isinstance(self.target, str) or self.target not in ("X", "Y"):
+            raise ValueError(f"target: got {shown(self.target)!r}, wanted 'X' or 'Y'")
 
     @property
     def name(self) -> str:

@@ -11,7 +11,6 @@ import math
 import numpy as np
 import torch
 from scipy import integrate
-from scipy.stats import skewnorm
 
 from layerbits._base import Doubles
 from layerbits.experiments.entropy.estimator_comparison.settings import Config
@@ -33,6 +32,8 @@ def coordinate_entropy(sigma: float, spread: float) -> float:
     At a corner with coordinate 1, the coordinate of T minus 1 is normal noise minus the absolute value of a normal
     variable. This difference is skew-normal (Azzalini, 1985).
     """
+    from scipy.stats import skewnorm  # imported here because the import takes half a second
+
     scale = math.hypot(spread, sigma)
     component = skewnorm(-spread / sigma, 0, scale)
 

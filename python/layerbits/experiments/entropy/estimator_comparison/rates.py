@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import linregress
 
 from layerbits.experiments.entropy.estimator_comparison.settings import Config, EstimateRow
 
@@ -61,6 +60,8 @@ def fit_slopes(config: Config, rows: Sequence[EstimateRow]) -> Iterator[Slope]:
 
     Errors that the integration of the plug-ins may have caused are left out.
     """
+    from scipy.stats import linregress  # imported here because the import takes half a second
+
     for sigma, dim, estimator in itertools.product(config.sigmas, config.dims, config.estimators):
         points = [
             (point.samples, point.error)

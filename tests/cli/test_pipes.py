@@ -1,0 +1,38 @@
+"""A command whose output nobody reads to the end, as in `layerbits list | head -1`, ends without a message."""
+
+import io
+import os
+import sys
+
+import pytest
+
+from layerbits.cli import command_line, main
+
+
+@pytest.mark.parametrize(
+    ("argument", "buffering"),
+    [("list", -1), ("list", 0), ("--help", -1)],  # argparse ignores an error of an unbuffered write
+)
+def test_command_ends_with_the_status_of_a_closed_pipe(argument, buffering, monkeypatch, capfd):
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "wb", buffering=buffering) as binary:
+        stdout = io.TextIOWrapper(binary, write_through=buffering == 0)
+        monkeypatch.setattr(sys, "stdout", stdout)
+        assert main([argument]) == 141
+        print("text after the end of the reader")
+        stdout.close()  # as the interpreter does at its exit
+        monkeypatch.undo()
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("stdout", ["a pipe", "nothing"])
+def test_pipe_of_a_worker_process_that_ends_is_an_error(stdout, monkeypatch, capsys):
+    def fail():
+        raise BrokenPipeError("worker has ended")
+
+    monkeypatch.setattr(command_line, "versions", fail)
+    if stdout == "nothing":
+        monkeypatch.setattr(sys, "stdout", None)
+    assert main(["info"]) == 2
+    assert capsys.readouterr().err == "layerbits: BrokenPipeError: worker has ended\n"

@@ -1,0 +1,1 @@
+"""Random calls of public names, and their verdicts; hypothesis draws the arguments."""

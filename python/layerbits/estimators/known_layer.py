@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import torch
 
 from layerbits.estimators.classes import Classes
-from layerbits.estimators.known_network import KnownNetworkSettings, estimates_of_label_sets
+from layerbits.estimators.known_network import NO_OTHER, KnownNetworkSettings, OtherEstimate, estimates_of_label_sets
 from layerbits.estimators.known_network.affordable_settings import affordable_settings, work_of_draws
 from layerbits.estimators.known_network.network_signal_model import NetworkSignalModel
 from layerbits.estimators.layer_groups import parts_behind_no_noise
@@ -80,18 +80,18 @@ class KnownLayer:
         return max(1, self.settings.queries // self.model.n_inputs)
 
     def estimates(
-        self, classes: Classes, risk: float, seed: int, shares: RiskShares, useful_width: float = math.inf
+        self, classes: Classes, risk: float, seed: int, shares: RiskShares, other: OtherEstimate = NO_OTHER
     ) -> dict[str, TwoSidedEstimate]:
         """Estimate every quantity; each end of an interval is wrong with at most this risk.
 
-        The result is empty if the pilot expects an interval of I(X;T) that is wider than `useful_width`. All label sets
-        are measured at the first call.
+        The result is empty if the pilot expects ends of I(X;T) that do not improve `other`. All label sets are measured
+        at the first call.
         """
         of_all = next((number for number, own in enumerate(self.label_sets) if own is classes), None)
         label_sets = [classes] if of_all is None else self.label_sets
         key = None if of_all is None else (risk, seed, shares)
         if key is None or key not in self._measured:
-            settings = dataclasses.replace(self.settings, shares=shares, useful_width=useful_width)
+            settings = dataclasses.replace(self.settings, shares=shares, other=other)
             with single_threaded_torch():
                 self._measured[key] = estimates_of_label_sets(self.model, label_sets, risk, seed, settings)
         of_label_sets = self._measured[key]

@@ -11,6 +11,7 @@ from layerbits.estimators.first_layer import first_layer_estimates
 from layerbits.estimators.fitted_decoder import caller_decoders
 from layerbits.estimators.input_decoders import InputDecoder
 from layerbits.estimators.known_layer import SHARE_OF_DRAWS, KnownLayer
+from layerbits.estimators.known_network import OtherEstimate
 from layerbits.estimators.known_network.linear_models import UnboundedGainError
 from layerbits.estimators.layer_behind_noise import noisy_layer_estimates
 from layerbits.estimators.layer_sample import LayerSample
@@ -82,8 +83,9 @@ def estimate_layer(
             return by_draws
         try:
             # Draws, models and pilot have taken half of the time.
-            useful_width = known.width_of_more_draws(by_draws["I(X;T)"], 2)
-            by_network = known.estimates(problem.classes, (1 - SHARE_OF_DRAWS) * risk, seed, shares, useful_width)
+            information = by_draws["I(X;T)"]
+            other = OtherEstimate(information.interval, known.width_of_more_draws(information, 2))
+            by_network = known.estimates(problem.classes, (1 - SHARE_OF_DRAWS) * risk, seed, shares, other)
         except UnboundedGainError:
             return by_draws
         if not by_network:

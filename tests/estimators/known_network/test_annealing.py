@@ -167,7 +167,7 @@ def test_pilot_takes_chains_where_samples_leave_a_gap():
     for chains in (True, False):
         pilot = Pilot.of(proposals, scored, [classes], dataclasses.replace(settings, chains=chains), 0.05)
         efforts.append(type(pilot.effort))
-        gaps.append(pilot.expected_width)
+        gaps.append(pilot.expected.upper - pilot.expected.lower)
     assert efforts == [AnnealedEffort, Effort]
     assert gaps[0] < gaps[1] - 0.05
 

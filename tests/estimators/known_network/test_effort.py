@@ -1,16 +1,18 @@
 """The effort of the known network: memory of blocks of queries, the pilot that may end it, and affordable settings."""
 
 import dataclasses
+import math
 
 import pytest
 
 from layerbits.estimators.classes import Classes
-from layerbits.estimators.known_network import KnownNetworkSettings, estimate, estimates_of_label_sets
+from layerbits.estimators.known_network import KnownNetworkSettings, OtherEstimate, estimate, estimates_of_label_sets
 from layerbits.estimators.known_network.affordable_settings import (
     affordable_settings,
     flops_of_signal,
     work_of_draws,
 )
+from layerbits.statistics import Interval
 from tests.support.signal_models import dense_signals
 
 SETTINGS = KnownNetworkSettings(queries=240, pilot_queries=16, samples=16)
@@ -48,8 +50,10 @@ def test_scored_queries_fit_into_the_budget(monkeypatch):
 
 
 def test_measurement_ends_after_a_pilot_that_expects_a_wide_interval():
-    assert measured(dataclasses.replace(SETTINGS, useful_width=0.01)) == []
-    assert len(measured(dataclasses.replace(SETTINGS, useful_width=10.0))) == 1
+    assert measured(dataclasses.replace(SETTINGS, other=OtherEstimate(width=0.01))) == []
+    assert len(measured(dataclasses.replace(SETTINGS, other=OtherEstimate(width=10.0)))) == 1
+    near = OtherEstimate(Interval(-math.inf, 0.0), width=0.01)  # with its upper end the lower one leaves less
+    assert len(measured(dataclasses.replace(SETTINGS, other=near))) == 1
 
 
 def test_operations_of_a_signal_are_counted():

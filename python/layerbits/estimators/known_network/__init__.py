@@ -5,11 +5,13 @@ from layerbits.estimators.known_network.estimate import (
     estimates_of_label_sets,
     known_network_estimates,
 )
-from layerbits.estimators.known_network.settings import KnownNetworkSettings
+from layerbits.estimators.known_network.settings import NO_OTHER, KnownNetworkSettings, OtherEstimate
 from layerbits.estimators.known_network.signal_model import SignalModel
 
 __all__ = [
+    "NO_OTHER",
     "KnownNetworkSettings",
+    "OtherEstimate",
     "SignalModel",
     "entropy_of_random_inputs",
     "estimates_of_label_sets",

@@ -72,7 +72,7 @@ def estimates_of_label_sets(
     -------
     list of dict
         For each label set, the estimate of each measured quantity, in nats; entropies are less the entropy of the
-        noise. Empty if the pilot expects an interval wider than `KnownNetworkSettings.useful_width`.
+        noise. Empty if the pilot expects no ends that improve `KnownNetworkSettings.other`.
 
     Raises
     ------
@@ -91,7 +91,7 @@ def estimates_of_label_sets(
     # Each end of a bet is about sqrt(2 log(1 / risk) / n) standard deviations from the mean.
     width_of_bets = 2 * math.sqrt(-2 * math.log(risk) / n_final)
     pilot = Pilot.of(proposals, scored, label_sets, settings, width_of_bets)
-    if pilot.expected_width > settings.useful_width:
+    if not settings.other.is_improved_by(pilot.expected):
         return []
     entropy = EntropyMeasure.of(proposals, n_final, risk)
     of_label_sets = [

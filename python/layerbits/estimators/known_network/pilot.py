@@ -26,7 +26,7 @@ from layerbits.estimators.known_network.queries import KnownQueries
 from layerbits.estimators.known_network.settings import KnownNetworkSettings
 from layerbits.estimators.known_network.terms import confusions, decoder_scores, decoder_terms
 from layerbits.kernels import RandomStream, derived_seed
-from layerbits.statistics import Quantity, mix_with_prior
+from layerbits.statistics import Interval, Quantity, mix_with_prior
 
 # First number of samples, and the factor by which it grows.
 _FIRST_SAMPLES, _GROWTH = 16, 4
@@ -79,15 +79,15 @@ class Pilot:
         The samples of a query.
     decoders : sequence of mappings of str to DecoderChoice
         For each label set, the decoder of each information, by its name.
-    expected_width : float
-        Expected width of the final interval of I(X;T).
+    expected : Interval
+        Expected final interval of I(X;T).
     """
 
     queries: KnownQueries
     estimates: DensityEstimates
     effort: Effort
     decoders: Sequence[Mapping[str, DecoderChoice]]
-    expected_width: float
+    expected: Interval
 
     @classmethod
     def of(
@@ -126,17 +126,28 @@ class Pilot:
             }
             for classes in label_sets
         ]
-        return cls(at.queries, chosen.estimates, chosen.effort, decoders, max(chosen.gap, 0.0) + chosen.width)
+        return cls(at.queries, chosen.estimates, chosen.effort, decoders, chosen.expected)
 
 
 @dataclasses.dataclass(frozen=True)
 class _Candidate:
-    """An effort, its estimates, the gap between the mean bounds of I(X;T), and the width that queries leave."""
+    """An effort, its estimates, the mean bounds of I(X;T), and the width that queries leave."""
 
     effort: Effort
     estimates: DensityEstimates
-    gap: float
+    below: float
+    above: float
     width: float
+
+    @property
+    def gap(self) -> float:
+        return self.above - self.below
+
+    @property
+    def expected(self) -> Interval:
+        """The expected final interval."""
+        lower, upper = min(self.below, self.above), max(self.below, self.above)
+        return Interval(lower - self.width / 2, upper + self.width / 2)
 
     @classmethod
     def of(
@@ -151,8 +162,8 @@ class _Candidate:
         decoder = _best_choice(total, estimates, queries, classes)
         confusion = confusions(total, estimates, queries.rows, classes)
         decoded = _mixed_terms(decoder, total, estimates, queries, classes)
-        gap = classes.ceilings[total.name] - float(confusion.mean() + decoded.mean())
-        return cls(effort, estimates, gap, width_of_bets * float(decoded.std()))
+        above = classes.ceilings[total.name] - float(confusion.mean())
+        return cls(effort, estimates, float(decoded.mean()), above, width_of_bets * float(decoded.std()))
 
 
 def _efforts(settings: KnownNetworkSettings) -> list[Effort]:

@@ -8,6 +8,33 @@ import math
 from layerbits.estimators.known_network.linear_models import JACOBIANS
 from layerbits.estimators.risk_shares import UNDIVIDED, RiskShares
 from layerbits.networks import MAX_MEMORY
+from layerbits.statistics import Interval
+
+_ALL_VALUES = Interval(-math.inf, math.inf)
+
+
+@dataclasses.dataclass(frozen=True)
+class OtherEstimate:
+    """I(X;T) by another estimator, which the known network is to improve, in nats.
+
+    Attributes
+    ----------
+    interval : Interval
+        Its interval, whose ends are taken where they are better.
+    width : float
+        The width that more of its work would leave.
+    """
+
+    interval: Interval = _ALL_VALUES
+    width: float = math.inf
+
+    def is_improved_by(self, interval: Interval) -> bool:
+        """Return whether the better ends of both intervals leave at most the width that more work would leave."""
+        width = min(self.interval.upper, interval.upper) - max(self.interval.lower, interval.lower)
+        return width <= self.width
+
+
+NO_OTHER = OtherEstimate()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,8 +59,8 @@ class KnownNetworkSettings:
         Number of Jacobians of an input.
     chains : bool
         Whether chains may take the place of samples; they take several times as long.
-    useful_width : float
-        Where the pilot expects a wider interval of I(X;T), in nats, the measurement ends without a result.
+    other : OtherEstimate
+        Where the pilot expects ends of I(X;T) that do not improve it, the measurement ends without a result.
     """
 
     queries: int = 1024
@@ -44,4 +71,4 @@ class KnownNetworkSettings:
     least_share: float = 1e-3
     jacobians: int = JACOBIANS
     chains: bool = True
-    useful_width: float = math.inf
+    other: OtherEstimate = NO_OTHER

@@ -45,7 +45,7 @@ def lines(name: str, network: WideNetwork, beside: str) -> Iterator[str]:
     """Measure the layers behind noise with draws and with the estimator `beside`, "known" or "auto"."""
     tables, seconds = {}, {}
     draws_of_input = 32 if beside == "known" else None
-    for estimator in ("pooled", beside):
+    for estimator in ("draws", beside):
         start = time.process_time()
         tables[estimator] = layer_information(
             network.model, network.inputs, layers=list(network.layers), draws=draws_of_input, estimator=estimator
@@ -55,7 +55,7 @@ def lines(name: str, network: WideNetwork, beside: str) -> Iterator[str]:
         draws, known = (_row(table, layer) for table in tables.values())
         truth = f"  true {true_information(*network.truth):.2f}" if network.truth else ""
         yield (
-            f"{name:18} {layer:4} {_interval(draws):>14} {seconds['pooled']:7.1f} s {_interval(known):>16} "
+            f"{name:18} {layer:4} {_interval(draws):>14} {seconds['draws']:7.1f} s {_interval(known):>16} "
             f"{known.decoded:6.2f} to {known.plug_in:5.2f} {seconds[beside]:7.1f} s{truth}"
         )
 

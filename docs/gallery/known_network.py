@@ -18,7 +18,7 @@ model = torch.nn.Sequential(
 inputs = torch.randn(100, 20)
 lb.noisify(model, sigma=0.6, inputs=inputs)
 
-tables = {name: lb.layer_information(model, inputs, estimator=name, draws=32) for name in ("pooled", "known")}
+tables = {name: lb.layer_information(model, inputs, estimator=name, draws=32) for name in ("draws", "known")}
 rows = {name: table["3", "I(X;T)"] for name, table in tables.items()}
 
 _, axes = plt.subplots(figsize=(6, 2.5), layout="constrained")

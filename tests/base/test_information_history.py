@@ -8,7 +8,7 @@ import pytest
 
 from layerbits import InformationHistory, InformationRow, InformationTable
 
-ROW = InformationRow("1", "I(X;T)", "pooled", 1.0, 0.1, 0.8, 1.3, "nats", 32, 0.5, flags=("measurement_noise",))
+ROW = InformationRow("1", "I(X;T)", "draws", 1.0, 0.1, 0.8, 1.3, "nats", 32, 0.5, flags=("measurement_noise",))
 
 
 def table(value, lower, upper, **options):

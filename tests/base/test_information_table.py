@@ -11,7 +11,7 @@ import pytest
 
 from layerbits import InformationHistory, InformationRow, InformationTable, SigmaProfile, SigmaRow, UsageError
 
-ROW = InformationRow("fc1[mean]", "I(X;T)", "pooled", 2.0, 0.5, 1.0, 3.0, "nats", 32, 0.1)
+ROW = InformationRow("fc1[mean]", "I(X;T)", "draws", 2.0, 0.5, 1.0, 3.0, "nats", 32, 0.1)
 ROWS = (
     ROW,
     dataclasses.replace(ROW, quantity="I(X;T|Y)", value=0.5, lower=0.25, upper=1.0),

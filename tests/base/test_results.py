@@ -9,7 +9,7 @@ from layerbits import Estimate, InformationRow, InformationTable
 
 ESTIMATE = Estimate(4.123, 0.004, 4.115, 4.131, 0.95, 8192)
 ROW = InformationRow(
-    "1", "I(X;T)", "pooled", 2.0, 0.5, 1.0, 3.0, "nats", 32, 0.1, "a note", 2.5, 0.4, 1.5, 0.6, "Gaussian", "draws"
+    "1", "I(X;T)", "draws", 2.0, 0.5, 1.0, 3.0, "nats", 32, 0.1, "a note", 2.5, 0.4, 1.5, 0.6, "Gaussian", "draws"
 )
 NATS = ["value", "standard_error", "lower", "upper", "plug_in", "plug_in_error", "decoded", "decoded_error"]
 TABLE = InformationTable((ROW, dataclasses.replace(ROW, layer="tanh", quantity="h(T)", value=-1.0, note="")))

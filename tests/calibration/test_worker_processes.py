@@ -7,8 +7,15 @@ import time
 import pytest
 
 from layerbits.calibration import BASELINES, V1, V2, coverage, coverage_in_processes, worker_processes
+from tests.support.fork_server import FORK_SERVER
 
 TASKS = [task for task in (*V1, *V2, *BASELINES) if task.name in ("bpsk-1", "parallel", "ksg-dead")]
+
+
+@pytest.fixture(autouse=True)
+def forked_workers(monkeypatch):
+    """Fork the workers from a server, because each new interpreter would import torch for seconds."""
+    monkeypatch.setattr(multiprocessing, "get_context", lambda _: FORK_SERVER)
 
 
 def test_processes_return_the_rows_of_one_process_in_their_order():

@@ -132,7 +132,7 @@ def test_settings_may_come_from_a_file_and_from_safetensors(script, tmp_path):
     from safetensors.torch import save_file
 
     save_file(network(2.0).state_dict(), tmp_path / "model.safetensors")
-    (tmp_path / "settings.toml").write_text('draws = 4\nqueries = 4\nconfidence = 0.9\nestimator = "pooled"\n')
+    (tmp_path / "settings.toml").write_text('draws = 4\nqueries = 4\nconfidence = 0.9\nestimator = "draws"\n')
     command = ["measure", str(script), "--sigma=0.5", f"--config={tmp_path / 'settings.toml'}"]
     assert main([*command, f"--checkpoint={tmp_path / 'model.safetensors'}", f"--out={tmp_path / 'out'}"]) == 0
     history = lb.read_history(tmp_path / "out")

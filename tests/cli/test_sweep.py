@@ -35,7 +35,9 @@ def test_sweep_runs_all_combinations(tmp_path, capsys):
     assert [name for name, _ in cells(tmp_path)] == [
         "sigma=.005,seed=2", "sigma=.005,seed=3", "sigma=.05,seed=2", "sigma=.05,seed=3",
     ]  # fmt: skip
-    assert "4 of 4 runs have finished" in capsys.readouterr().out
+    output = capsys.readouterr().out
+    assert "szt-tanh: 4 runs, together about " in output
+    assert "4 of 4 runs have finished" in output
     assert main([*arguments, f"--out={tmp_path}"]) == 2
     assert "resume" in capsys.readouterr().err
     assert main([*arguments, f"--out={tmp_path}", "--resume"]) == 0

@@ -18,7 +18,7 @@ CEILINGS = {"I(X;T)": math.log(4), "I(T;Y)": math.log(2), "I(X;T|Y)": math.log(2
 
 def row(quantity, plug_in, *, lower=0.0, upper=1.0, layer="1"):
     return InformationRow(
-        layer, quantity, "pooled", plug_in, 0.01, lower, upper, "nats", 8, 0.0, plug_in=plug_in, plug_in_error=0.01
+        layer, quantity, "draws", plug_in, 0.01, lower, upper, "nats", 8, 0.0, plug_in=plug_in, plug_in_error=0.01
     )
 
 
@@ -37,7 +37,9 @@ def test_saturation_of_a_known_channel_is_noted():
 @pytest.mark.parametrize(("n", "allowance"), [(100, 0.096), (500, 0.026), (1000, 0.014)])
 def test_saturation_behind_noise_is_noted_at_the_least_allowance_of_the_bet(n, allowance):
     """32 draws give eight queries to each input, and half of them evaluate the decoder."""
-    row = layer_information(noisy_identities(2, 1e-4), normal_tensor(n, 3), layers="1", draws=32)["1", "I(X;T)"]
+    row = layer_information(noisy_identities(2, 1e-4), normal_tensor(n, 3), layers="1", draws=32, estimator="draws")[
+        "1", "I(X;T)"
+    ]
     assert math.log(n) - row.lower == pytest.approx(allowance, rel=0.2)
     assert row.flags == ("saturated",)
 
@@ -46,7 +48,7 @@ def test_layer_that_loses_more_than_the_allowance_is_not_noted_as_saturated():
     """A tenth of 200 inputs come in equal pairs, a loss of 0.1 log 2 = 0.069, by which the lower end falls."""
     inputs = normal_tensor(200, 3)
     inputs[:10] = inputs[10:20]
-    table = layer_information(noisy_identities(2, 1e-4), inputs, draws=64, layers="1")
+    table = layer_information(noisy_identities(2, 1e-4), inputs, draws=64, layers="1", estimator="draws")
     row = table["1", "I(X;T)"]
     assert math.log(200) - row.lower > 0.069
     assert row.flags == ()
@@ -55,7 +57,10 @@ def test_layer_that_loses_more_than_the_allowance_is_not_noted_as_saturated():
 def test_upper_end_at_log_n_alone_is_not_noted_as_saturated():
     """Two inputs lie 3.3 sigma apart, so I(X;T) is 0.571 < log 2, but the upper end is log 2 for some seeds."""
     noisy, inputs = noisy_identities(2, 0.6 / math.sqrt(2)), torch.tensor([[-1.0], [1.0]]).double()
-    rows = [layer_information(noisy, inputs, layers="1", draws=32, queries=4, seed=seed).rows[0] for seed in range(20)]
+    rows = [
+        layer_information(noisy, inputs, layers="1", draws=32, queries=4, seed=seed, estimator="draws").rows[0]
+        for seed in range(20)
+    ]
     assert any(row.upper == math.log(2) for row in rows)
     assert not any(row.note for row in rows)
 
@@ -67,7 +72,7 @@ def test_wide_layer_whose_upper_end_alone_is_log_n_is_not_noted_as_saturated():
         torch.manual_seed(0)
         network.apply(lambda module: module.reset_parameters() if isinstance(module, nn.Linear) else None)
     noisy = noisify(network.double(), sigma={"1": 8.0, "3": 0.2})
-    table = layer_information(noisy, normal_tensor(64, 20), draws=8)
+    table = layer_information(noisy, normal_tensor(64, 20), draws=8, estimator="draws")
     assert table["1", "I(X;T)"].upper < 1
     assert table["3", "I(X;T)"].plug_in > math.log(64) - 0.01
     assert "saturated" not in table["3", "I(X;T)"].flags
@@ -89,7 +94,9 @@ def test_lower_end_decides_about_saturation(log_n, lower, separated_lower, is_sa
 
 
 def test_sound_network_has_no_notes():
-    assert not any(row.note or row.flags for row in layer_information(tanh_network(), INPUTS, LABELS))
+    assert not any(
+        row.note or row.flags for row in layer_information(tanh_network(), INPUTS, LABELS, estimator="draws")
+    )
 
 
 class Branches(nn.Module):

@@ -9,8 +9,12 @@ from torch import nn
 
 from layerbits import layer_information, noisify
 from layerbits.estimators.data_processing import Chains
+from layerbits.estimators.decoder_bound import DecoderBound
+from layerbits.estimators.layer_measurement import LayerMeasurement
 from layerbits.estimators.problem import Problem
+from layerbits.estimators.two_sided_estimate import Bounds, information_estimate
 from layerbits.networks import read_inputs
+from layerbits.statistics import Interval, JackknifeMean
 from tests.support.answers import entropy
 from tests.support.early_ends import allowed_misses, excess_misses
 from tests.support.networks import ScalarChain, noisy_identities
@@ -47,7 +51,7 @@ def wide_chain():
 
 def test_upper_ends_are_at_most_those_of_the_layer_before():
     noisy, inputs, labels = wide_chain()
-    table = layer_information(noisy, inputs, labels, draws=8)
+    table = layer_information(noisy, inputs, labels, draws=8, estimator="draws")
     for quantity in ("I(X;T)", "I(T;Y)", "I(X;T|Y)"):
         first, second = table["1", quantity], table["3", quantity]
         # The end that the first layer lends has a ninth of the risk: it is a little wider than its own.
@@ -55,7 +59,9 @@ def test_upper_ends_are_at_most_those_of_the_layer_before():
         assert second.lower <= second.value <= second.upper
         assert second.flags == ("data_processing",)
         assert second.note == "upper end from '1'"
-    assert layer_information(noisy, inputs, draws=8, layers="3")["3", "I(X;T)"].upper == pytest.approx(math.log(100))
+    assert layer_information(noisy, inputs, draws=8, layers="3", estimator="draws")[
+        "3", "I(X;T)"
+    ].upper == pytest.approx(math.log(100))
     assert not table["3", "h(T)"].flags
 
 
@@ -79,8 +85,8 @@ def test_lower_end_is_at_least_that_of_a_later_layer():
     """
     noisy = noisify(Steps(), sigma={"first": 0.3, "second": 0.1, "third": 0.1}, layers=["first", "second", "third"])
     inputs = torch.linspace(-1, 1, 8).double()[:, None].repeat(8, 1)
-    own = layer_information(noisy, inputs, layers="second", draws=16, queries=8)["second", "I(X;T)"]
-    table = layer_information(noisy, inputs, draws=16, queries=8)
+    own = layer_information(noisy, inputs, layers="second", draws=16, queries=8, estimator="draws")["second", "I(X;T)"]
+    table = layer_information(noisy, inputs, draws=16, queries=8, estimator="draws")
     first, second, third = (table[layer, "I(X;T)"] for layer in ("first", "second", "third"))
     assert own.upper - own.lower > 2
     assert third.lower - 0.2 < second.lower < third.lower
@@ -130,22 +136,39 @@ def test_noise_on_the_sums_of_a_residual_network_makes_chains():
 def test_readouts_keep_their_own_ends():
     network = nn.Sequential(nn.Identity(), nn.Identity())
     noisy = noisify(network, sigma={"0": 5.0, "1": 0.1}, layers=["0", "1"])
-    table = layer_information(noisy, normal_tensor(20, 4, 3), readout=[None, "mean"], draws=8)
+    table = layer_information(noisy, normal_tensor(20, 4, 3), readout=[None, "mean"], draws=8, estimator="draws")
     assert "data_processing" in table["1", "I(X;T)"].flags
     assert not {"data_processing"} & {*table["1[mean]", "I(X;T)"].flags, *table["0[mean]", "I(X;T)"].flags}
 
 
 def test_tolerance_counts_as_reached_by_an_end_of_another_layer():
     noisy, inputs, _ = wide_chain()
-    table = layer_information(noisy, inputs, draws=4, max_draws=4, tolerance=0.25)
+    table = layer_information(noisy, inputs, draws=4, max_draws=4, tolerance=0.25, estimator="draws")
     row = table["3", "I(X;T)"]
     assert (row.upper - row.lower) / 2 <= 0.25
     assert row.flags == ("data_processing",)
 
 
+def test_note_on_a_missed_tolerance_names_the_cause_of_the_interval_with_ends_of_other_layers():
+    """The gap from 1.1 to the plug-in bound is 0.8 of the own width of 1, and 0.05 of the remaining width of 0.15."""
+
+    def measurement(plug_in, shortfall=""):
+        decoder = DecoderBound("mixture", JackknifeMean(1.1, (np.zeros((50, 2)),)), 1.0, 0.0)
+        bounds = Bounds(JackknifeMean(plug_in, (np.zeros((50, 3)),)), decoder, own_share=0.1)
+        estimate = information_estimate(bounds, plug_in + 0.1, 2.0, 0.0, lent=Interval(0.9, plug_in + 0.05))
+        return LayerMeasurement(4, {"I(X;T)": estimate}, shortfall)
+
+    sentence = "tolerance 0.01 not reached within max_draws 4, limited by {}: raise max_draws"
+    measurements = {"0": measurement(1.1), "1": measurement(1.9, sentence.format("decoder"))}
+    combined = Chains(earlier={"1": ("0",)}, later={"0": ("1",)}).combined("1", measurements, tolerance=0.01)
+    assert combined.estimates["I(X;T)"].interval == Interval(1.0, pytest.approx(1.15))
+    assert combined.estimates["I(X;T)"].limited_by == "queries"
+    assert combined.shortfall == sentence.format("queries")
+
+
 def test_layer_that_is_narrow_by_ends_of_other_layers_has_no_further_round():
     noisy, inputs, _ = wide_chain()
-    table = layer_information(noisy, inputs, draws=4, tolerance=0.25)
+    table = layer_information(noisy, inputs, draws=4, tolerance=0.25, estimator="draws")
     assert table["3", "I(X;T)"].draws == 4
 
 
@@ -165,7 +188,7 @@ def test_ends_of_chains_cover_the_truth():
 
     def wrong_ends(seeds):
         for seed in seeds:
-            tables.append(layer_information(noisy, inputs, draws=8, queries=4, seed=seed))
+            tables.append(layer_information(noisy, inputs, draws=8, queries=4, seed=seed, estimator="draws"))
             for layer, truth in truths.items():
                 row = tables[-1][layer, "I(X;T)"]
                 if row.lower > truth:

@@ -111,7 +111,7 @@ def test_a_tolerance_is_met_by_more_queries():
 
 def test_the_estimator_of_the_paper_has_the_same_first_layer():
     tables = [
-        lb.layer_information(noisy_identities(1, NOISE), line_inputs(), estimator=name) for name in ("pooled", "paper")
+        lb.layer_information(noisy_identities(1, NOISE), line_inputs(), estimator=name) for name in ("draws", "paper")
     ]
     assert [row.value for row in tables[0]] == [row.value for row in tables[1]]
 

@@ -233,7 +233,12 @@ def test_layers_behind_noise_use_decoders_of_the_caller():
 
     model, inputs = network()
     table = lb.layer_information(
-        model, inputs, {"Y": np.arange(16) % 2, "Z": np.arange(16) % 3}, draws=16, decoders=[Recorder()]
+        model,
+        inputs,
+        {"Y": np.arange(16) % 2, "Z": np.arange(16) % 3},
+        draws=16,
+        decoders=[Recorder()],
+        estimator="draws",
     )
     # A fit for each label set, at the second layer alone: the channel of the first one is known.
     assert [shape[0] for shape in fits] == [16 * 12, 16 * 12]

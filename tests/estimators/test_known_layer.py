@@ -9,7 +9,7 @@ from torch import nn
 import layerbits
 from layerbits import DropoutNoise, MeasurementSettings, Monitor, information, layer_information, noisify
 from layerbits.estimators import known_layer
-from layerbits.estimators.known_layer import KnownLayer, known_layers
+from layerbits.estimators.known_layer import SHARE_OF_DRAWS, KnownLayer, known_layers
 from layerbits.estimators.known_network import KnownNetworkSettings
 from layerbits.estimators.known_network.network_signal_model import NetworkSignalModel
 from layerbits.estimators.problem import Problem
@@ -22,7 +22,7 @@ from tests.support.random_arrays import normal_tensor
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-INPUTS = 2 * normal_tensor(64, 4, seed=1)
+INPUTS = 2 * normal_tensor(32, 4, seed=1)
 LABELS = (INPUTS[:, 0] > 0).long()
 QUANTITIES = ("I(X;T)", "h(T)", "h(T|X)", "I(T;Y)", "I(X;T|Y)")
 
@@ -37,7 +37,7 @@ def table():
 
 
 def test_intervals_overlap_those_of_many_draws(table):
-    draws = layer_information(tanh_layers(), INPUTS, LABELS, draws=256)
+    draws = layer_information(tanh_layers(), INPUTS, LABELS, draws=256, estimator="draws")
     for layer in ("3", "5"):
         for quantity in QUANTITIES:
             row, other = table[layer, quantity], draws[layer, quantity]
@@ -89,7 +89,7 @@ def test_layer_whose_derivatives_are_nan_is_measured():
     layers = dense(normal_tensor(8, 4, seed=5)), nn.Tanh(), dense(normal_tensor(8, 8, seed=6)), Root()
     noisy = noisify(nn.Sequential(*layers), sigma=0.5, layers=["1", "3"])
     row = layer_information(noisy, INPUTS, estimator="known", layers="3")["3", "I(X;T)"]
-    other = layer_information(noisy, INPUTS, draws=128, layers="3")["3", "I(X;T)"]
+    other = layer_information(noisy, INPUTS, draws=128, layers="3", estimator="draws")["3", "I(X;T)"]
     assert row.decoder == "known network"
     assert row.lower <= other.upper
     assert other.lower <= row.upper
@@ -112,7 +112,7 @@ def test_readouts_are_measured():
     noisy = noisify(Tokenwise(), sigma=0.5, layers=nn.Tanh, inputs=tokens)
     options = {"layers": "b", "readout": [Tokens("mean"), None]}
     table = layer_information(noisy, tokens, estimator="known", **options)
-    draws = layer_information(noisy, tokens, draws=512, **options)
+    draws = layer_information(noisy, tokens, draws=512, estimator="draws", **options)
     for name in ("b[mean]", "b"):
         row, other = table[name, "I(X;T)"], draws[name, "I(X;T)"]
         assert row.decoder == "known network"
@@ -177,7 +177,7 @@ def test_noise_that_depends_on_the_signal_is_refused():
 
 
 def test_recorded_signals_are_refused():
-    with pytest.raises(ValueError, match="estimator: got 'known', wanted 'pooled' or 'paper'"):
+    with pytest.raises(ValueError, match="estimator: got 'known', wanted 'draws' or 'paper'"):
         information(INPUTS, 0.5, estimator="known")
 
 
@@ -189,11 +189,11 @@ def interval_at(risk, estimator, **options):
 
 
 def test_auto_takes_the_better_ends_where_draws_leave_a_gap():
-    auto, draws = interval_at(0.02, "auto", draws=8), interval_at(0.01, "pooled", draws=8)
+    auto, draws = interval_at(0.02, "auto", draws=8), interval_at(SHARE_OF_DRAWS * 0.02, "draws", draws=8)
     noisy = tanh_layers()
     problem = Problem.of(noisy, read_inputs(INPUTS, noisy, LABELS), layers="5")
     layer = known_layers(problem, ("5",), MeasurementSettings(estimator="auto", draws=8))["5"]
-    network = layer.estimates(problem.classes, 0.01, 0, UNDIVIDED)
+    network = layer.estimates(problem.classes, (1 - SHARE_OF_DRAWS) * 0.02, 0, UNDIVIDED)
     for quantity in QUANTITIES:
         intervals = draws[quantity], network[quantity].interval
         assert auto[quantity].lower == pytest.approx(max(ends.lower for ends in intervals), abs=1e-12)
@@ -202,7 +202,7 @@ def test_auto_takes_the_better_ends_where_draws_leave_a_gap():
 
 
 def test_auto_leaves_the_network_where_queries_limit_the_draws():
-    auto, draws = interval_at(0.02, "auto", draws=512), interval_at(0.01, "pooled", draws=512)
+    auto, draws = interval_at(0.02, "auto", draws=512), interval_at(SHARE_OF_DRAWS * 0.02, "draws", draws=512)
     assert [(row.lower, row.upper, row.decoder) for row in auto.values()] == [
         (row.lower, row.upper, row.decoder) for row in draws.values()
     ]
@@ -211,7 +211,7 @@ def test_auto_leaves_the_network_where_queries_limit_the_draws():
 def test_auto_measures_by_draws_what_the_network_does_not_allow():
     noisy = noisify(nn.Sequential(nn.Tanh(), Jitter(), nn.Tanh()), sigma=0.5, layers=nn.Tanh)
     auto = layer_information(noisy, INPUTS, estimator="auto", confidence=0.9, layers="2")
-    draws = layer_information(noisy, INPUTS, confidence=0.9, layers="2")
+    draws = layer_information(noisy, INPUTS, estimator="draws", confidence=0.9, layers="2")
     assert (auto["2", "I(X;T)"].lower, auto["2", "I(X;T)"].upper) == (
         draws["2", "I(X;T)"].lower,
         draws["2", "I(X;T)"].upper,
@@ -226,7 +226,7 @@ def test_network_is_used_only_where_a_narrower_interval_is_expected():
         return layer.may_narrow(TwoSidedEstimate(interval, 1.0 + gap, 0.0, 1.0, 0.0, "mixture", limited_by, point), 64)
 
     noisy = tanh_layers()
-    model = NetworkSignalModel.of(Problem.of(noisy, read_inputs(INPUTS, noisy)), "5")
+    model = NetworkSignalModel.of(Problem.of(noisy, read_inputs(normal_tensor(64, 4), noisy)), "5")
     # 16 times fewer queries leave 4 times the width that is due to queries, and at least 10 / 256 nats. More draws
     # would leave 1/3 of a gap by draws, and otherwise 3^-0.25.
     assert not is_tried(width=1.0, gap=0.8)
@@ -237,7 +237,7 @@ def test_network_is_used_only_where_a_narrower_interval_is_expected():
 
 
 def test_auto_keeps_the_draws_where_the_pilot_expects_a_wider_interval(monkeypatch):
-    draws = interval_at(0.01, "pooled", draws=8)
+    draws = interval_at(SHARE_OF_DRAWS * 0.02, "draws", draws=8)
     monkeypatch.setattr(KnownLayer, "width_of_more_draws", lambda *_: 1e-3)
     monkeypatch.setattr(KnownLayer, "may_narrow", lambda *_: True)
     auto = interval_at(0.02, "auto", draws=8)
@@ -274,5 +274,5 @@ def test_gains_that_float64_cannot_invert_are_refused_and_left_to_draws():
 
 
 def test_estimator_is_listed():
-    with pytest.raises(ValueError, match="wanted one of pooled, paper, known, auto"):
+    with pytest.raises(ValueError, match="wanted one of auto, draws, known, paper"):
         layerbits.MeasurementSettings(estimator="unknown")

@@ -12,7 +12,7 @@ from tests.support.random_arrays import normal_tensor
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 INPUTS = 2 * normal_tensor(64, 4, seed=1)
-OPTIONS = {"draws": 16, "tolerance": 0.05, "max_draws": 16, "max_seconds": 1e9}
+OPTIONS = {"estimator": "draws", "draws": 16, "tolerance": 0.05, "max_draws": 16, "max_seconds": 1e9}
 REMEDY = "or try estimator='auto'"
 
 

@@ -58,7 +58,7 @@ def test_entropy_minus_conditional_entropy_is_information(layer):
 # Labels
 
 
-@pytest.mark.parametrize("estimator", ["pooled", "paper"])
+@pytest.mark.parametrize("estimator", ["draws", "paper"])
 @pytest.mark.parametrize("layer", ["1", "3"])
 def test_information_is_the_sum_of_class_information_and_information_given_the_class(layer, estimator):
     table = layer_information(tanh_network(), INPUTS, LABELS, estimator=estimator)
@@ -108,13 +108,13 @@ def test_paper_estimator_agrees_with_the_pooled_estimator():
     """Different seeds make the two estimates independent."""
     pooled, paper = (
         layer_information(tanh_network(), INPUTS, estimator=name, seed=seed)
-        for seed, name in enumerate(("pooled", "paper"))
+        for seed, name in enumerate(("draws", "paper"))
     )
     assert standard_errors_apart(pooled["3", "I(X;T)"], paper["3", "I(X;T)"]) <= Z
 
 
 def test_paper_estimator_takes_entropies_given_the_input_from_a_separate_sample():
-    pooled, paper = (layer_information(tanh_network(), INPUTS, estimator=name) for name in ("pooled", "paper"))
+    pooled, paper = (layer_information(tanh_network(), INPUTS, estimator=name) for name in ("draws", "paper"))
     assert pooled["3", "h(T|X)"].plug_in != paper["3", "h(T|X)"].plug_in
     assert pooled["3", "h(T)"].plug_in == paper["3", "h(T)"].plug_in
 

@@ -62,7 +62,7 @@ def measure(monkeypatch):
 
         monkeypatch.setattr(layer_rounds, "sample_layers", run.sample)
         monkeypatch.setattr(layer_rounds, "estimate_layer", estimate)
-        settings = MeasurementSettings(draws, queries, max_seconds=max_seconds, **options)
+        settings = MeasurementSettings(draws, queries, max_seconds=max_seconds, estimator="draws", **options)
         deadline = layer_rounds.time.monotonic() + max_seconds
         rounds = LayerRounds(PROBLEM, settings, layer, settings.risk)
         sample = run.sample(PROBLEM, (layer,), draws, queries, settings.seed)[layer]
@@ -180,14 +180,16 @@ def test_second_sample_of_the_paper_estimator_has_another_seed(monkeypatch):
 
 
 def test_each_layer_meets_the_tolerance():
-    table = layer_information(tanh_network(), INPUTS, draws=32, tolerance=0.1, max_seconds=600)
+    table = layer_information(tanh_network(), INPUTS, draws=32, tolerance=0.1, max_seconds=600, estimator="draws")
     rows = [table[layer, "I(X;T)"] for layer in ("1", "3")]
     assert all(row.upper - row.lower <= 0.2 for row in rows)
-    row_without_tolerance = layer_information(tanh_network(), INPUTS, draws=32)["3", "I(X;T)"]
+    row_without_tolerance = layer_information(tanh_network(), INPUTS, draws=32, estimator="draws")["3", "I(X;T)"]
     assert row_without_tolerance.upper - row_without_tolerance.lower > 0.2
     assert (rows[0].draws, rows[1].draws > 32, rows[1].note) == (1, True, "")
 
 
 def test_missed_tolerance_is_noted():
-    row = layer_information(tanh_network(), INPUTS, layers="3", draws=32, tolerance=1e-4, max_draws=64).rows[0]
+    row = layer_information(
+        tanh_network(), INPUTS, layers="3", draws=32, tolerance=1e-4, max_draws=64, estimator="draws"
+    ).rows[0]
     assert row.note == f"tolerance 0.0001 not reached within max_draws 64, limited by {row.limited_by}: raise max_draws"

@@ -158,7 +158,7 @@ def test_omitted_dimensions_lose_at_most_the_dimension_loss(monkeypatch, layer):
     dimensions = sample.signals.shape[2]
     assert dimensions < 17
     assert 0.02 < sample.dimension_loss < 0.4
-    row = layer_information(noisy, inputs, layers=layer, draws=32, confidence=0.999)[layer, "I(X;T)"]
+    row = layer_information(noisy, inputs, layers=layer, draws=32, confidence=0.999, estimator="draws")[layer, "I(X;T)"]
     assert row.lower - Z * error <= truth <= row.upper + Z * error
     if sample.is_exact:
         centers = sample.signals[:, 0].numpy()
@@ -201,7 +201,9 @@ def test_intervals_of_a_layer_recorded_in_a_view_contain_the_true_values(monkeyp
     network = task.network()
     sample = sample_network(network, task.inputs, layers=task.layer, draws=64)[task.layer]
     assert sample.signals.shape[2] <= min(dimensions, task.matrices[-1].shape[0])
-    table = layer_information(network, task.inputs, task.labels, layers=task.layer, draws=128, confidence=0.999)
+    table = layer_information(
+        network, task.inputs, task.labels, layers=task.layer, draws=128, confidence=0.999, estimator="draws"
+    )
     for quantity, truth in task.truths.items():
         row = table[task.layer, quantity]
         assert row.lower - 1e-9 <= truth.value <= row.upper + 1e-9, quantity
@@ -220,7 +222,9 @@ def test_views_of_all_dimensions_are_the_signals(monkeypatch):
 
 @pytest.mark.parametrize(("layer", "units"), [("0", 6000), ("1", 500)])
 def test_wide_layer_is_saturated(layer, units):
-    row = layer_information(noisy_identities(2), normal_tensor(300, units), layers=layer, draws=8)[layer, "I(X;T)"]
+    row = layer_information(noisy_identities(2), normal_tensor(300, units), layers=layer, draws=8, estimator="draws")[
+        layer, "I(X;T)"
+    ]
     assert (row.upper, row.plug_in) == (pytest.approx(math.log(300), abs=1e-9),) * 2
     assert row.flags == ("saturated",)
     if layer == "0":
@@ -286,7 +290,7 @@ def test_ends_of_a_layer_of_many_values_allow_for_the_units_that_are_left_out(mo
     assert sample.signals.shape[2] <= 64
     assert sample.omitted.squares.shape == (64, 2)
     assert sample.dimension_loss == pytest.approx(sample.omitted.narrow_terms.mean())
-    table = layer_information(noisy, inputs, layers="1", draws=8, queries=2)
+    table = layer_information(noisy, inputs, layers="1", draws=8, queries=2, estimator="draws")
     truth = 150 * math.log(2 * math.pi * math.e * 2 * 0.25)
     row = table["1", "h(T|X)"]
     assert row.lower <= truth <= row.upper < truth + 150

@@ -46,7 +46,7 @@ def linear_bias(layer, draws):
     return math.log1p((ratio - 1) / draws)
 
 
-@pytest.mark.parametrize("estimator", ["pooled", "paper"])
+@pytest.mark.parametrize("estimator", ["draws", "paper"])
 @pytest.mark.parametrize("draws", [4, 64])
 def test_linear_network_has_the_information_of_its_gaussian_channel(draws, estimator):
     truth, error = linear_information(3)
@@ -60,7 +60,9 @@ def test_linear_network_has_the_class_information_of_its_gaussian_channel():
     """Classes pool 15 inputs, 10 copies and r draws; h^(T|Y) and h^(T) are biased by no more than h^(T|X)."""
     truth, error = linear_information(3, CLASSES)
     labels = np.tile(CLASSES, COPIES)
-    row = layer_information(LINEAR.noisy(), LINEAR.inputs(COPIES), labels, layers="2", queries=16)["2", "I(T;Y)"]
+    row = layer_information(LINEAR.noisy(), LINEAR.inputs(COPIES), labels, layers="2", queries=16, estimator="draws")[
+        "2", "I(T;Y)"
+    ]
     error, bias = Z * math.hypot(row.plug_in_error, error), linear_bias(3, 32)
     assert truth - bias - error <= row.plug_in <= truth + bias + error
 
@@ -88,7 +90,10 @@ def scalar_bias(draws):
 def scalar_rows(draws):
     """Return the rows of I(X;T_2) of 16 seeds."""
     options = {"draws": draws, "queries": max(2, min(draws // 2, 24)), "layers": "3"}
-    tables = [layer_information(SCALAR.noisy(), SCALAR.inputs(100), seed=seed, **options) for seed in range(16)]
+    tables = [
+        layer_information(SCALAR.noisy(), SCALAR.inputs(100), seed=seed, **options, estimator="draws")
+        for seed in range(16)
+    ]
     return [table["3", "I(X;T)"] for table in tables]
 
 
@@ -126,7 +131,7 @@ def test_decoder_bounds_of_a_scalar_network_are_below_the_true_value(draws):
 def test_layer_with_nearly_equal_signals_has_the_entropy_of_its_noise(quantity):
     """Signals lie within 1e-8 of one another: log densities differ by |z| 1e-8 / sigma^2 < 1e-6."""
     noisy = noisify(nn.Sequential(nn.Identity(), dense(1e-9 * torch.eye(4))), sigma=0.5, layers=["0", "1"])
-    row = layer_information(noisy, INPUTS, draws=4)["1", quantity]
+    row = layer_information(noisy, INPUTS, draws=4, estimator="draws")["1", quantity]
     assert row.plug_in == pytest.approx(2 * math.log(2 * math.pi * math.e * 0.25), abs=1e-6)
 
 
@@ -135,7 +140,7 @@ def test_interval_of_draws_far_apart_contains_the_true_value():
     # but that of the query's own pass underflows, so the density is 0 if the jackknife leaves that pass out.
     network = nn.Sequential(nn.Identity(), dense(1e6 * torch.ones(1, 1)), nn.Identity())
     noisy = noisify(network, sigma=0.5, layers=nn.Identity)
-    row = layer_information(noisy, normal_tensor(20, 1), draws=8, layers="2")["2", "I(X;T)"]
+    row = layer_information(noisy, normal_tensor(20, 1), draws=8, layers="2", estimator="draws")["2", "I(X;T)"]
     # Each sum has one term that is not 0, so the error is the rounding of a few logarithms, each below ten.
     assert abs(row.plug_in - math.log(20)) < 1e-12
     # The gain multiplies the first noise, so the second one, of the same sigma, is negligible.
@@ -157,7 +162,10 @@ def test_signals_that_are_equal_in_two_passes_are_not_a_known_channel():
     noisy = noisify(nn.Sequential(nn.Identity(), Sign()), sigma={"0": 0.5, "1": sigma}, layers=[nn.Identity, Sign])
     truth = math.log(2) + flip * math.log(flip) + (1 - flip) * math.log(1 - flip)
     inputs = torch.tensor([[-1.0], [1.0]], dtype=torch.float64)
-    rows = [layer_information(noisy, inputs, layers="1", draws=512, seed=seed)["1", "I(X;T)"] for seed in range(20)]
+    rows = [
+        layer_information(noisy, inputs, layers="1", draws=512, seed=seed, estimator="draws")["1", "I(X;T)"]
+        for seed in range(20)
+    ]
     # Signs lie five sigmas from zero, so the second noise hardly confuses them.
     assert sum(row.lower < truth < row.upper for row in rows) >= stats.binom.ppf(1e-6, 20, 0.95)
 
@@ -170,5 +178,8 @@ def test_upper_end_includes_rare_signals_that_no_query_has():
     # I(X;S) of the signal S is above I(X;T) of its noisy value T.
     signal_information = stats.bernoulli(flips.mean()).entropy() - stats.bernoulli(flips).entropy().mean()
     inputs = torch.from_numpy(values[:, None])
-    tables = [layer_information(noisy, inputs, layers="1", draws=32, queries=4, seed=seed) for seed in range(5)]
+    tables = [
+        layer_information(noisy, inputs, layers="1", draws=32, queries=4, seed=seed, estimator="draws")
+        for seed in range(5)
+    ]
     assert all(table["1", "I(X;T)"].upper > signal_information for table in tables)

@@ -46,7 +46,14 @@ def network():
 def rows(readout, layer="second", **options):
     model, inputs = network()
     table = layer_information(
-        model, inputs, (np.arange(60) > 30).astype(int), draws=16, readout=readout, layers=layer, **options
+        model,
+        inputs,
+        (np.arange(60) > 30).astype(int),
+        draws=16,
+        readout=readout,
+        layers=layer,
+        **options,
+        estimator="draws",
     )
     return {(row.layer, row.quantity): row for row in table}
 

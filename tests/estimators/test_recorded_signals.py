@@ -36,7 +36,7 @@ def assert_same(table, expected):
 
 def test_activations_give_the_table_of_a_network_without_noise():
     model = tanh_mlp(4, 3, 3, 2, dtype=torch.float64)
-    expected = lb.layer_information(model, INPUTS, LABELS, sigma=0.2, seed=3)
+    expected = lb.layer_information(model, INPUTS, LABELS, sigma=0.2, seed=3, estimator="draws")
     assert_same(lb.information(lb.layer_activations(model, INPUTS), 0.2, LABELS, seed=3), expected)
 
 
@@ -44,7 +44,8 @@ def test_draws_give_the_rows_of_a_layer_behind_noise(monkeypatch):
     """The range of tanh, which `information` does not know, is hidden from the measurement of the network."""
     monkeypatch.setattr(signal_ranges, "_MODULE_WIDTHS", {})
     noisy = tanh_network()
-    expected = lb.layer_information(noisy, INPUTS, LABELS, draws=32, layers="3")  # alone: it takes over no end
+    options = {"draws": 32, "layers": "3", "estimator": "draws"}  # alone, the layer takes over no end
+    expected = lb.layer_information(noisy, INPUTS, LABELS, **options)
     signals = lb.propagate(noisy, INPUTS, draws=32)
     assert_same(list(lb.information(signals, 0.1, LABELS))[5:], list(expected))
 
@@ -141,7 +142,12 @@ def test_halves_of_the_draws_serve_the_two_entropies_of_the_papers_estimator():
         (SIGNALS.tolist(), {}, TypeError, "signals: got list"),
         (SIGNALS.half(), {}, TypeError, "signals: got dtype torch.float16"),
         (SIGNALS.long(), {}, TypeError, "signals: got dtype torch.int64"),
-        (SIGNALS[:, 0], {}, ValueError, r"signals: got shape \(20,\), wanted \(n, d\)"),
+        (
+            SIGNALS[:, 0],
+            {},
+            ValueError,
+            r"signals: got shape \(20,\), wanted \(n, d\), .*; .* pass signals\[:, None\]$",
+        ),
         (SIGNALS[:0], {}, ValueError, r"signals: got shape \(0, 3\)"),
         (SIGNALS[:, :0], {}, ValueError, r"signals: got shape \(20, 0\)"),
         (normal_tensor(4, 2, 3, 3), {}, ValueError, r"signals: got shape \(4, 2, 3, 3\), .*signals.flatten\(1\)"),

@@ -226,7 +226,7 @@ def test_numbers_do_not_depend_on_the_speed_of_the_machine_if_time_does_not_limi
             monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=monotonic))
         monkeypatch.setattr(layer_rounds, "sample_layers", sample)
         options = {"draws": 16, "queries": 4, "tolerance": 0.2, "max_draws": 128, "max_seconds": 1e9}
-        table = layer_information(three_tanh_layers(), INPUTS, **options)
+        table = layer_information(three_tanh_layers(), INPUTS, **options, estimator="draws")
         tables.append([dataclasses.replace(row, seconds=0.0) for row in table])
         orders.add(tuple(order))
     assert len(orders) > 1
@@ -251,7 +251,9 @@ def test_layer_whose_borrowed_end_widens_in_a_round_of_its_lender_has_a_round_of
 
     monkeypatch.setattr(layer_rounds, "sample_layers", sample)
     monkeypatch.setattr(layer_rounds, "estimate_layer", estimate)
-    table = layer_information(three_tanh_layers(), INPUTS, draws=16, queries=4, tolerance=0.2, max_draws=4096)
+    table = layer_information(
+        three_tanh_layers(), INPUTS, draws=16, queries=4, tolerance=0.2, max_draws=4096, estimator="draws"
+    )
     assert further_rounds == ["3", "5"]
     assert table["5", "I(X;T)"].upper - table["5", "I(X;T)"].lower <= 0.4
 
@@ -277,7 +279,7 @@ def test_samples_of_one_group_are_held_at_a_time_and_later_of_one_layer(monkeypa
     monkeypatch.setattr(layer_rounds, "estimate_layer", estimate)
     groups = [("1", "3"), ("5",)]
     monkeypatch.setattr(all_layers, "part_groups", lambda *_: iter(groups))
-    layer_information(three_tanh_layers(), INPUTS, draws=16, queries=4, tolerance=0.2, max_draws=32)
+    layer_information(three_tanh_layers(), INPUTS, draws=16, queries=4, tolerance=0.2, max_draws=32, estimator="draws")
     assert held[:3] == [2, 1, 1]
     assert len(held) > 4
     assert set(held[3:]) == {1}

@@ -74,12 +74,15 @@ def test_distances_of_whitened_corners_are_at_most_the_bound(covariance):
 
 
 def test_entropies_of_tanh_layers_assume_no_tail():
-    rows = layer_information(tanh_network(), INPUTS, draws=8)
+    rows = layer_information(tanh_network(), INPUTS, draws=8, estimator="draws")
     assert not any(row.flags for row in rows)
 
 
 def test_entropies_of_other_layers_behind_noise_assume_their_tail():
     noisy = noisify(nn.Sequential(nn.Identity(), Calling(functional.relu)), sigma=0.5, layers=["0", "1"])
-    flags = {(row.layer, row.quantity): row.flags for row in layer_information(noisy, normal_tensor(20, 2), draws=8)}
+    flags = {
+        (row.layer, row.quantity): row.flags
+        for row in layer_information(noisy, normal_tensor(20, 2), draws=8, estimator="draws")
+    }
     assumed = {key for key, value in flags.items() if value == ("tail_assumed",)}
     assert assumed == {("1", "h(T)"), ("1", "h(T|X)")}

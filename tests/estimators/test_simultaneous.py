@@ -67,7 +67,7 @@ def test_risks_of_all_ends_and_rounds_sum_to_the_risk(monkeypatch):
 
     monkeypatch.setattr(layer_rounds, "estimate_layer", estimate)
     options = {"draws": 16, "queries": 4, "tolerance": 0.2, "max_draws": 64, "max_seconds": 1e9}
-    table = layer_information(three_tanh_layers(), INPUTS, LABELS, simultaneous=True, **options)
+    table = layer_information(three_tanh_layers(), INPUTS, LABELS, simultaneous=True, **options, estimator="draws")
     assert len(table) == 15
     for of_layer in risks.values():
         assert of_layer == pytest.approx([0.05 / 2 / 15 * 6 / (math.pi * k) ** 2 for k in range(1, len(of_layer) + 1)])
@@ -87,7 +87,7 @@ def test_upper_end_of_a_chain_is_that_of_the_layer_before():
     network = nn.Sequential(nn.Linear(20, 512), nn.Tanh(), nn.Linear(512, 512), nn.Tanh(), nn.Linear(512, 2))
     noisy = noisify(network, sigma={"1": 12.0, "3": 0.2})
     inputs = torch.randn(100, 20, generator=torch.Generator().manual_seed(1))
-    table = layer_information(noisy, inputs, np.arange(100) % 2, draws=8, simultaneous=True)
+    table = layer_information(noisy, inputs, np.arange(100) % 2, draws=8, simultaneous=True, estimator="draws")
     for quantity in ("I(X;T)", "I(T;Y)", "I(X;T|Y)"):
         assert table["3", quantity].upper == table["1", quantity].upper
         assert table["3", quantity].flags == ("data_processing",)
@@ -131,7 +131,9 @@ def test_all_intervals_of_a_chain_cover_the_truth_together(tolerance, n_seeds):
 
     def misses_of(seeds):
         for seed in seeds:
-            table = layer_information(noisy, inputs, labels, confidence=0.9, simultaneous=True, seed=seed, **options)
+            table = layer_information(
+                noisy, inputs, labels, confidence=0.9, simultaneous=True, seed=seed, **options, estimator="draws"
+            )
             tables.append(table)
             assert {(row.layer, row.quantity) for row in table} == set(truths)
             errors = [

@@ -21,7 +21,9 @@ def rows():
     """Rows of many seeds, by layer and quantity."""
     noisy = tanh_network()
     options = {"draws": 9, "queries": 4}
-    tables = [layer_information(noisy, INPUTS, LABELS, seed=seed, **options) for seed in range(SEEDS)]
+    tables = [
+        layer_information(noisy, INPUTS, LABELS, seed=seed, **options, estimator="draws") for seed in range(SEEDS)
+    ]
     return {(row.layer, row.quantity): [table[row.layer, row.quantity] for table in tables] for row in tables[0]}
 
 
@@ -43,7 +45,9 @@ def test_standard_error_is_the_spread_over_seeds(rows, layer, quantity):
 def narrow_rows():
     """Rows of layer "3" for many seeds, by quantity, with intervals that are narrow enough for a standard error."""
     noisy, options = tanh_network(), {"layers": "3", "draws": 96, "queries": 48}
-    tables = [layer_information(noisy, INPUTS, LABELS, seed=seed, **options) for seed in range(SEEDS)]
+    tables = [
+        layer_information(noisy, INPUTS, LABELS, seed=seed, **options, estimator="draws") for seed in range(SEEDS)
+    ]
     return {quantity: [table["3", quantity] for table in tables] for quantity in QUANTITIES}
 
 
@@ -74,7 +78,7 @@ def test_value_lies_within_its_interval(rows, layer):
 def test_error_is_not_understated_with_fewer_than_three_queries(draws, queries):
     """The spread over inputs includes differences between inputs, so the error is too large, never too small."""
     noisy, options = tanh_network(), {"layers": "3", "draws": draws, "queries": queries}
-    tables = [layer_information(noisy, INPUTS, seed=seed, **options) for seed in range(SEEDS)]
+    tables = [layer_information(noisy, INPUTS, seed=seed, **options, estimator="draws") for seed in range(SEEDS)]
     for quantity in ("I(X;T)", "h(T)", "h(T|X)"):
         spread, error = spread_and_error([table["3", quantity] for table in tables], "plug_in", "plug_in_error")
         assert spread <= error * HIGHEST
@@ -82,18 +86,22 @@ def test_error_is_not_understated_with_fewer_than_three_queries(draws, queries):
 
 @pytest.mark.parametrize(("draws", "queries"), [(2, None), (5, 2), (7, 3), (40, 20)])
 def test_error_of_a_saturated_layer_is_zero_for_any_parts_of_the_jackknife(draws, queries):
-    row = layer_information(noisy_identities(2, 1e-4), INPUTS, draws=draws, queries=queries)["1", "I(X;T)"]
+    row = layer_information(noisy_identities(2, 1e-4), INPUTS, draws=draws, queries=queries, estimator="draws")[
+        "1", "I(X;T)"
+    ]
     assert (row.plug_in, row.plug_in_error) == (pytest.approx(math.log(20)), pytest.approx(0, abs=1e-12))
 
 
 def test_error_of_entropy_given_the_input_is_not_zero_with_the_fewest_draws():
-    assert layer_information(tanh_network(), INPUTS, draws=2)["3", "h(T|X)"].plug_in_error > 0.01
+    assert layer_information(tanh_network(), INPUTS, draws=2, estimator="draws")["3", "h(T|X)"].plug_in_error > 0.01
 
 
 @pytest.mark.parametrize("layer", ["1", "3"])
 def test_interval_widens_with_confidence(layer):
     """Draws and queries are the same; the test omits quantities that are known exactly."""
-    tables = [layer_information(tanh_network(), INPUTS, LABELS, confidence=level) for level in (0.5, 0.99)]
+    tables = [
+        layer_information(tanh_network(), INPUTS, LABELS, confidence=level, estimator="draws") for level in (0.5, 0.99)
+    ]
     pairs = [pair for pair in zip(*tables, strict=True) if pair[0].layer == layer and pair[0].lower < pair[0].upper]
     assert len(pairs) == (4 if layer == "1" else 5)
     assert all(row_99.lower < row.lower < row.value < row.upper < row_99.upper for row, row_99 in pairs)

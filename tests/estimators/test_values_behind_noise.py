@@ -33,7 +33,9 @@ class Dead(nn.Module):
 def test_dead_layer_has_the_value_zero(n):
     """Both bounds are 0 exactly: all signals are equal."""
     noisy = noisify(nn.Sequential(nn.Identity(), Dead()), sigma=0.3, layers=["0", "1"])
-    row = layer_information(noisy, torch.linspace(-1, 1, n).double()[:, None], layers="1")["1", "I(X;T)"]
+    row = layer_information(noisy, torch.linspace(-1, 1, n).double()[:, None], layers="1", estimator="draws")[
+        "1", "I(X;T)"
+    ]
     assert row.plug_in == pytest.approx(0, abs=1e-12)
     assert row.decoded == pytest.approx(0, abs=1e-12)
     assert row.value == pytest.approx(0, abs=1e-12)
@@ -71,12 +73,15 @@ def wide_chain(width, sigma):
 
 
 def rows_of_seeds(noisy, inputs, layer, draws, seeds=SEEDS):
-    tables = [layer_information(noisy, inputs, layers=layer, draws=draws, seed=seed) for seed in range(seeds)]
+    tables = [
+        layer_information(noisy, inputs, layers=layer, draws=draws, seed=seed, estimator="draws")
+        for seed in range(seeds)
+    ]
     return [table[layer, "I(X;T)"] for table in tables]
 
 
 @pytest.mark.parametrize("draws", [8, 128])
-@pytest.mark.parametrize(("width", "sigma"), [(8, 0.5), (20, 0.7), (64, 0.9), (64, 2.0)])
+@pytest.mark.parametrize(("width", "sigma"), [(8, 0.5), (64, 0.9), (64, 2.0)])
 def test_value_in_a_wide_linear_layer_is_as_near_to_the_truth_as_its_error_says(width, sigma, draws):
     chain = wide_chain(width, sigma)
     truth, truth_error = chain.truth
@@ -113,7 +118,7 @@ def test_value_in_a_wide_layer_is_within_half_a_width_of_what_its_first_layer_al
     network = nn.Sequential(dense(normal_tensor(128, 20, seed=1) / 5), nn.Tanh(), dense(normal_tensor(128, 128) / 11))
     noisy = noisify(nn.Sequential(*network, nn.Tanh()), sigma={"1": 8.0, "3": 0.2}, layers=["1", "3"])
     inputs = normal_tensor(64, 20)
-    first = layer_information(noisy, inputs, layers="1")["1", "I(X;T)"]
+    first = layer_information(noisy, inputs, layers="1", estimator="draws")["1", "I(X;T)"]
     assert first.upper < 1
     rows = rows_of_seeds(noisy, inputs, "3", draws)
     assert all(row.plug_in > 2 for row in rows)

@@ -42,7 +42,7 @@ def test_wide_layer_with_separated_draws_is_measured_on_the_means(monkeypatch, s
     variance = 0.25 * (scale**2 + 1)
     truth, error = gaussian_mixture_information(scale * inputs.numpy(), variance * np.eye(300), 30_000, seed=1)
     assert 0.5 < truth < math.log(20) - 0.5
-    table = layer_information(noisy, inputs, layers="1", draws=32, confidence=0.999)
+    table = layer_information(noisy, inputs, layers="1", draws=32, confidence=0.999, estimator="draws")
     given_input = 150 * math.log(2 * math.pi * math.e * variance)
     truths = {"I(X;T)": (truth, error), "h(T|X)": (given_input, 0), "h(T)": (given_input + truth, error)}
     for quantity, (value, value_error) in truths.items():

@@ -1,10 +1,6 @@
 """Noisy networks that two processes train: DistributedDataParallel and fully_shard, over gloo on the CPU."""
 
 import contextlib
-import datetime
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -14,9 +10,9 @@ from torch.nn.parallel import DistributedDataParallel
 
 from layerbits import layer_information, layers, noise_of, noise_off, noisify
 from tests.support.networks import tanh_mlp
+from tests.support.process_groups import run_in_group
 
 RANKS = 2
-TIMEOUT = 300  # seconds; processes that wait for each other fail after this time
 CAN_SHARD = hasattr(fsdp, "fully_shard")
 INPUTS = torch.randn(6, 4, generator=torch.Generator().manual_seed(1))
 
@@ -130,39 +126,15 @@ def sharded_results(rank):
     }
 
 
-def work(rank, folder):
-    """Run one process of the group and save its results."""
-    timeout = datetime.timedelta(seconds=TIMEOUT)
-    store = distributed.FileStore(f"{folder}/store", RANKS)
-    distributed.init_process_group("gloo", store=store, rank=rank, world_size=RANKS, timeout=timeout)
-    torch.set_num_threads(1)
-    results = {"replicated": replicated_results(rank), "sharded": sharded_results(rank) if CAN_SHARD else None}
-    torch.save(results, f"{folder}/{rank}.pt")
-    distributed.barrier()
-    distributed.destroy_process_group()
-
-
-RUN = "import sys; from tests.networks.test_noise_processes import work; work(int(sys.argv[1]), sys.argv[2])"
+def work(rank):
+    """Return the results of one process of the group."""
+    return {"replicated": replicated_results(rank), "sharded": sharded_results(rank) if CAN_SHARD else None}
 
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
-    """Return the results of each process; fail if one fails or waits too long."""
-    folder, root = tmp_path_factory.mktemp("processes"), Path(__file__).parents[2]
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", RUN, str(rank), str(folder)], cwd=root, stderr=subprocess.PIPE, text=True
-        )
-        for rank in range(RANKS)
-    ]
-    try:
-        errors = [process.communicate(timeout=TIMEOUT)[1] for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
-            process.communicate()  # closes its pipe
-    assert [process.returncode for process in processes] == [0] * RANKS, "\n".join(errors)
-    return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(RANKS)]
+    """Return the results of each process; None if one fails or waits too long."""
+    return run_in_group(work, RANKS, tmp_path_factory.mktemp("processes"))
 
 
 @pytest.fixture

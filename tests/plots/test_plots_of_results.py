@@ -22,7 +22,7 @@ from layerbits import (
 
 N = 20
 LIMITS = {"I(X;T)": math.log(N), "I(T;Y)": math.log(2), "I(X;T|Y)": math.log(N / 2)}
-ROW = InformationRow("fc1", "I(X;T)", "pooled", 2.0, 0.1, 1.5, 2.5, "nats", 32, 0.5)
+ROW = InformationRow("fc1", "I(X;T)", "draws", 2.0, 0.1, 1.5, 2.5, "nats", 32, 0.5)
 
 
 def table(value, layers=("fc1", "fc2"), flags=()):

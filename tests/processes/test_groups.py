@@ -1,7 +1,4 @@
-"""Processes of a gloo group share the work of a call, and all get the bits of a single process.
-
-The processes of a group are started once, because each of them imports torch.
-"""
+"""Processes of a gloo group share the work of a call, and all get the bits of a single process."""
 
 from functools import partial
 
@@ -68,6 +65,46 @@ def test_monitors_of_a_parallel_training_measure_together_and_rank_0_writes(two)
     assert not (folder / "1").exists()
 
 
+def of_whole_network(weights, measure):
+    model = lb.noisify(measurements.network(), sigma=0.3, inputs=measurements.inputs(2))
+    for parameter, weight in zip(model.parameters(), weights, strict=False):
+        parameter.data.copy_(torch.from_numpy(weight))
+    return measurements.numbers(measure(model, None))
+
+
+@pytest.mark.usefixtures("alone")  # the number of threads
+def test_sharded_network_has_the_numbers_of_the_whole_network_before_and_after_training(two):
+    for rank in two[0]:
+        found = rank["sharded"]
+        assert found["still trains"]
+        weights = found["weights"]
+        assert repr(found["untrained"]) == repr(of_whole_network([], measurements.SHARDED["noisy"]))
+        assert repr(found["untrained"]) != repr(found["noisy"])
+        for name, measure in measurements.SHARDED.items():
+            assert repr(found[name]) == repr(of_whole_network(weights, measure)), name
+
+
+def test_monitor_of_a_sharded_network_measures_each_epoch_and_frees_the_weights(two):
+    (first, second), folder = two
+    assert first["sharded"]["on meta"]
+    assert first["sharded"]["monitor"] == second["sharded"]["monitor"]
+    assert first["sharded"]["monitor"][1] != first["sharded"]["monitor"][2]
+    assert lb.read_history(folder / "sharded").epochs == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("call", "error"),
+    [
+        ("other networks", "ValueError: group: got another network on rank 1 than on rank 0"),
+        ("mixed precision", "TypeError: model: got FSDPSequential, which computes in torch.bfloat16 by its mp_policy"),
+        ("closure", "LayerSelectionError: model: got Linear at '0.linear', which forward reaches through a closure"),
+        ("no group", "TypeError: model: got FSDPSequential, which is sharded, wanted the whole network"),
+    ],
+)
+def test_sharded_networks_that_cannot_be_gathered_are_refused_by_all(two, call, error):
+    assert all(rank["sharded"][call].startswith(error) for rank in two[0])
+
+
 @pytest.mark.parametrize(
     ("call", "part"),
     [
@@ -109,7 +146,8 @@ def test_processes_in_different_calls_are_told(two):
 def test_process_that_makes_no_call_or_has_ended_is_told_within_the_time_out(two):
     for call in ("no call", "ended"):
         message = two[0][0]["losses"][call]
-        assert message.startswith("GroupError: group: rank 0 of 2 waited at 'the arguments of mixture_information'")
+        start = "GroupError: group: rank 0 of 2 waited at 'the arguments of mixture_information' for rank 1: "
+        assert message.startswith(start)
 
 
 @pytest.mark.parametrize(

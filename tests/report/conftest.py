@@ -62,7 +62,7 @@ def write_information():
     """Return a function that writes an information.csv of one row."""
 
     def write(path, **changes):
-        row = dict(zip(COLUMNS, ["tanh1", "I(X;T)", "pooled", 1, 0.1, 0.9, 1.1, "nats", 3, 0.1], strict=False))
+        row = dict(zip(COLUMNS, ["tanh1", "I(X;T)", "draws", 1, 0.1, 0.9, 1.1, "nats", 3, 0.1], strict=False))
         row |= {"note": "", "plug_in": 1, "plug_in_error": 0, "decoded": 1, "decoded_error": 0} | changes
         path.parent.mkdir(exist_ok=True)
         write_csv(path, ["epoch", *COLUMNS], [[1, *(row.get(name, "") for name in COLUMNS)]])

@@ -11,7 +11,7 @@ from layerbits.report.page_data import as_json, page_data
 from layerbits.training.history import TrainingRow, write_information
 
 
-def row(layer="tanh1", quantity="I(X;T)", estimator="pooled", value=1.0, lower=0.5, upper=2.0, **fields):
+def row(layer="tanh1", quantity="I(X;T)", estimator="draws", value=1.0, lower=0.5, upper=2.0, **fields):
     return InformationRow(layer, quantity, estimator, value, 0.1, lower, upper, "nats", 3, 0.1, **fields)
 
 
@@ -52,7 +52,7 @@ def test_layer_that_an_epoch_lacks_has_a_gap(data_of):
 
 def test_estimators_of_the_same_layer_have_separate_curves(data_of):
     data = data_of({1: [row(), row(estimator="paper")]})
-    assert [layer["name"] for layer in data["layers"]] == ["tanh1, pooled", "tanh1, paper"]
+    assert [layer["name"] for layer in data["layers"]] == ["tanh1, draws", "tanh1, paper"]
 
 
 def test_each_pair_of_informations_has_a_plane(data_of):

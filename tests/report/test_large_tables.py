@@ -15,7 +15,7 @@ from tests.support.html_page import HtmlPage
 def information_rows(n_epochs, n_layers):
     for epoch in range(1, n_epochs + 1):
         for layer in range(n_layers):
-            yield [epoch, f"fc{layer}", "I(X;T)", "pooled", 1, 0.1, 0.5, 2, "nats", 3, 0.1, "", 1, 0, 1, 0, "", "", ""]
+            yield [epoch, f"fc{layer}", "I(X;T)", "draws", 1, 0.1, 0.5, 2, "nats", 3, 0.1, "", 1, 0, 1, 0, "", "", ""]
 
 
 @pytest.fixture

@@ -68,7 +68,7 @@ def test_table_alone_is_enough(tmp_path, write_information):
 
 def test_table_that_was_changed_is_refused_with_the_remedy(folder, capsys):
     path = folder / "information.csv"
-    path.write_text(path.read_text().replace("pooled", "poole", 1))
+    path.write_text(path.read_text().replace(",auto,", ",auto1,", 1))
     assert main(["report", str(folder)]) == 2
     captured = capsys.readouterr()
     assert captured.err.count("\n") == 1

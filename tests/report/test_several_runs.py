@@ -23,7 +23,7 @@ def write_run(tmp_path):
         tables = {}
         for epoch, value in values.items():
             fields = (value, 0.1, value - 0.5, value + 0.25, "nats", 32, 0.1)
-            tables[epoch] = InformationTable((InformationRow("fc", "I(X;T)", "pooled", *fields),))
+            tables[epoch] = InformationTable((InformationRow("fc", "I(X;T)", "draws", *fields),))
         write_information(folder / "information.csv", tables)
         (folder / "information.json").write_text(json.dumps({"confidence": 0.95, **settings}))
         return folder
@@ -124,6 +124,45 @@ def test_cells_of_a_sweep_are_seeds_by_the_other_settings(start_run, write_infor
             cell = start_run(f"seed={seed},draws={draws}", seed=seed, draws=draws)
             write_information(cell.path / "information.csv")
     assert names(HtmlPage(write_report(tmp_path).page)) == ["draws=3, 2 seeds", "draws=4, 2 seeds"]
+
+
+def test_numbers_of_seeds_are_summarized(start_run, tmp_path):
+    for seed, loss in enumerate((1.0, 2.0, 6.0)):
+        folder = start_run(f"seed={seed}", seed=seed)
+        folder.summary["test_loss"] = loss
+        with folder.running():
+            pass
+    text = "".join(HtmlPage(write_report(tmp_path).page).text.split())
+    # The mean is 3, and the standard deviation the root of 7.
+    assert "curve,3seedstestloss332.64575126" in text
+
+
+def test_run_that_has_not_finished_does_not_end_the_bands_of_those_that_have(start_run, write_information, tmp_path):
+    for seed in range(3):
+        folder = start_run(f"seed={seed}", seed=seed)
+        write_information(folder.path / "information.csv")
+        if seed < 2:
+            with folder.running():
+                pass
+    assert names(HtmlPage(write_report(tmp_path).page)) == ["curve, 2 seeds", "seed=2"]
+
+
+def test_runs_of_a_sweep_that_failed_or_have_not_begun_are_named(start_run, tmp_path):
+    with start_run("seed=0").running():
+        pass
+    record = {"experiment": "curve", "cells": 3, "failures": {"seed=1": "failed: sigma: got 0"}}
+    (tmp_path / "sweep.json").write_text(json.dumps(record))
+    assert write_report(tmp_path).notes == (
+        "1 of 3 runs of the sweep have finished; --resume continues it",
+        "seed=1 failed: sigma: got 0",
+    )
+
+
+@pytest.mark.parametrize("text", ["[1]", "{", '{"cells": "x", "failures": [1]}', "{}"])
+def test_damaged_record_of_a_sweep_hides_no_run(text, start_run, write_information, tmp_path):
+    write_information(start_run("seed=0").path / "information.csv")
+    (tmp_path / "sweep.json").write_text(text)
+    assert names(HtmlPage(write_report(tmp_path).page)) == ["seed=0"]
 
 
 def test_runs_named_by_seeds_alone_have_the_name_of_the_experiment(start_run, write_information, tmp_path):

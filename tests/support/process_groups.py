@@ -2,16 +2,18 @@
 
 import contextlib
 import datetime
-import multiprocessing
 import os
+import pickle
 import queue
 import time
 
 import torch
 import torch.distributed
 
-# Longest time of all processes: each imports torch, which takes some seconds of processor time.
-_SECONDS = 200
+from tests.support.fork_server import FORK_SERVER
+
+# Longest time of all processes.
+_SECONDS = 500
 
 
 def _run(function, rank, size, address, seconds, results):
@@ -20,7 +22,7 @@ def _run(function, rank, size, address, seconds, results):
     timeout = datetime.timedelta(seconds=seconds)
     torch.distributed.init_process_group("gloo", store=store, rank=rank, world_size=size, timeout=timeout)
     try:
-        results.put((rank, function(rank)))
+        results.put((rank, pickle.dumps(function(rank))))  # a queue would share tensors with a process that ends
     finally:
         results.close()
         results.join_thread()
@@ -32,10 +34,9 @@ def run_in_group(function, size, folder, seconds=60):
 
     `function` is a function of a module; `seconds` are the time-out of the group.
     """
-    context = multiprocessing.get_context("spawn")
-    results = context.Queue()
+    results = FORK_SERVER.Queue()
     arguments = (size, str(folder / f"store_of_{size}"), seconds, results)
-    processes = [context.Process(target=_run, args=(function, rank, *arguments)) for rank in range(size)]
+    processes = [FORK_SERVER.Process(target=_run, args=(function, rank, *arguments)) for rank in range(size)]
     for process in processes:
         process.start()
     by_rank, deadline = {}, time.monotonic() + _SECONDS
@@ -43,7 +44,7 @@ def run_in_group(function, size, folder, seconds=60):
     while len(by_rank) < size and any(process.is_alive() for process in processes) and time.monotonic() < deadline:
         with contextlib.suppress(queue.Empty):
             rank, result = results.get(timeout=0.1)
-            by_rank[rank] = result
+            by_rank[rank] = pickle.loads(result)
     for process in processes:
         process.join(max(0.0, deadline - time.monotonic()))
         if process.exitcode is None:

@@ -114,6 +114,6 @@ def test_wrong_limit_is_refused(limit, error, tmp_path):
 def test_damaged_list_of_epochs_is_refused(tmp_path):
     make_monitor(tmp_path).step(1)
     path = tmp_path / "information.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"left_out": ["one"]}))
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"left_out": ["one"], "checksum": None}))
     with pytest.raises(lb.UsageError, match=r"information.json: cannot be read: left_out"):
         make_monitor(tmp_path)

@@ -45,7 +45,7 @@ def _information(epochs: Iterable[int], n_layers: int, seed: int) -> Iterator[li
                 value, margin = scale * share, 0.05 * abs(scale)
                 numbers = (value, 0.1, value - margin, value + margin * number / (1 + number))
                 rest = ("nats", 32, 0.1, f"a note on {quantity}", 1, 0, 1, 0, "", "", "")
-                yield [epoch, layer, quantity, "pooled", *numbers, *rest]
+                yield [epoch, layer, quantity, "draws", *numbers, *rest]
 
 
 def _write(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

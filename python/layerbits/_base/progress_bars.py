@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar
@@ -26,4 +27,5 @@ def progress(items: Iterable[_Item], *, name: str, total: int) -> Iterator[_Item
 
 def progress_bar(items: Iterable[_Item], *, name: str, total: int) -> tqdm[Any]:
     """Return a progress bar that iterates over the items; its ``set_postfix_str`` adds a text."""
-    return tqdm(items, desc=name, total=total, disable=_DISABLED, delay=2)
+    has_no_stderr = sys.stderr is None or sys.stderr.closed  # tqdm writes to it without asking
+    return tqdm(items, desc=name, total=total, disable=has_no_stderr or _DISABLED, delay=2)

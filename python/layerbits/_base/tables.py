@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 from collections.abc import Iterable, Sequence
@@ -14,6 +15,7 @@ from layerbits._base.errors import UsageError
 from layerbits._base.files import replacing
 from layerbits._base.regular_files import read_regular
 
+_CHECKSUM = "checksum"
 _JSON_LIMIT = 2**26  # bytes of a record
 
 
@@ -55,19 +57,21 @@ def damaged_file(path: Path, reason: str) -> UsageError:
     return UsageError(f"{path}: cannot be read: {reason}; use another folder")
 
 
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write an indented JSON object."""
+def write_json(path: Path, content: dict[str, Any], *, checksum: bool = False) -> None:
+    """Write an indented JSON object, and if wanted its checksum as the last entry."""
+    if checksum:
+        content = {**content, _CHECKSUM: _checksum(content)}
     with replacing(path) as draft:
         draft.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object.
+    """Read a JSON object, and compare it with its checksum, which is not returned, if it has one.
 
     Raises
     ------
     UsageError
-        If the file contains no JSON object.
+        If the file contains no JSON object, or was changed.
     OSError
         If the file cannot be read.
     """
@@ -77,4 +81,13 @@ def read_json(path: Path) -> dict[str, Any]:
         raise UsageError(f"{path}: got no JSON ({error}), wanted a JSON object; use another folder") from error
     if not isinstance(content, dict):
         raise UsageError(f"{path}: got a {type(content).__name__}, wanted a JSON object; use another folder")
+    checksum = content.pop(_CHECKSUM, None)
+    if checksum is not None and checksum != _checksum(content):
+        raise damaged_file(path, f"it was changed after it was written; restore it, or delete its {_CHECKSUM}")
     return content
+
+
+def _checksum(content: dict[str, Any]) -> str:
+    """Return the SHA-256 of an object as it is read back from JSON: keys become strings and tuples lists."""
+    text = json.dumps(json.loads(json.dumps(content)), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -48,7 +48,7 @@ def check_real(name: str, value: object, wanted: str) -> float:
     try:
         return float(value)
     except OverflowError:  # an integer too large for a float
-        return math.inf if value > 0 else -math.inf
+        return math.inf if value > 0 else -math.inf  # type: ignore[operator]
 
 
 def check_number(name: str, value: object, *, wanted: str = "a finite number") -> float:
@@ -100,7 +100,8 @@ def check_vector(name: str, values: object) -> Doubles:
 
 def check_path(name: str, value: object) -> None:
     """Raise a TypeError or ValueError unless `value` is a path that an operating system can have."""
-    check_type(name, value, (str, os.PathLike), wanted="a path")
+    if not isinstance(value, str | os.PathLike):
+        raise TypeError(f"{name}: got {type(value).__name__}, wanted a path")
     try:
         is_possible = "\0" not in os.fsdecode(os.fspath(value)) and bool(os.fsencode(value))
     except Exception:  # a character that no encoding of paths has; a path whose __fspath__ fails

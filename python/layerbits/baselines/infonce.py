@@ -88,10 +88,10 @@ def infonce_information(
         raise ValueError(
             f"batch: got {shown(size)}, wanted at most {n // 2}, half the number of rows; or pass more rows"
         )
+    classes = None if labels is None else class_numbers(labels, n)  # checked before the critic is trained
     value = _bound(rows, input_rows, size, seed)
     label_information = None
-    if labels is not None:
-        classes = class_numbers(labels, n)
+    if classes is not None:
         label_information = _bound(rows, np.eye(classes.max() + 1)[classes], size, seed)
     note = ""
     if value >= _NEAR_CAP * math.log(size):

@@ -17,7 +17,7 @@ from layerbits.cli.measure_command import add_measure
 from layerbits.cli.parser_parts import add_path
 from layerbits.cli.run_command import add_run
 from layerbits.cli.sweep_command import add_sweep
-from layerbits.cli.terminal import discard_output, is_reader_gone, print_error
+from layerbits.cli.terminal import Parser, discard_output, is_reader_gone, print_error, print_text
 from layerbits.experiments import EXPERIMENTS, settings_table, versions
 from layerbits.kernels import backends
 from layerbits.report import write_report
@@ -75,7 +75,7 @@ def _execute(argv: Sequence[str] | None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="layerbits", description="Information flow in noisy neural networks.")
+    parser = Parser(prog="layerbits", description="Information flow in noisy neural networks.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     list_ = commands.add_parser("list", help="list the experiments")
     list_.add_argument("--json", action="store_true", help="print names, descriptions and settings as JSON")
@@ -135,9 +135,9 @@ def _info(_: argparse.Namespace) -> int:
 
 def _report(arguments: argparse.Namespace) -> int:
     report = write_report(arguments.directories, out=arguments.out)
-    print(f"report is in {report.page}")
+    print_text(f"report is in {report.page}")
     for note in report.notes:
-        print(f"  {' '.join(note.split())}")
+        print_text(f"  {' '.join(note.split())}")
     return 0
 
 
@@ -152,12 +152,16 @@ def _completion(arguments: argparse.Namespace) -> int:
 
 @contextlib.contextmanager
 def _termination_as_interrupt() -> Iterator[None]:
-    """Treat SIGTERM, which batch systems send, like Ctrl-C."""
+    """Treat SIGTERM, which batch systems send, and SIGHUP, which a closed terminal sends, like Ctrl-C."""
     if threading.current_thread() is not threading.main_thread():  # Python allows handlers in the main thread only
         yield
         return
-    previous_handler = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    previous_handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    for number, handler in previous_handlers.items():
+        if handler != signal.SIG_IGN:  # nohup ignores SIGHUP
+            signal.signal(number, signal.default_int_handler)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, previous_handler)
+        for number, handler in previous_handlers.items():
+            signal.signal(number, handler)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from layerbits._base import UsageError
 from layerbits.cli.given_settings import add_settings, given_settings
 from layerbits.cli.parser_parts import add_path, complete
-from layerbits.cli.terminal import settings_lines
+from layerbits.cli.terminal import print_text, settings_lines
 from layerbits.cli.user_network import epoch_and_path, load_parameters, network_arguments
 from layerbits.estimators import MeasurementSettings
 from layerbits.experiments import settings_table, with_settings
@@ -72,8 +72,8 @@ def _measure(arguments: argparse.Namespace) -> int:
     for epoch, path in checkpoints.items():
         if path is not None:
             load_parameters(network["model"], path)
-        print(f"epoch {epoch}\n{monitor.step(epoch)}", flush=True)
-    print(f"results are in {folder}; `layerbits report {folder}` plots them")
+        print_text(f"epoch {epoch}\n{monitor.step(epoch)}")
+    print_text(f"results are in {folder}; `layerbits report {folder}` plots them")
     return 0
 
 

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+    from layerbits.cli.terminal import Parser
+
+    Commands = argparse._SubParsersAction[Parser]
 
 
 def add_path(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from layerbits import plots
 from layerbits.cli.given_settings import add_settings, given_settings
 from layerbits.cli.parser_parts import add_path, complete
-from layerbits.cli.terminal import duration, print_error, settings_lines
+from layerbits.cli.terminal import duration, print_error, print_text, settings_lines
 from layerbits.experiments import (
     EXPERIMENTS,
     Experiment,
@@ -66,13 +66,13 @@ def _run(arguments: argparse.Namespace) -> int:
     path = arguments.out or Path("runs", f"{name}-quick" if arguments.quick else name)
     seconds = experiment.expected_seconds(config)  # before the folder is made, because a data set may be missing
     folder = RunFolder(path, experiment=name, config=config, resume=arguments.resume)
-    print(f"{name}: about {duration(seconds)} on two cores, into {path}", flush=True)
     try:
         with folder.running():
+            print_text(f"{name}: about {duration(seconds)} on two cores, into {path}")
             experiment.run(config, folder)
     except KeyboardInterrupt:
         return print_error(f"interrupted; results so far are in {path}: add --resume to the command to continue", 130)
-    print(f"results are in {path}")
+    print_text(f"results are in {path}")
     for key, value in folder.summary.items():
         print(f"  {key.replace('_', ' ')}: {value:.4g}")
     return 0

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 from layerbits import plots
 from layerbits._base import UsageError
 from layerbits.cli.parser_parts import add_path, complete
-from layerbits.cli.terminal import print_error
+from layerbits.cli.terminal import duration, print_error, print_text
 from layerbits.experiments import (
     EXPERIMENTS,
     SweepCell,
+    cells_of,
     dask_executor,
     experiment_named,
     local_executor,
@@ -67,8 +68,11 @@ def _sweep(arguments: argparse.Namespace) -> int:
     plots.require_matplotlib()
     grid = parse_grid(experiment.config_type, arguments.set, arguments.seeds)
     path = arguments.out or Path("runs", f"{experiment.name}-sweep")
+    configs = [experiment.configuration(texts, quick=arguments.quick) for texts in cells_of(grid).values()]
+    seconds = sum(map(experiment.expected_seconds, configs))  # first of all, because a data set may be missing
     try:
         with _executor(arguments, path) as executor:
+            print_text(f"{experiment.name}: {len(configs)} runs, together about {duration(seconds)}, into {path}")
             result = sweep(
                 experiment.name,
                 grid,
@@ -83,7 +87,9 @@ def _sweep(arguments: argparse.Namespace) -> int:
             )
     except KeyboardInterrupt:
         return print_error(f"interrupted; finished runs are in {path}: add --resume to the command to continue", 130)
-    print(f"{len(result.cells) - len(result.unfinished)} of {len(result.cells)} runs have finished; {path}/sweep.csv")
+    print_text(
+        f"{len(result.cells) - len(result.unfinished)} of {len(result.cells)} runs have finished; {path}/sweep.csv"
+    )
     return int(bool(result.unfinished))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import contextlib
 import math
 import os
 import select
@@ -9,14 +11,34 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from layerbits.experiments import Setting
 
 
+def printable(text: str) -> str:
+    """Return a text whose control characters are escaped: they would act on a terminal."""
+    return "".join(part if part.isprintable() else ascii(part)[1:-1] for part in text)
+
+
+def print_text(text: str) -> None:
+    """Print lines on stdout, without other control characters."""
+    print("\n".join(map(printable, text.split("\n"))), flush=True)
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors show arguments without control characters."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print the message and the usage, and exit with status 2."""
+        super().error(printable(message))
+
+
 def print_error(message: str, status: int) -> int:
     """Print a message in one line on stderr, and return `status`."""
-    print(f"layerbits: {' '.join(message.split())}", file=sys.stderr)
+    if sys.stderr is not None:  # print() would write to stdout
+        with contextlib.suppress(OSError, ValueError):  # stderr is closed; the status still tells of the error
+            print(f"layerbits: {printable(' '.join(message.split()))}", file=sys.stderr, flush=True)
     return status
 
 

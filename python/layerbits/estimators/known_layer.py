@@ -1,7 +1,7 @@
 """Layers behind noise that are measured with the network that makes their signals, alone or beside draws.
 
-With `estimator="auto"` both ends of every quantity have half of the risk from draws and half from the network, so the
-better end of either may be taken, whatever decides that the network is used.
+With `estimator="auto"` a part of the risk of every end is that of draws and the rest that of the network, so the better
+end of either may be taken, whatever decides that the network is used.
 """
 
 from __future__ import annotations
@@ -25,6 +25,10 @@ from layerbits.estimators.settings import AUTO, KNOWN, MeasurementSettings
 from layerbits.estimators.two_sided_estimate import TwoSidedEstimate
 from layerbits.kernels import single_threaded_torch
 from layerbits.mixtures import noise_entropy
+
+# Beside the network, draws have this share of the risk. Where draws suffice, their intervals are some 3 % wider than
+# with the whole risk (9 % with half of it); those of the network are some 20 % wider (9 %).
+SHARE_OF_DRAWS = 0.8
 
 # Default number of queries of all inputs together; fewer queries give wide intervals.
 _TOTAL_QUERIES = 1024
@@ -122,7 +126,8 @@ def known_layers(
     """Return the parts behind noise that are measured with the network.
 
     With "known" these are all parts behind noise; with "auto" those that the network can measure with useful numbers of
-    queries and samples in at most twice the work of the draws; with other estimators none.
+    queries and samples in at most twice the work of the draws, and none on a CUDA device, where draws take much less
+    time than on the CPU, whose linear algebra the network needs; with other estimators none.
 
     Parameters
     ----------
@@ -134,10 +139,13 @@ def known_layers(
     LayerSelectionError, ValueError, MemoryError
         As `NetworkSignalModel.of`, or torch cannot differentiate the signal. "auto" leaves out parts with a ValueError.
     """
+    if settings.estimator not in (KNOWN, AUTO):
+        return {}
+    is_on_cpu = all(parameter.device.type == "cpu" for parameter in problem.model.parameters())
+    if settings.estimator == AUTO and (problem.n_inputs > _MAX_INPUTS or not is_on_cpu):
+        return {}
     exact = parts_behind_no_noise(problem, tuple(problem.parts))
     behind_noise = [name for name in names if name not in exact]
-    if settings.estimator not in (KNOWN, AUTO) or (settings.estimator == AUTO and problem.n_inputs > _MAX_INPUTS):
-        return {}
     layers = {}
     for name in behind_noise:
         try:

@@ -10,7 +10,7 @@ from layerbits.estimators.classes import Classes
 from layerbits.estimators.first_layer import first_layer_estimates
 from layerbits.estimators.fitted_decoder import caller_decoders
 from layerbits.estimators.input_decoders import InputDecoder
-from layerbits.estimators.known_layer import KnownLayer
+from layerbits.estimators.known_layer import SHARE_OF_DRAWS, KnownLayer
 from layerbits.estimators.known_network.linear_models import UnboundedGainError
 from layerbits.estimators.layer_behind_noise import noisy_layer_estimates
 from layerbits.estimators.layer_sample import LayerSample
@@ -77,13 +77,13 @@ def estimate_layer(
 
         return random_slice_estimates(recorded, problem.classes, risk, estimate_slice)
     if known is not None:
-        by_draws = estimate_samples(recorded, problem.classes, risk / 2, source, shares)
+        by_draws = estimate_samples(recorded, problem.classes, SHARE_OF_DRAWS * risk, source, shares)
         if not known.may_narrow(by_draws["I(X;T)"], recorded[0].queries):
             return by_draws
         try:
             # Draws, models and pilot have taken half of the time.
             useful_width = known.width_of_more_draws(by_draws["I(X;T)"], 2)
-            by_network = known.estimates(problem.classes, risk / 2, seed, shares, useful_width)
+            by_network = known.estimates(problem.classes, (1 - SHARE_OF_DRAWS) * risk, seed, shares, useful_width)
         except UnboundedGainError:
             return by_draws
         if not by_network:

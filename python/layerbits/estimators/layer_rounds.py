@@ -21,7 +21,7 @@ from layerbits.estimators.layer_sample import LayerSample, sample_layers
 from layerbits.estimators.problem import Problem
 from layerbits.estimators.risk_shares import UNDIVIDED, RiskShares
 from layerbits.estimators.round_outlook import Effort, Outlook, Round
-from layerbits.estimators.settings import AUTO, POOLED, MeasurementSettings
+from layerbits.estimators.settings import AUTO, DRAWS, MeasurementSettings
 from layerbits.kernels import Processes
 
 # Largest number of queries of all inputs in a round behind no noise, where draws do not limit them: 0.5 GB of terms.
@@ -155,7 +155,7 @@ class LayerRounds:
     def _known_network_may_narrow(self) -> bool:
         """Return whether draws leave a gap between the bounds that the known network is expected to close."""
         last = self.rounds[-1]
-        if self.settings.estimator != POOLED or last.limited_by == "queries":
+        if self.settings.estimator != DRAWS or last.limited_by == "queries":
             return False
         settings = dataclasses.replace(self.settings, estimator=AUTO)
         try:

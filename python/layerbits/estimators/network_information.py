@@ -6,15 +6,17 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from layerbits._base import InformationTable
+from layerbits._base import InformationTable, refuse_earlier_parameters
 from layerbits.estimators.all_layers import measure_layers
 from layerbits.estimators.input_decoders import InputDecoder
 from layerbits.estimators.problem import Problem
 from layerbits.estimators.settings import MeasurementSettings
 from layerbits.kernels import Devices, Group, Processes
-from layerbits.networks import MAX_MEMORY, Inputs, Labels, Layers, Readouts, Sigma, read_inputs
+from layerbits.networks import MAX_MEMORY, Inputs, Labels, Layers, Readouts, Sigma, global_states_restored, read_inputs
 
 
+@refuse_earlier_parameters(noisy="model")
+@global_states_restored(after_success=False)
 def layer_information(
     model: nn.Module,
     inputs: Inputs,
@@ -31,7 +33,7 @@ def layer_information(
     max_seconds: float = 300.0,
     max_draws: int = 4096,
     seed: int = 0,
-    estimator: str = "pooled",
+    estimator: str = "auto",
     devices: Devices = None,
     max_memory: int = MAX_MEMORY,
     simultaneous: bool = False,
@@ -48,10 +50,11 @@ def layer_information(
         The N = n values of X: a tensor, array or data frame of shape (n, ...); a tuple of positional arguments; or a
         mapping of arguments by name, such as a ``BatchEncoding``. Arguments are tensors and arrays that share their
         first axis, and tuples, lists and dicts of them; None, numbers and strings are the same in every pass. A data
-        set, a loader, a list or another iterable of such batches is read once, and kept in a temporary file if it takes
-        more than `max_memory` bytes. Arrays are moved to the device of the network and floating-point arrays to its
-        dtype, as are whole numbers and booleans of a data frame that the network does not take as they are; tensors
-        keep their dtype; the tensors of loaders, lists and data sets are moved pass by pass.
+        set, a loader, a list or another iterable of such batches is read once (a list that may hold samples is
+        refused), and kept in a temporary file if it takes more than `max_memory` bytes. Arrays are moved to the device
+        of the network and floating-point arrays to its dtype, as are whole numbers and booleans of a data frame that
+        the network does not take as they are; tensors keep their dtype, unless a network of float32 or float64 refuses
+        another floating-point dtype; the tensors of loaders, lists and data sets are moved pass by pass.
     labels : array-like of shape (n,), one-hot rows, str, int, callable or mapping of str to them, optional
         Classes Y, a function of X: whole numbers, booleans or strings; or the key, the position (-1 is the last) or the
         function that finds them in a batch, and then the network does not get them: neither the item that a function
@@ -103,13 +106,14 @@ def layer_information(
         With a tolerance: largest number of noisy passes per input.
     seed : int
         Seed of all noise, a whole number of any size from 0. The noise of a CUDA device differs from that of the CPU.
-    estimator : {"pooled", "paper", "known", "auto"}
-        With "paper", `plug_in` is the paper's estimate: the plug-in with separate samples for h(T) and h(T|X). `value`
-        is this estimate, moved into the interval, or the midpoint of a wide interval. With "known", layers behind noise
-        have no draws: the network is differentiated, and the noises behind each query are inferred, which gives narrow
-        intervals in wide layers. The column `decoder` is then "known network". With "auto", layers behind noise have
-        draws; where the network allows it and is expected to leave a narrower interval than more draws, it is measured
-        in at most about twice the work of the draws, and the better ends of both are taken, each with half of the risk.
+    estimator : {"auto", "draws", "known", "paper"}
+        How layers behind noise are measured. With "draws", by noisy passes. With "known", they have no draws: the
+        network is differentiated, and the noises behind each query are inferred, which gives narrow intervals in wide
+        layers. The column `decoder` is then "known network". With "auto", by draws; where the network allows it and is
+        expected to leave a narrower interval than more draws, also by the network, in at most about twice the work of
+        the draws, and the better ends of both are taken: those of the draws have 4/5 of the risk. With "paper",
+        `plug_in` is the paper's estimate: the plug-in with separate samples for h(T) and h(T|X). `value` is this
+        estimate, moved into the interval, or the midpoint of a wide interval.
     devices : sequence of torch.device or str, optional
         CUDA devices that share the queries of a network on a CUDA device; by default that device computes them alone.
         Devices of the same model give the same numbers as one device.

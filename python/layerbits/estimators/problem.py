@@ -33,6 +33,8 @@ from layerbits.networks import (
     measured_layers,
     network_without_noise,
     noisy_network,
+    source_of,
+    unsharded,
 )
 
 
@@ -105,8 +107,9 @@ class Problem:
             As in `layer_information`.
         """
         readouts, own_decoders = as_readouts(readout), checked_decoders(decoders)
-        check_same_arguments(processes, model, inputs, (layers, readout, sigma, max_memory, decoders))
-        network = _measured_network(model, inputs, layers, sigma, max_memory)
+        whole = unsharded(model, processes)
+        check_same_arguments(processes, whole, inputs, (layers, readout, sigma, max_memory, decoders))
+        network = _measured_network(whole, inputs, layers, sigma, max_memory)
         names = measured_layers(network, inputs.tensors, layers)
         network_device = next((parameter.device for parameter in model.parameters()), inputs.tensors[0].device)
         label_sets = classes_by_label_set(inputs.labels, len(inputs))
@@ -128,7 +131,7 @@ class Problem:
     def check_same_on_all_processes(self, settings: MeasurementSettings) -> None:
         """Raise a ValueError unless all processes measure the same network with the same noise and settings."""
         processes = self.workers.processes
-        check_same_weights(processes, self.model)
+        check_same_weights(processes, self.network.original)
         check_same_noise(processes, self.network, settings=settings, layers=tuple(self.parts))
 
     def for_present_network(self) -> Problem:
@@ -139,10 +142,17 @@ class Problem:
         NoNoiseError, LayerSelectionError, ValueError
             The network has no noise now, or a layer of the problem is not noisy.
         """
-        network = _measured_network(self.model, self.inputs, self.layers, self.sigma, self.max_memory)
+        model = unsharded(self.model, self.workers.processes)
+        network = _measured_network(model, self.inputs, self.layers, self.sigma, self.max_memory)
         measured_layers(network, self.inputs.tensors, self.layers)
         parts = layer_parts(network, self.layers, self.readouts, self.inputs)
         return dataclasses.replace(self, network=network, parts=parts)
+
+    def free_gathered_weights(self) -> None:
+        """Free the memory of the weights of a sharded network; `for_present_network` gathers them again."""
+        if source_of(self.network.original) is not None:
+            self.network.original.to("meta")
+            self.network.module.to("meta")
 
     def check_settings(self, settings: MeasurementSettings) -> None:
         """Raise a ValueError if the settings have a single draw and a layer behind noise takes draws."""

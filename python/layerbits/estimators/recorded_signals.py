@@ -33,7 +33,7 @@ def information(
     confidence: float = 0.95,
     max_seconds: float = 300.0,
     seed: int = 0,
-    estimator: str = "pooled",
+    estimator: str = "draws",
     devices: Devices = None,
     simultaneous: bool = False,
     decoders: Sequence[InputDecoder] | None = None,
@@ -69,7 +69,7 @@ def information(
         their order.
     seed : int
         Seed of all random numbers, such as the noise of the queries.
-    estimator : {"pooled", "paper"}
+    estimator : {"draws", "paper"}
         With "paper", `plug_in` is the paper's estimate: the plug-in with one half of the draws for h(T) and the other
         half for h(T|X). `value` is this estimate, moved into the interval, or the midpoint of a wide interval. It needs
         at least 4 draws; where S is a function of X both estimators are the same.
@@ -120,7 +120,7 @@ def information(
     own_decoders = checked_decoders(decoders)
     if settings.estimator in (KNOWN, AUTO):
         raise ValueError(
-            f"estimator: got {settings.estimator!r}, wanted 'pooled' or 'paper', because recorded signals have no "
+            f"estimator: got {settings.estimator!r}, wanted 'draws' or 'paper', because recorded signals have no "
             "network; or call layer_information"
         )
     layers = arrays_by_layer("signals", signals, _UNNAMED)
@@ -152,7 +152,8 @@ def _as_draws(layer: str, array: object, estimator: str) -> Tensor:
     if signals.ndim not in (2, 3) or 0 in shape:
         raise ValueError(
             f"{name}: got shape {shape}, wanted (n, d), or (n, r, d) with r draws of every row, and no axis of size 0; "
-            "flatten the units of a row, signals.flatten(1)"
+            + ("for a signal of one unit, pass signals[:, None]" if signals.ndim == 1 else "flatten the units of a row")
+            + ", signals.flatten(1)" * (signals.ndim > 3)
         )
     if len(signals) < 2:
         raise ValueError(f"{name}: got 1 row, wanted at least 2, the values of X")
@@ -164,7 +165,7 @@ def _as_draws(layer: str, array: object, estimator: str) -> Tensor:
     if signals.ndim == 3 and estimator == "paper" and shape[1] < 4:
         raise ValueError(
             f"estimator: got 'paper' for {shape[1]} draws, wanted at least 4, two for each of its samples; pass more "
-            "draws, or use 'pooled'"
+            "draws, or use 'draws'"
         )
     if not signals.isfinite().all():
         raise ValueError(f"{name}: got NaN or infinity, wanted finite numbers")

@@ -9,12 +9,12 @@ from layerbits._base import check_confidence, check_count, check_positive, shown
 from layerbits.kernels import RandomStream, derived_seed
 from layerbits.networks import MAX_MEMORY, check_max_memory
 
-# The default estimator, and those of layers behind noise that take the network in place of draws, or beside them.
-POOLED, KNOWN, AUTO = "pooled", "known", "auto"
+# Layers behind noise have draws, or the network in their place, or beside them, the default.
+DRAWS, KNOWN, AUTO = "draws", "known", "auto"
+
+ESTIMATORS = (AUTO, DRAWS, KNOWN, "paper")
 
 _MOST = 2**31  # draws or queries of an input; the range of all of them has a length that Python can count
-
-ESTIMATORS = (POOLED, "paper", KNOWN, AUTO)
 
 # Default draws per input: the least and the largest number, and the least number of all inputs together. A quarter of
 # the draws carry queries, and an interval is never narrower than some ten nats over the number of all queries.
@@ -42,8 +42,8 @@ class MeasurementSettings:
         With a tolerance: largest number of noisy passes per input.
     seed : int
         Seed of all noise.
-    estimator : {"pooled", "paper", "known", "auto"}
-        Estimator of `value`: pooled, paper, known or auto, as in `layer_information`.
+    estimator : {"auto", "draws", "known", "paper"}
+        Estimator of layers behind noise, as in `layer_information`.
     max_memory : int
         Budget in bytes, at least 1 MiB, for passes and recorded signals.
     simultaneous : bool
@@ -68,7 +68,7 @@ class MeasurementSettings:
     max_seconds: float = 300.0
     max_draws: int = 4096
     seed: int = 0
-    estimator: str = "pooled"
+    estimator: str = "auto"
     max_memory: int = MAX_MEMORY
     simultaneous: bool = False
 

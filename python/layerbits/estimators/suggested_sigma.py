@@ -12,10 +12,19 @@ from layerbits._base import Doubles, check_count, check_fraction
 from layerbits.estimators.known_activations import activations_without_noise
 from layerbits.estimators.sigma_profiles import sigma_profile
 from layerbits.mixtures import affine_coordinates
-from layerbits.networks import Inputs, Layers, is_noisy, measured_layers, noisy_network, read_inputs
+from layerbits.networks import (
+    Inputs,
+    Layers,
+    global_states_restored,
+    is_noisy,
+    measured_layers,
+    noisy_network,
+    read_inputs,
+)
 
 # Number of sigmas of a profile. The search halves sigma until a bracket is found, then divides log sigma in the bracket
 # evenly.
+_LEAST_SHARE = 1e-300  # smaller shares of log N underflow
 _SIGMAS = 8
 
 # Default numbers of queries: the smallest number for an input, and the total of all inputs.
@@ -26,6 +35,7 @@ _MIN_QUERIES, _TOTAL_QUERIES = 4, 2**12
 _MAX_HALVINGS = 40
 
 
+@global_states_restored(after_success=False)
 def suggest_sigma(
     model: nn.Module,
     inputs: Inputs,
@@ -88,6 +98,8 @@ def suggest_sigma(
     True
     """
     share = check_fraction("share", share, example=", such as 0.5")
+    if share < _LEAST_SHARE:
+        raise ValueError(f"share: got {share}, wanted at least {_LEAST_SHARE:g}")
     if queries is not None:
         check_count("queries", queries, minimum=2)
     data = read_inputs(inputs, model)

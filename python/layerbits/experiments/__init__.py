@@ -11,8 +11,10 @@ from layerbits.experiments.framework.run_folder import RunFolder, versions
 from layerbits.experiments.framework.settings_table import Setting, settings_table
 from layerbits.experiments.registry import EXPERIMENTS, experiment_named
 from layerbits.experiments.sweeps import (
+    SWEEP_RECORD,
     Sweep,
     SweepCell,
+    cells_of,
     dask_executor,
     local_executor,
     parse_grid,
@@ -22,12 +24,14 @@ from layerbits.experiments.sweeps import (
 
 __all__ = [
     "EXPERIMENTS",
+    "SWEEP_RECORD",
     "Configuration",
     "Experiment",
     "RunFolder",
     "Setting",
     "Sweep",
     "SweepCell",
+    "cells_of",
     "dask_executor",
     "experiment_named",
     "local_executor",

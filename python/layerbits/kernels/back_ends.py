@@ -55,8 +55,15 @@ def cpu() -> ModuleType:
         return importlib.import_module("layerbits.kernels._cpu")
     except ImportError as error:
         raise BackendError(
-            f"the native module layerbits.kernels._cpu cannot be loaded ({error}); install layerbits with pip install ."
+            f"the native module layerbits.kernels._cpu cannot be loaded ({error}); {_remedy(error)}"
         ) from error
+
+
+def _remedy(error: ImportError) -> str:
+    # The loader of the system has no error type of its own for this.
+    if "failed to map" in str(error) or "cannot allocate" in str(error).lower():
+        return "the address space is full: raise the limit of memory (ulimit -v)"
+    return "install layerbits with pip install ."
 
 
 def cuda() -> ModuleType:

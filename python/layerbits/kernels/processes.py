@@ -10,12 +10,13 @@ by all at their next exchange, and processes that make different calls stop with
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import re
+import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import numpy as np
@@ -30,6 +31,9 @@ T = TypeVar("T")
 
 _BACK_ENDS = ("gloo", "nccl")
 
+# The time that the store of a group has for an answer, which takes less than a millisecond on an idle machine.
+_STORE_SECONDS = 10.0
+
 # Functions and objects have other addresses in each process.
 _ADDRESS = re.compile(" at 0x[0-9a-f]+")
 
@@ -41,6 +45,46 @@ class _Report:
     step: str
     error: str
     result: Any
+    arrivals: int
+
+
+class _Arrivals:
+    """The number of exchanges that each process of a group has reached, in the store of the group.
+
+    The numbers only name a process that another one waits for. So an error of the store is no error here: without its
+    server the exchange fails, and the numbers are unknown.
+    """
+
+    def __init__(self, group: Any, rank: int, size: int) -> None:
+        self._group, self._rank, self._size, self._own = group, rank, size, 0
+        self._answers = True
+
+    def add(self, number: int) -> int:
+        """Add a number of exchanges of this process, and return their sum."""
+        if number:
+            self._own = self._of(self._rank, number) or self._own + number
+        return self._own
+
+    def late_ranks(self) -> list[int]:
+        """Return the ranks that have reached fewer exchanges than this process, as far as known."""
+        numbers = {rank: self._of(rank) for rank in range(self._size)}
+        return [rank for rank, number in numbers.items() if number is not None and number < self._own]
+
+    def _of(self, rank: int, added: int = 0) -> int | None:
+        numbers: list[int] = []
+
+        def ask() -> None:
+            with contextlib.suppress(Exception):
+                store = torch.distributed.distributed_c10d._get_process_group_store(self._group)
+                numbers.append(int(store.add(f"layerbits/{rank}", added)))
+
+        if self._answers:
+            # A store behind a broken link answers neither at once nor within a time-out.
+            thread = threading.Thread(target=ask, daemon=True)
+            thread.start()
+            thread.join(_STORE_SECONDS)
+            self._answers = not thread.is_alive()
+        return next(iter(numbers), None)
 
 
 Group = torch.distributed.ProcessGroup | None
@@ -61,8 +105,15 @@ class Processes:
     """
 
     def __init__(self, group: object = None) -> None:
-        self._group, self._failed = group, False
+        self._group: Any = group
+        self._failed = False
         self.rank, self.size = (0, 1) if group is None else _rank_and_size(group)
+        self._arrivals = _Arrivals(group, self.rank, self.size)
+
+    @property
+    def global_ranks(self) -> tuple[int, ...]:
+        """Ranks of the processes among all processes, which a device mesh names."""
+        return () if self._group is None else tuple(torch.distributed.get_process_group_ranks(self._group))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Processes:
         """Return the object itself: a group of processes cannot be copied."""
@@ -91,7 +142,7 @@ class Processes:
         """Return the value of rank 0, such as a time, which differs between the processes."""
         return self.gather(step, lambda: value)[0]
 
-    @contextmanager
+    @contextlib.contextmanager
     def call(self, name: str) -> Iterator[None]:
         """Tell the other processes of an error of this process in a ``with`` block, and end the block together."""
         self._failed = False
@@ -139,14 +190,18 @@ class Processes:
         message = "" if error is None else "".join(traceback.format_exception_only(error)).strip()
         reports: list[Any] = [None] * self.size
         try:
-            torch.distributed.all_gather_object(reports, _Report(step, message, result), group=self._group)
+            report = _Report(step, message, result, self._arrivals.add(1))
+            torch.distributed.all_gather_object(reports, report, group=self._group)
         except Exception as failure:  # torch raises errors of several types
             self._failed = True
+            late = self._arrivals.late_ranks()
+            ranks = f"rank{'s' * (len(late) > 1)} {', '.join(map(str, late))}" if late else "the other ranks"
             raise GroupError(
-                f"group: rank {self.rank} of {self.size} waited at {step!r} for the other ranks, and one has ended or "
-                "did not take part within the time-out of the group; make the same call on every rank, and see the "
-                f"output of the other ranks ({failure})"
+                f"group: rank {self.rank} of {self.size} waited at {step!r} for {ranks}: one of these has ended or did "
+                "not take part within the time-out of the group; make the same call on every rank, and see the output "
+                f"of {ranks} ({failure})"
             ) from (error or failure)
+        self._arrivals.add(max(report.arrivals for report in reports) - reports[self.rank].arrivals)
         failed = [rank for rank, report in enumerate(reports) if report.error]
         self._failed = bool(failed)
         if error is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 
 from layerbits._base import Array, Estimate, check_confidence, check_count, check_positive
 from layerbits.kernels import Group, Processes, Workers, as_sigma, check_plain, log_sum_exp_isotropic
@@ -144,7 +145,8 @@ def mixture_information(
         coordinates = affine_coordinates(centers, sigma, weights=weights)[0]
         channel = KnownChannel(coordinates, sigma, weights=weights, workers=Workers(processes=processes))
         # Mixing with the prior costs about `prior_weight` nats.
-        prior_weight = min(unseen_probability(2 * _FIRST_STRATA, 1 - confidence), (tolerance or 1.0) / 10)
+        lost = max(sys.float_info.min, (tolerance or 1.0) / 10)  # nats that a term may lose
+        prior_weight = min(unseen_probability(2 * _FIRST_STRATA, 1 - confidence), lost)
         bet = channel.bet("I(X;T)", (1 - confidence) / 2, prior_weight, fixed_count=False)
         passes = StratifiedPasses(channel, bet, seed)
         passes.add(min(_PILOT_STRATA, max_draws // 8))

@@ -26,8 +26,10 @@ from layerbits.networks.execution.arguments import (
     naming_memory,
     rows_per_pass,
 )
+from layerbits.networks.execution.global_generators import global_states_restored
 from layerbits.networks.execution.module_state import evaluating
 from layerbits.networks.execution.own_hooks import own_hooks
+from layerbits.networks.execution.sharding import source_of, unsharded
 from layerbits.networks.inputs.pass_inputs import Inputs, Labels, PassInputs, read_inputs
 from layerbits.networks.noise.dropout import DropoutNoise, Noise
 from layerbits.networks.noise.gaussian import Deviations, GaussianNoise, RelativeSigma, gaussian_noise
@@ -92,6 +94,7 @@ __all__ = [
     "differ_beyond_rounding",
     "evaluating",
     "gaussian_noise",
+    "global_states_restored",
     "is_noisy",
     "layer_activations",
     "layer_parts",
@@ -110,5 +113,7 @@ __all__ = [
     "record_draws",
     "remove_noise",
     "rows_per_pass",
+    "source_of",
     "unit_in_last_place",
+    "unsharded",
 ]

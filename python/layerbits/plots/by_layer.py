@@ -45,7 +45,7 @@ def intervals(table: InformationTable, *, layers: Sequence[str] | None = None, a
     Examples
     --------
     >>> import layerbits as lb
-    >>> row = lb.InformationRow("fc1", "I(X;T)", "pooled", 1.0, 0.1, 0.8, 1.3, "nats", 32, 0.5)
+    >>> row = lb.InformationRow("fc1", "I(X;T)", "draws", 1.0, 0.1, 0.8, 1.3, "nats", 32, 0.5)
     >>> ax = lb.plots.intervals(lb.InformationTable((row,)))
     >>> [label.get_text() for label in ax.get_yticklabels()]
     ['fc1']

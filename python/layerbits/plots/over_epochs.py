@@ -51,7 +51,7 @@ def curves(
     Examples
     --------
     >>> import layerbits as lb
-    >>> row = lb.InformationRow("fc1", "I(X;T)", "pooled", 1.0, 0.1, 0.8, 1.3, "nats", 32, 0.5)
+    >>> row = lb.InformationRow("fc1", "I(X;T)", "draws", 1.0, 0.1, 0.8, 1.3, "nats", 32, 0.5)
     >>> table = lb.InformationTable((row,), {"I(X;T)": 2.0})
     >>> ax = lb.plots.curves(lb.InformationHistory({1: table, 10: table}, 0.95, False))
     >>> ax.get_ylabel()

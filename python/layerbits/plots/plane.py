@@ -62,7 +62,7 @@ def information_plane(
     --------
     >>> import layerbits as lb
     >>> rows = [
-    ...     lb.InformationRow("fc1", quantity, "pooled", 0.5, 0.1, 0.4, 0.6, "nats", 32, 0.5)
+    ...     lb.InformationRow("fc1", quantity, "draws", 0.5, 0.1, 0.4, 0.6, "nats", 32, 0.5)
     ...     for quantity in ("I(X;T)", "I(T;Y)")
     ... ]
     >>> table = lb.InformationTable(tuple(rows), {"I(X;T)": 2.0, "I(T;Y)": 0.7})

@@ -18,7 +18,6 @@ from layerbits.report.curves import (
 from layerbits.report.folders import list_files
 from layerbits.report.page_data import page_data
 from layerbits.report.record import RunRecord
-from layerbits.report.seeds import seed_groups
 from layerbits.report.thinning import Table
 from layerbits.training import INFORMATION_FILE
 
@@ -38,10 +37,11 @@ class CopiedRun(NamedTuple):
     tables: list[Table]
 
 
-def read_charts(runs: Sequence[CopiedRun]) -> tuple[dict[str, Any], list[str]]:
-    """Return the data of the charts, and notes on tables that are damaged or left out."""
+def read_charts(
+    runs: Sequence[CopiedRun], groups: Sequence[tuple[str, Sequence[int]]]
+) -> tuple[dict[str, Any], list[str]]:
+    """Return the data of the charts of groups of runs, and notes on tables that are damaged or left out."""
     notes: list[str] = []
-    groups = seed_groups([run.name for run in runs], [run.record for run in runs])
     information = _over_seeds(runs, groups, _read(runs, INFORMATION_FILE, information_curves, notes))
     training = _over_seeds(runs, groups, _read(runs, "training.csv", training_curves, notes))
     all_points = _read(runs, "scatter.csv", layer_points, notes)

@@ -18,6 +18,7 @@ from typing import Any
 
 from layerbits.plots import cut_name
 from layerbits.report.page_data import as_json
+from layerbits.report.seeds import SEEDS_COLUMNS
 from layerbits.report.thinning import Table
 
 _STATUS = {
@@ -58,7 +59,13 @@ class RunContent:
     figures: Mapping[str, bytes]
 
 
-def render_page(runs: Sequence[RunContent], charts: Mapping[str, Any], notes: Sequence[str], fallback: bytes) -> str:
+def render_page(
+    runs: Sequence[RunContent],
+    charts: Mapping[str, Any],
+    notes: Sequence[str],
+    fallback: bytes,
+    over_seeds: Sequence[Sequence[object]],
+) -> str:
     """Return the HTML of a report.
 
     Parameters
@@ -71,12 +78,17 @@ def render_page(runs: Sequence[RunContent], charts: Mapping[str, Any], notes: Se
         Notes on what is missing or thinned, with reasons.
     fallback : bytes
         A PNG file of the information, for browsers without scripts; empty if there is none.
+    over_seeds : sequence of rows
+        The table of `over_seeds_table`.
     """
-    title = runs[0].record["experiment"] if len(runs) == 1 else f"{len(runs)} runs"
+    experiments = list(dict.fromkeys(run.record["experiment"] for run in runs))
+    several = f"{len(runs)} runs" if len(experiments) > 1 else f"{experiments[0]}: {len(runs)} runs"
+    title = experiments[0] if len(runs) == 1 else several
     body = [
         f"<h1>{_text(title)}</h1>",
         *(_head(runs[0]) if len(runs) == 1 else ()),
         *(f'<p class="notice">{_text(note)}</p>' for note in notes),
+        *_section("Over seeds", _grid(SEEDS_COLUMNS, over_seeds)),
         *(_section("Runs", _comparison(runs)) if len(runs) > 1 else ()),
         *_section("Summary", _summary(runs[0]) if len(runs) == 1 else ""),
         _charts(charts, fallback),

@@ -20,8 +20,9 @@ from layerbits.report.folders import left_out_files, list_files, run_folders
 from layerbits.report.information_figure import INFORMATION_FIGURE
 from layerbits.report.page import RunContent, render_page
 from layerbits.report.record import read_record
-from layerbits.report.seeds import run_names
+from layerbits.report.seeds import over_seeds_table, run_names, seed_groups
 from layerbits.report.snapshot import copy_tables, last_written
+from layerbits.report.sweep_notes import notes_on_sweeps
 from layerbits.report.thinning import MAX_ROWS
 
 _LOG = logging.getLogger("layerbits")
@@ -72,18 +73,20 @@ def write_report(
         raise UsageError(f"out: got {os.fspath(out)!r}, wanted a file in a folder that exists")
     try:
         with tempfile.TemporaryDirectory(prefix="layerbits-") as temporary:
-            notes = _write(page, folders, Path(temporary))
+            notes = _write(page, folders, notes_on_sweeps(map(Path, given)), Path(temporary))
     except OSError as error:
         raise UsageError(f"{error.filename or page}: {error.strerror}, so no report could be written") from error
     return Report(page, tuple(notes))
 
 
-def _write(page: Path, folders: Sequence[Path], temporary: Path) -> list[str]:
+def _write(page: Path, folders: Sequence[Path], notes: list[str], temporary: Path) -> list[str]:
     """Write the report from copies of the tables in the empty folder `temporary`, because a run may replace tables."""
     stamps = {path: file_stamp(path) for path in folders[0].rglob("*.png")}  # also links, which are replaced
     last_writes = {folder: last_written(folder) for folder in folders}
-    runs, notes = _copy_runs(folders, temporary)
-    charts, chart_notes = read_charts(runs)
+    runs, notes_on_runs = _copy_runs(folders, temporary)
+    records = [run.record for run in runs]
+    groups = seed_groups([run.name for run in runs], records)
+    charts, chart_notes = read_charts(runs, groups)
     is_monitor = len(runs) == 1 and runs[0].record.experiment is None
     if is_monitor and chart_notes and not any(charts[kind] for kind in ("information", "training", "points")):
         raise UsageError(chart_notes[0].removeprefix("no chart: "))
@@ -98,10 +101,11 @@ def _write(page: Path, folders: Sequence[Path], temporary: Path) -> list[str]:
         )
         for run in runs
     ]  # fmt: skip
-    notes += [*figure_notes, *chart_notes, *(note for run in runs for note in _notes_on_files(run))]
+    notes += [*notes_on_runs, *figure_notes, *chart_notes, *(note for run in runs for note in _notes_on_files(run))]
     if len(notes) > _MAX_NOTES:
         notes[_MAX_NOTES:] = [f"{len(notes) - _MAX_NOTES} further notes are left out"]
-    _replace(page, render_page(contents, charts, notes, fallback).encode(errors="replace"))
+    html = render_page(contents, charts, notes, fallback, over_seeds_table(groups, records))
+    _replace(page, html.encode(errors="replace"))
     return notes
 
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Sequence
+import statistics
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from layerbits.report.record import RunRecord
+
+SEEDS_COLUMNS = ("runs", "number", "seeds", "mean", "standard deviation", "least", "median", "largest")
 
 # The part of a name that contains the seed, such as -seed3 or seed=3.
 _SEED = re.compile(r"[-_., ]?seeds?[-_= ]?\d+", re.IGNORECASE)
@@ -30,6 +33,7 @@ def seed_groups(names: Sequence[str], records: Sequence[RunRecord]) -> list[tupl
 
     Runs of an experiment must have equal settings. A `Monitor` knows no settings of a training: its folders must have
     equal names apart from the word ``seed`` and a number, as in ``mine-seed0``, and equal settings of measurements.
+    Runs that have not finished are alone if others of their group have.
     """
     groups: dict[str, dict[object, int]] = {}
     for position, (name, record) in enumerate(zip(names, records, strict=True)):
@@ -37,10 +41,29 @@ def seed_groups(names: Sequence[str], records: Sequence[RunRecord]) -> list[tupl
         if seed is None or seed in groups.get(key, {}):  # the same seed twice is a copy
             key = f"alone {position}"
         groups.setdefault(key, {})[seed] = position
-    return [
-        (_group_name(names, records, list(positions.values())), list(positions.values()))
-        for positions in groups.values()
-    ]
+    parts = [part for positions in groups.values() for part in _finished_apart(list(positions.values()), records)]
+    return [(_group_name(names, records, positions), positions) for positions in parts]
+
+
+def over_seeds_table(groups: Iterable[tuple[str, list[int]]], records: Sequence[RunRecord]) -> list[tuple[object, ...]]:
+    """Return a row for each group of several runs and number of their summaries, with the columns `SEEDS_COLUMNS`."""
+    rows: list[tuple[object, ...]] = []
+    for name, positions in groups:
+        summaries = [records[position].content["summary"] for position in positions]
+        for key in dict.fromkeys(key for summary in summaries for key in summary):
+            values = [summary[key] for summary in summaries if isinstance(summary.get(key), int | float)]
+            if len(values) > 1:
+                spread = statistics.mean(values), statistics.stdev(values), min(values), statistics.median(values)
+                rows.append((name, key.replace("_", " "), len(values), *spread, max(values)))
+    return rows
+
+
+def _finished_apart(positions: list[int], records: Sequence[RunRecord]) -> list[list[int]]:
+    """Leave runs that have not finished alone, if others have: they would end the bands at their last epoch."""
+    finished = [position for position in positions if records[position].content["status"] == "finished"]
+    if not finished:
+        return [positions]
+    return [finished, *([position] for position in positions if position not in finished)]
 
 
 def _key_and_seed(name: str, record: RunRecord) -> tuple[str, object]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import sys
 from collections.abc import Sequence
 
 import numpy as np
@@ -18,11 +19,11 @@ _MAX_PASSES = 64
 
 
 def unseen_probability(n: int, risk: float) -> float:
-    """Return p = min(1/2, -log(risk) / n).
+    """Return p = min(1/2, -log(risk) / n), but a positive number where the risk rounds to 1.
 
     An event of probability -log(risk) / n or more occurs in n independent trials, except with probability `risk`.
     """
-    return min(0.5, -math.log(risk) / n)
+    return min(0.5, max(sys.float_info.min, -math.log(risk) / n))
 
 
 def mix_with_prior(terms: Doubles, weight: float) -> Doubles:

@@ -69,7 +69,8 @@ def measure_activations(problem: Problem, measures: Mapping[str, Measure]) -> tu
     """
     if not measures:
         return ()
-    network = network_without_noise(problem.model, problem.inputs, list(problem.layers), max_memory=problem.max_memory)
+    model = problem.network.original
+    network = network_without_noise(model, problem.inputs, list(problem.layers), max_memory=problem.max_memory)
     rows = []
     for layer in problem.layers:  # one after the other, because their signals may not fit in memory together
         signals = record(network, problem.inputs.tensors, Passes((layer,), range(1), seed=None))[layer][:, 0]

@@ -108,7 +108,7 @@ class MonitorRecord:
             return
         left_out = {LEFT_OUT: sorted(self.left_out)} if self.left_out else {}
         weights = {str(epoch): self.weights[epoch] for epoch in sorted(self.weights)}
-        write_json(self.folder / SETTINGS_FILE, {**self.settings, **left_out, WEIGHTS: weights})
+        write_json(self.folder / SETTINGS_FILE, {**self.settings, **left_out, WEIGHTS: weights}, checksum=True)
 
     def state(self) -> dict[str, Any]:
         """Return all results as dicts, lists, tuples, strings and numbers."""

@@ -44,7 +44,8 @@ def provenance_of(
 def network_digest(problem: Problem) -> str:
     """Return a hash of the weights, the buffers and the noise of a network."""
     noise = json.dumps(_noise_description(problem))
-    return digest((*problem.model.parameters(), *problem.model.buffers(), noise))
+    network = problem.network.original
+    return digest((*network.parameters(), *network.buffers(), noise))
 
 
 def _structure(model: nn.Module) -> str:

@@ -112,7 +112,7 @@ def test_slices_behind_noise_lend_their_lower_ends_to_the_layer():
     noisy = noisy_identities(2, sigma=1.0)
     inputs = torch.cat([INPUTS[:, :1], torch.zeros(40, 30)], 1)
     readout = [None, lb.PrincipalSlices(1), lb.RandomSlices(1, 8)]
-    table = lb.layer_information(noisy, inputs, layers="1", readout=readout, draws=8)
+    table = lb.layer_information(noisy, inputs, layers="1", readout=readout, draws=8, estimator="draws")
     assert "lower end from '1[principal 1]'" in table["1", "I(X;T)"].note
     assert table["1", "I(X;T)"].lower <= table["1[principal 1]", "PI_1(X;T)"].upper
 
@@ -178,7 +178,9 @@ def misses_behind_dropout(readout, seeds):
         densities = normal(axis - centers[:, None], deviations[:, None])
         total = information_of_channel(densities, axis)
         within = np.mean([information_of_channel(densities[labels == label], axis) for label in (0, 1)])
-        table = lb.layer_information(noisy, inputs, labels, layers="1", readout=readout, draws=128, seed=seed)
+        table = lb.layer_information(
+            noisy, inputs, labels, layers="1", readout=readout, draws=128, seed=seed, estimator="draws"
+        )
         truths = {"(X;T)": total, "(T;Y)": total - within, "(X;T|Y)": within}
         for pair, truth in truths.items():
             row = table[f"1[{readout.name}]", f"{readout.symbol}{pair}"]

@@ -78,7 +78,7 @@ BY_NAME = {
     "bins": [lambda: 8],
     "tables": [lambda: {1: table()}],
     "metric": [lambda: "euclidean", lambda: "cosine"],
-    "estimator": [lambda: "pooled", lambda: "auto", lambda: "known"],
+    "estimator": [lambda: "draws", lambda: "auto", lambda: "known"],
     "tolerance": [lambda: None, lambda: 0.5],
     "order": [lambda: 1],
     "variables": [lambda: 2],

@@ -15,7 +15,17 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from layerbits._base import DRAFT_PREFIX, LOCK_FILE, FolderLock, UsageError, read_json, replacing, write_json
+from layerbits._base import (
+    DRAFT_PREFIX,
+    LOCK_FILE,
+    FolderLock,
+    UsageError,
+    damaged_file,
+    read_json,
+    replacing,
+    shown,
+    write_json,
+)
 from layerbits.experiments.framework.configuration import Configuration, device_of
 from layerbits.kernels import backends, cuda_devices
 
@@ -89,14 +99,14 @@ class RunFolder:
         try:
             yield
             self._record["status"] = "finished"
+            self._write()
         except BaseException:
             self._record["status"] = "interrupted"
+            with contextlib.suppress(UsageError):  # the error of the block names the file that failed
+                self._write()
             raise
         finally:
-            try:
-                self._write()
-            finally:
-                self._lock.release()
+            self._lock.release()
 
     @contextlib.contextmanager
     def phase(self, name: str) -> Iterator[None]:
@@ -105,10 +115,17 @@ class RunFolder:
         self._phases.append(name)
         try:
             yield
-        finally:
-            self._add_time()
-            self._phases.pop()
-            self._write()
+        except BaseException:
+            self._leave_phase()
+            with contextlib.suppress(UsageError):  # the error of the block names the file that failed
+                self._write()
+            raise
+        self._leave_phase()
+        self._write()
+
+    def _leave_phase(self) -> None:
+        self._add_time()
+        self._phases.pop()
 
     def _add_time(self) -> None:
         now = time.perf_counter()
@@ -134,10 +151,16 @@ class RunFolder:
             )
         earlier_record = read_json(self.path / "run.json")
         _require_equal("experiment", earlier_record.get("experiment"), self._record["experiment"])
-        settings = earlier_record.get("configuration", {})
+        settings, timings = earlier_record.get("configuration"), earlier_record.get("timings")
+        if not isinstance(settings, dict):
+            raise damaged_file(self.path / "run.json", f"its configuration is {shown(settings)}, wanted an object")
+        if not isinstance(timings, dict) or not all(
+            type(time) in (int, float) and time >= 0 for time in timings.values()
+        ):
+            raise damaged_file(self.path / "run.json", f"its timings are {shown(timings)}, wanted an object of seconds")
         for name, value in self._record["configuration"].items():
             _require_equal(name, settings.get(name), value)
-        self._record["timings"] = earlier_record.get("timings", {})
+        self._record["timings"] = timings
 
 
 def save_figure(figure: Figure, path: Path) -> None:

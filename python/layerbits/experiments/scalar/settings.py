@@ -77,8 +77,10 @@ class ScalarSettings(DeviceConfiguration):
 
     @property
     def measurement(self) -> MeasurementSettings:
-        """Settings of the measurement of one epoch."""
-        return MeasurementSettings(draws=32, tolerance=self.tolerance, max_draws=self.max_draws, seed=self.seed)
+        """Settings of the measurement of one epoch: by draws, which suffice for one unit."""
+        return MeasurementSettings(
+            estimator="draws", draws=32, tolerance=self.tolerance, max_draws=self.max_draws, seed=self.seed
+        )
 
     def training_seconds(self, *, neurons: int) -> float:
         """Estimate the seconds of a training on one Zen 5 core, without measurements."""

@@ -5,7 +5,17 @@ tables, and `executors` has executors for this machine, Dask and Slurm.
 """
 
 from layerbits.experiments.sweeps.executors import dask_executor, local_executor, slurm_executor
-from layerbits.experiments.sweeps.grid import parse_grid
-from layerbits.experiments.sweeps.runner import Sweep, SweepCell, sweep
+from layerbits.experiments.sweeps.grid import cells_of, parse_grid
+from layerbits.experiments.sweeps.runner import SWEEP_RECORD, Sweep, SweepCell, sweep
 
-__all__ = ["Sweep", "SweepCell", "dask_executor", "local_executor", "parse_grid", "slurm_executor", "sweep"]
+__all__ = [
+    "SWEEP_RECORD",
+    "Sweep",
+    "SweepCell",
+    "cells_of",
+    "dask_executor",
+    "local_executor",
+    "parse_grid",
+    "slurm_executor",
+    "sweep",
+]

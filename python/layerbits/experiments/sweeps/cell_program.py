@@ -26,7 +26,7 @@ _SECONDS_TO_END = 20.0  # until the process of an interrupted run is ended
 
 def main() -> int:
     """Continue the run, and return the exit status: 0, 2 for an error of layerbits, 130 for an interruption."""
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     run = json.loads(sys.stdin.readline())
     threading.Thread(target=_interrupt_at_end_of_stdin, daemon=True).start()

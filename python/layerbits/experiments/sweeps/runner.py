@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     import pandas
 
-_RECORD, _TABLE = "sweep.json", "sweep.csv"
+SWEEP_RECORD, _TABLE = "sweep.json", "sweep.csv"
 _COLUMNS = ("cell", "status", "attempts", "reason")
 
 
@@ -178,17 +178,23 @@ def sweep(
     for texts in settings.values():
         found.configuration(texts, quick=quick)  # all settings are checked before the first run
     path = Path(directory).absolute()
-    with _owned(path, {"experiment": experiment, "quick": quick, "threads": threads}, resume=resume):
+    record = {"experiment": experiment, "quick": quick, "threads": threads}
+    with _owned(path, record, resume=resume):
         runs = {
             name: CellRun(experiment, texts, str(path / name), quick, threads, timeout)
             for name, texts in settings.items()
         }
         cells: dict[str, SweepCell] = {}
+        failures: dict[str, str] = {}
+        write_json(path / SWEEP_RECORD, record | {"cells": len(runs), "failures": failures})
         with contextlib.closing(_ended(runs, executor, retries)) as ended:
             for cell in progress(ended, name=f"sweep of {experiment}", total=len(runs)):
                 cells[cell.name] = cell
-                if cell.status != FINISHED and on_failure is not None:
-                    on_failure(cell, runs[cell.name].log)
+                if cell.status != FINISHED:
+                    failures[cell.name] = f"{cell.status}: {cell.reason}"
+                    write_json(path / SWEEP_RECORD, record | {"cells": len(runs), "failures": failures})
+                    if on_failure is not None:
+                        on_failure(cell, runs[cell.name].log)
                 table = _table([cells[name] for name in runs if name in cells])
                 write_csv(path / _TABLE, *table, checksum=False)
     return Sweep(path, tuple(cells[name] for name in runs))
@@ -196,7 +202,7 @@ def sweep(
 
 @contextlib.contextmanager
 def _owned(path: Path, record: dict[str, Any], *, resume: bool) -> Iterator[None]:
-    """Lock the folder of a sweep and write its record; UsageError if the folder is not empty or has another record."""
+    """Lock the folder of a sweep; UsageError if the folder is not empty or has another record."""
     try:
         path.mkdir(parents=True, exist_ok=True)
         _require_fitting(path, record, resume=resume)  # a folder that is refused gets no lock file
@@ -205,15 +211,14 @@ def _owned(path: Path, record: dict[str, Any], *, resume: bool) -> Iterator[None
         raise UsageError(f"{path}: cannot be written to ({error.strerror}); name another folder") from error
     try:
         _require_fitting(path, record, resume=resume)
-        write_json(path / _RECORD, record)
         yield
     finally:
         lock.release()
 
 
 def _require_fitting(path: Path, record: Mapping[str, Any], *, resume: bool) -> None:
-    if resume and (path / _RECORD).exists():
-        _require_equal(read_json(path / _RECORD), record)
+    if resume and (path / SWEEP_RECORD).exists():
+        _require_equal(read_json(path / SWEEP_RECORD), record)
     elif any(file.name != LOCK_FILE for file in path.iterdir()):
         raise UsageError(f"{path}: not empty; name another folder, or continue the sweep in it with resume")
 

@@ -98,8 +98,9 @@ class SztSettings(DeviceConfiguration):
 
     @property
     def measurement(self) -> MeasurementSettings:
-        """Settings of the measurement of one epoch."""
+        """Settings of the measurement of one epoch: by draws, as in the paper."""
         return MeasurementSettings(
+            estimator="draws",
             draws=self.draws,
             queries=self.queries,
             tolerance=self.tolerance,

@@ -3,6 +3,7 @@
 arguments         the arguments of a pass: checks, and the number of rows
 output_tensor     the signal of a layer, which is a tensor in its output: find and replace it
 shadow            copies of a network that share its parameters
+sharding          a network that fully_shard has divided among processes, copied as a whole
 originals         refuse writes on the network itself in a pass of its shadow
 own_hooks         the hooks of layerbits: find and delete them
 call_stack        Python's stack: which modules run

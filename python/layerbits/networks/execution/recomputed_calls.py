@@ -9,6 +9,7 @@ recognized by the state of the generator.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import MutableMapping
 from typing import Any
 
 import torch
@@ -62,8 +63,8 @@ class RecomputedCalls:
     """
 
     def __init__(self) -> None:
-        self._calls: WeakIdKeyDictionary = WeakIdKeyDictionary()
-        self._calls_of_functions: WeakIdKeyDictionary = WeakIdKeyDictionary()
+        self._calls: MutableMapping[object, _Calls] = WeakIdKeyDictionary()
+        self._calls_of_functions: MutableMapping[object, _CallsOfFunction] = WeakIdKeyDictionary()
 
     def __reduce__(self) -> tuple[type[RecomputedCalls], tuple[()]]:
         """Pickle no calls."""
@@ -102,8 +103,9 @@ class RecomputedCalls:
 
     def is_waiting(self) -> bool:
         """Return whether the second run of a pass is still to come."""
-        passes = (*self._calls.items(), *self._calls_of_functions.items())
-        return any(calls.is_waiting() for _, calls in passes)
+        return any(calls.is_waiting() for calls in self._calls.values()) or any(
+            calls.is_waiting() for calls in self._calls_of_functions.values()
+        )
 
     def _recall_of_function(self, layer: str, context: object, device: torch.device | None) -> Any:
         calls = self._calls_of_functions.get(context, _CallsOfFunction())

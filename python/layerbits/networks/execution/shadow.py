@@ -48,6 +48,12 @@ def shadow(model: nn.Module) -> nn.Module:
     return copied.eval()
 
 
+def copy_network(model: nn.Module) -> nn.Module:
+    """Return a copy as `shadow` makes, in the modes of the modules, also of a network that layerbits cannot run."""
+    copied: nn.Module = _copy(model, {})
+    return copied
+
+
 def copy_arguments(arguments: Any) -> Any:
     """Return a copy of the arguments of a pass, without gradients: a network may write into its arguments.
 
@@ -69,7 +75,7 @@ def check_can_run(model: nn.Module) -> None:
         if any(base.__name__ in _SHARDED for base in type(module).__mro__):
             raise TypeError(
                 f"{place}, which is sharded, wanted the whole network: call noisify(model, inputs=batch, ...) before "
-                "the network is sharded, and measure an unsharded copy"
+                "the network is sharded, and measure a network of fully_shard with group= on all ranks"
             )
     for name, tensor in (*model.named_parameters(), *model.named_buffers()):
         if is_lazy(tensor):

@@ -19,6 +19,7 @@ from layerbits._base import LayerSelectionError
 from layerbits.networks.execution.arguments import first_argument
 from layerbits.networks.execution.checkpointing import find_caller
 from layerbits.networks.execution.output_tensor import find_tensor
+from layerbits.networks.execution.sharding import source_of
 from layerbits.networks.observation.activation_functions import FUNCTIONS
 from layerbits.networks.observation.input_dependence import InputDependence, values_read
 from layerbits.networks.observation.signal_values import root_mean_square, rounding_step
@@ -144,7 +145,8 @@ class RefuseOriginals(TorchFunctionMode):
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
-        self.names = {module: name for name, module in network.named_modules()}
+        networks = [network for network in (network, source_of(network)) if network is not None]
+        self.names = {module: name for network in networks for name, module in network.named_modules()}
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None

@@ -99,9 +99,8 @@ def measure(size: Size) -> Cost:
 
 def _work(size: Size, rank: int, store: str, results: Any) -> None:
     torch.set_num_threads(1)
-    torch.distributed.init_process_group(
-        "gloo", store=torch.distributed.FileStore(store, size.processes), rank=rank, world_size=size.processes
-    )
+    shared_file = torch.distributed.FileStore(store, size.processes)  # type: ignore[attr-defined]
+    torch.distributed.init_process_group("gloo", store=shared_file, rank=rank, world_size=size.processes)
     torch.manual_seed(0)
     sizes = (6, *WIDTHS)
     model = nn.Sequential(*(part for pair in itertools.pairwise(sizes) for part in (nn.Linear(*pair), nn.Tanh())))
@@ -128,7 +127,7 @@ def _count_bytes(rank: int) -> list[int]:
         received.append(sum(output.nbytes for other, output in enumerate(outputs) if other != rank))
         return all_gather(outputs, own, **options)
 
-    distributed_c10d.all_gather = counting
+    distributed_c10d.all_gather = counting  # type: ignore[assignment]
     return received
 
 
@@ -161,7 +160,7 @@ def main() -> None:
         print(f"{size.processes:9}{size.inputs:8}{size.draws:7}{costs[-1].seconds:13.2f}{costs[-1].bytes / 1e6:13.2f}")
     seconds = fit(SECONDS, sizes, [cost.seconds for cost in costs])
     several = [(size, cost.bytes) for size, cost in zip(sizes, costs, strict=True) if size.processes > 1]
-    received = fit(BYTES, *map(list, zip(*several, strict=True)))  # type: ignore[arg-type]
+    received = fit(BYTES, *map(list, zip(*several, strict=True)))
     for name, terms, coefficients, measured in (
         ("seconds", SECONDS, seconds, [(size, cost.seconds) for size, cost in zip(sizes, costs, strict=True)]),
         ("bytes", BYTES, received, several),

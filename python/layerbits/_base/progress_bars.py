@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar
 
-from tqdm.auto import tqdm
+from tqdm import TqdmWarning
 from tqdm.notebook import tqdm_notebook
+
+with warnings.catch_warnings():  # in a notebook without ipywidgets, where bars are disabled
+    warnings.simplefilter("ignore", TqdmWarning)
+    from tqdm.auto import tqdm
 
 _Item = TypeVar("_Item")
 

@@ -99,9 +99,7 @@ def measure(size: Size) -> Cost:
 
 def _work(size: Size, rank: int, store: str, results: Any) -> None:
     torch.set_num_threads(1)
-    torch.distributed.init_process_group(
-        "gloo", store=torch.distributed.FileStore(store, size.processes), rank=rank, world_size=size.processes
-    )
+    torch.distributed.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=size.processes)
     torch.manual_seed(0)
     sizes = (6, *WIDTHS)
     model = nn.Sequential(*(part for pair in itertools.pairwise(sizes) for part in (nn.Linear(*pair), nn.Tanh())))
@@ -128,14 +126,14 @@ def _count_bytes(rank: int) -> list[int]:
         received.append(sum(output.nbytes for other, output in enumerate(outputs) if other != rank))
         return all_gather(outputs, own, **options)
 
-    distributed_c10d.all_gather = counting
+    distributed_c10d.all_gather = counting  # type: ignore[assignment]
     return received
 
 
 def fit(terms: Terms, sizes: Sequence[Size], costs: Sequence[float]) -> dict[str, float]:
     """Return the coefficients of a cost that make the sum of its squared relative errors smallest."""
     matrix = np.array([[term(size) for term in terms.values()] for size in sizes]) / np.array(costs)[:, None]
-    scales = np.abs(matrix).max(0)
+    scales = np.maximum(matrix.max(0), np.finfo(float).tiny)
     coefficients, _ = nnls(matrix / scales, np.ones(len(sizes)))
     return dict(zip(terms, (coefficients / scales).tolist(), strict=True))
 
@@ -151,7 +149,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="measure fewer and smaller sizes")
     parser.add_argument("--figure", type=Path, help="PNG file for the figure of the model")
     arguments = parser.parse_args()
-    inputs, draws = ((500, 1000), (16, 32)) if arguments.quick else ((2000, 4000), (32, 64, 128))
+    inputs, draws = ((1000, 2000), (32, 64)) if arguments.quick else ((2000, 4000), (32, 64, 128))
     counts = (1, 2, 3) if arguments.quick else (1, 2, 3, 4)
     sizes = [Size(*size) for size in itertools.product(counts, inputs, draws)]
     costs = []
@@ -161,7 +159,7 @@ def main() -> None:
         print(f"{size.processes:9}{size.inputs:8}{size.draws:7}{costs[-1].seconds:13.2f}{costs[-1].bytes / 1e6:13.2f}")
     seconds = fit(SECONDS, sizes, [cost.seconds for cost in costs])
     several = [(size, cost.bytes) for size, cost in zip(sizes, costs, strict=True) if size.processes > 1]
-    received = fit(BYTES, *map(list, zip(*several, strict=True)))  # type: ignore[arg-type]
+    received = fit(BYTES, *map(list, zip(*several, strict=True)))
     for name, terms, coefficients, measured in (
         ("seconds", SECONDS, seconds, [(size, cost.seconds) for size, cost in zip(sizes, costs, strict=True)]),
         ("bytes", BYTES, received, several),
@@ -191,9 +189,10 @@ def _plot(path: Path, seconds: dict[str, float]) -> None:
         by_part = [parts(SECONDS, seconds, Size(count, n, 32)) for count in processes]
         axes.loglog(processes, [sum(part.values()) for part in by_part], color="black", label="sum")
         for name in SECONDS:
-            axes.loglog(processes, [max(part[name], 1e-12) for part in by_part], label=name)
-        axes.set(title=f"N = {n:,}, r = 32", xlabel="processes", ylim=(1e-2, None))
+            axes.loglog(processes, [part[name] for part in by_part], label=name)
+        axes.set(title=f"N = {n:,}, r = 32", xlabel="processes")
         axes.label_outer()
+    figure.axes[0].set_ylim(bottom=1e-2)  # of all axes
     figure.axes[0].set_ylabel("processor seconds of a process")
     figure.axes[0].legend(frameon=False, fontsize="small")
     figure.savefig(path, dpi=150)

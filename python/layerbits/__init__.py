@@ -2,6 +2,8 @@
 
 from importlib.metadata import PackageNotFoundError as _PackageNotFoundError
 from importlib.metadata import version as _version
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+from typing import NoReturn as _NoReturn
 
 from layerbits import baselines, calibration, data, integrations, plots, theory
 from layerbits._base import (
@@ -17,6 +19,7 @@ from layerbits._base import (
     NoNoiseError,
     UsageError,
 )
+from layerbits._base import missing_attribute as _missing_attribute
 from layerbits.estimators import (
     InputDecoder,
     MeasurementSettings,
@@ -138,3 +141,9 @@ __all__ = [
     "szt_edges",
     "theory",
 ]
+
+if not _TYPE_CHECKING:  # mypy would accept all names
+
+    def __getattr__(name: str) -> _NoReturn:
+        present_names = {"NoisyModule": "noisify, noise_of and noise_off", "tasks": "layerbits.calibration"}
+        raise _missing_attribute(f"module {__name__!r}", name, present_names)

@@ -22,7 +22,7 @@ from tests.support.random_arrays import normal_tensor
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-INPUTS = 2 * normal_tensor(64, 4, seed=1)
+INPUTS = 2 * normal_tensor(32, 4, seed=1)
 LABELS = (INPUTS[:, 0] > 0).long()
 QUANTITIES = ("I(X;T)", "h(T)", "h(T|X)", "I(T;Y)", "I(X;T|Y)")
 
@@ -226,7 +226,7 @@ def test_network_is_used_only_where_a_narrower_interval_is_expected():
         return layer.may_narrow(TwoSidedEstimate(interval, 1.0 + gap, 0.0, 1.0, 0.0, "mixture", limited_by, point), 64)
 
     noisy = tanh_layers()
-    model = NetworkSignalModel.of(Problem.of(noisy, read_inputs(INPUTS, noisy)), "5")
+    model = NetworkSignalModel.of(Problem.of(noisy, read_inputs(normal_tensor(64, 4), noisy)), "5")
     # 16 times fewer queries leave 4 times the width that is due to queries, and at least 10 / 256 nats. More draws
     # would leave 1/3 of a gap by draws, and otherwise 3^-0.25.
     assert not is_tried(width=1.0, gap=0.8)

@@ -142,7 +142,12 @@ def test_halves_of_the_draws_serve_the_two_entropies_of_the_papers_estimator():
         (SIGNALS.tolist(), {}, TypeError, "signals: got list"),
         (SIGNALS.half(), {}, TypeError, "signals: got dtype torch.float16"),
         (SIGNALS.long(), {}, TypeError, "signals: got dtype torch.int64"),
-        (SIGNALS[:, 0], {}, ValueError, r"signals: got shape \(20,\), wanted \(n, d\)"),
+        (
+            SIGNALS[:, 0],
+            {},
+            ValueError,
+            r"signals: got shape \(20,\), wanted \(n, d\), .*; .* pass signals\[:, None\]$",
+        ),
         (SIGNALS[:0], {}, ValueError, r"signals: got shape \(0, 3\)"),
         (SIGNALS[:, :0], {}, ValueError, r"signals: got shape \(20, 0\)"),
         (normal_tensor(4, 2, 3, 3), {}, ValueError, r"signals: got shape \(4, 2, 3, 3\), .*signals.flatten\(1\)"),

@@ -81,7 +81,7 @@ def rows_of_seeds(noisy, inputs, layer, draws, seeds=SEEDS):
 
 
 @pytest.mark.parametrize("draws", [8, 128])
-@pytest.mark.parametrize(("width", "sigma"), [(8, 0.5), (20, 0.7), (64, 0.9), (64, 2.0)])
+@pytest.mark.parametrize(("width", "sigma"), [(8, 0.5), (64, 0.9), (64, 2.0)])
 def test_value_in_a_wide_linear_layer_is_as_near_to_the_truth_as_its_error_says(width, sigma, draws):
     chain = wide_chain(width, sigma)
     truth, truth_error = chain.truth

@@ -191,4 +191,4 @@ def test_training_of_the_documents_runs_as_it_stands(library, tmp_path, monkeypa
 )
 def test_example_of_a_callback_prints_the_text_in_its_docstring(name):
     (example,) = doctest.DocTestFinder(recurse=False).find(operator.attrgetter(name)(lb.integrations), name, globs={})
-    assert doctest.DocTestRunner().run(example).failed == 0
+    assert doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(example).failed == 0

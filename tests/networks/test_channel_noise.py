@@ -23,8 +23,8 @@ AMBIGUOUS = re.escape(
 )
 
 
-def network():
-    return nn.Sequential(nn.Linear(3, 3), nn.Tanh(), nn.Linear(3, 2))
+def network(width=3):
+    return nn.Sequential(nn.Linear(width, width), nn.Tanh(), nn.Linear(width, 2))
 
 
 def test_covariance_of_the_channels_is_refused():
@@ -53,6 +53,31 @@ def test_deviations_of_either_axis_are_refused_in_a_measurement_without_noise():
     with pytest.raises(ValueError, match=AMBIGUOUS):
         layer_information(model, TOKENS, sigma=DEVIATIONS, draws=1)
     assert not is_noisy(model)
+
+
+@pytest.mark.parametrize("shape", [(5, 3, 4), (5, 3, 2, 4)], ids=["tokens", "map of features"])
+def test_deviations_of_the_last_axis_are_those_of_features(shape):
+    deviations = torch.tensor([0.1, 0.2, 0.5, 5.0])
+    torch.manual_seed(1)
+    values = noisy_identity(deviations)(torch.zeros(shape))
+    torch.manual_seed(1)
+    assert torch.equal(values, torch.randn(shape) * deviations)
+    inputs, tiled = torch.randn(shape), deviations.expand(shape[1:]).flatten()
+    model = network(4)
+    tables = [layer_information(model, inputs, sigma=sigma, queries=2) for sigma in (deviations, tiled)]
+    assert [row.value for row in tables[0]] == [row.value for row in tables[1]]
+
+
+def test_deviations_of_an_axis_between_are_refused():
+    with pytest.raises(ValueError, match=r"^sigma: got noise of 4 units for '0', wanted 48, or 3 for axis 1, or 4 for"):
+        noisy_identity(torch.ones(4))(torch.zeros(5, 3, 4, 4))
+
+
+def test_a_pass_of_as_many_tokens_as_features_is_refused():
+    model = noisy_identity(torch.ones(4))
+    model(torch.zeros(5, 3, 4))
+    with pytest.raises(ValueError, match=r"^sigma: got 4 deviations for '0', whose signal of shape \(5, 4, 4\)"):
+        model(torch.zeros(5, 4, 4))
 
 
 @pytest.mark.parametrize(

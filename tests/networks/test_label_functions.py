@@ -122,7 +122,7 @@ class WithMask(nn.Module):
         ({"x": INPUTS, "mask": INPUTS > 0, "y": LABELS}, lambda batch: batch["x"][:, 0] > 0, "x"),
         ({"x": INPUTS, "scale": INPUTS}, lambda batch: batch["scale"][:, 0] > 0, "scale"),
         ((INPUTS, INPUTS > 0, LABELS), lambda batch: batch[2] * batch[1][:, 0], "mask"),
-        ((INPUTS, LABELS), lambda batch: batch[1] > 1, "mask"),
+        ((INPUTS, LABELS[:, None]), lambda batch: batch[1] > 1, "mask"),
     ],
     ids=["mask", "the first", "keyword", "position", "last position"],
 )
@@ -131,6 +131,13 @@ def test_a_function_that_takes_an_argument_from_the_network_is_refused(batch, fu
     model = nn.DataParallel(WithMask()) if wrapped else WithMask()
     with pytest.raises(ValueError, match=rf"^labels: got a function that .* argument '{argument}', .* pass them apart"):
         read_inputs(batch, model, function)
+
+
+def test_a_function_may_read_an_item_with_which_the_network_fails():
+    """Labels of shape (n,) cannot be the mask, although the network has an optional argument at their position."""
+    data = read_inputs((INPUTS, LABELS), WithMask(), lambda batch: batch[1] % 2)
+    assert len(data.tensors) == 1
+    assert data.labels["Y"].tolist() == PARITY
 
 
 def test_a_function_may_read_the_labels_that_a_network_takes_for_a_loss():

@@ -59,6 +59,47 @@ def test_labels_apart_from_a_loader_in_order_are_taken(data):
     assert read_inputs(loader, tanh_mlp(4, 3, 2), LABELS).labels["Y"].tolist() == LABELS.tolist()
 
 
+class Shuffled:
+    """Batches in another order in each iteration, which torch's generator gives, and the iterator of a data set too."""
+
+    def __init__(self, batch_size):
+        self.batch_size = batch_size
+
+    def __iter__(self):
+        rows = torch.randperm(30)
+        return iter(INPUTS[rows] if self.batch_size is None else INPUTS[rows].split(self.batch_size))
+
+
+class ShuffledStream(Shuffled, IterableDataset):
+    pass
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        DataLoader(Stream(), batch_size=7, num_workers=2),
+        DataLoader(ROWS, batch_size=7, num_workers=2, in_order=False),
+        ShuffledStream(None),
+        DataLoader(ShuffledStream(None), batch_size=7),
+        Shuffled(7),
+    ],
+    ids=["workers", "not in order", "data set", "its loader", "iterable"],
+)
+def test_labels_apart_from_iterables_of_another_order_are_refused(data):
+    model, state = tanh_mlp(4, 3, 2), torch.get_rng_state()
+    with pytest.raises(ValueError, match=r"^labels: got an array, whose order is not that of the rows of "):
+        read_inputs(data, model, LABELS)
+    assert torch.get_rng_state().equal(state)
+
+
+def test_labels_apart_from_an_iterable_of_one_order_are_taken():
+    class Batches:
+        def __iter__(self):
+            return iter(INPUTS.split(7))
+
+    assert read_inputs(Batches(), tanh_mlp(4, 3, 2), LABELS).labels["Y"].tolist() == LABELS.tolist()
+
+
 FRAME = pandas.DataFrame(INPUTS.numpy(), columns=list("abcd"))
 SERIES = pandas.Series(LABELS.numpy())
 

@@ -257,7 +257,25 @@ def test_checkpoint_for_which_compiled_code_saves_no_generator_state_is_refused(
 
 def test_checkpoint_in_compiled_code_with_noise_that_differs_by_call_is_refused():
     model = reused(SIGMA_OF_CALLS, reentrant=False)
-    with pytest.raises(Exception, match=r"torch\.utils\.checkpoint"):  # the error has a class of torch._dynamo
+    with pytest.raises(Exception, match=r"^layers: got 'activation', whose calls differ in their noise, in a check"):
+        gradient(compiled(model, "aot_eager"), model)
+    grad = gradient(torch.compile(model, backend="aot_eager"), model)
+    assert_close(grad, gradient(plain := reused(SIGMA_OF_CALLS), plain))
+
+
+def test_checkpoint_in_compiled_code_around_functions_is_refused():
+    class Block(nn.Sequential):
+        def forward(self, x):
+            return torch.tanh(super().forward(x))
+
+    class Checkpointed(Block):
+        def forward(self, x):
+            return checkpoint(self[0], x, use_reentrant=False).square()
+
+    model = noisify(Checkpointed(Block(nn.Linear(4, 3))), sigma=0.3, inputs=INPUTS)
+    with pytest.raises(
+        Exception, match=r"^layers: got Block, in a network whose functions are layers, in a checkpoint"
+    ):
         gradient(compiled(model, "aot_eager"), model)
 
 

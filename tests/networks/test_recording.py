@@ -84,14 +84,17 @@ def test_threads_do_not_change_a_bit():
 @pytest.mark.parametrize(
     ("draws", "chunk", "expected"),
     [
-        (1, 400, [400, 2, 2, 200]),
-        (5, 1500, [1500, 2, 2, 1500]),
+        (1, 400, [400, 2, 2, 12, 200, 6]),
+        (5, 1500, [1500, 2, 2, 46, 1500, 47]),
         (3, 2, [2] * 600 + [2] * 300),
-        (40, 16_000, [16_000, 2, 2, 3200, 4800]),
+        (40, 16_000, [16_000, 2, 2, 500, 3200, 100, 4800, 150]),
     ],
 )
 def test_pass_holds_no_more_rows_than_the_chunk(draws, chunk, expected):
-    """Rows of the first pass of more than 16 rows are compared with those of two passes of 2."""
+    """Rows of the first pass of more than 16 rows are compared with those of two passes of 2.
+
+    Then one row in 32 of all passes so far has run again.
+    """
     noisy = noisy_identities(1, SIGMA, inputs=torch.zeros(1, 4))
     sizes = batch_sizes(noisy)
     propagate(noisy, torch.zeros(600, 4), draws=draws, chunk=chunk)
@@ -102,7 +105,7 @@ def test_pass_holds_fewer_inputs_when_they_are_wide():
     noisy = noisy_identities(1, SIGMA, inputs=torch.zeros(1, 4))
     sizes = batch_sizes(noisy)
     propagate(noisy, torch.zeros(600, 2048), draws=1)
-    assert sizes == [*OBSERVING_PASSES, 512, 2, 2, 88]
+    assert sizes == [*OBSERVING_PASSES, 512, 2, 2, 16, 88, 2]
 
 
 def test_gradients_are_not_recorded():

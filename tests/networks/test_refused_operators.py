@@ -90,9 +90,7 @@ def test_quantized_network_is_refused_and_its_remedy_works(call):
     # The scale of a dynamic quantization is that of the largest value of a batch.
     with pytest.raises(ValueError, match=r"^model: got a quantized network .* as it was before quantization"):
         call(dynamic)
-    with pytest.raises(
-        TypeError, match=r"^model: .* weights are all quantized .*; pass the network as it was before q"
-    ):
+    with pytest.raises(TypeError, match=r"^model: .* weights are all quantized .*; pass the network as it was"):
         call(static)
     call(plain)
 
@@ -100,9 +98,7 @@ def test_quantized_network_is_refused_and_its_remedy_works(call):
 @pytest.mark.parametrize("inputs", [None, INPUTS], ids=["first call", "inputs"])
 def test_noise_of_a_quantized_network_is_refused_before_its_first_pass(inputs):
     plain, dynamic, static = quantized()
-    with pytest.raises(
-        TypeError, match=r"^model: got a network whose weights are all quantized \(torch\.ao\.nn\.quantiz"
-    ):
+    with pytest.raises(TypeError, match=r"^model: got a network whose weights are all quantized \(torch\.ao\."):
         lb.noisify(static, sigma=0.1, inputs=inputs)
     for network in (plain, dynamic):
         lb.noisify(network, sigma=0.1, inputs=inputs)(INPUTS)

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
@@ -33,9 +34,9 @@ def measured(model, inputs, labels):
     ids=["propagate", "layer_activations", "suggest_sigma", "information_between_layers", "layers", "noisify"],
 )
 def test_functions_without_labels_name_a_remedy_that_works(measure):
-    with pytest.raises(ValueError, match=r"pass the inputs alone, for instance \[batch\[0\] for batch in loader\]$"):
+    with pytest.raises(ValueError, match=r"pass the inputs alone, for instance \(batch\[0\] for batch in loader\)$"):
         measure(LOADER)
-    measure([batch[0] for batch in LOADER])
+    measure(batch[0] for batch in LOADER)
 
 
 class Rows(Dataset):
@@ -54,17 +55,17 @@ class Rows(Dataset):
 @pytest.mark.parametrize(
     ("dtype", "inputs", "remedy", "converted"),
     [
-        (torch.float64, INPUTS, "inputs.to(torch.float64)", INPUTS.to(torch.float64)),
+        (torch.bfloat16, INPUTS, "inputs.to(torch.bfloat16)", INPUTS.to(torch.bfloat16)),
         (torch.float32, INPUTS.byte().numpy(), 'inputs.astype("float32")', INPUTS.byte().numpy().astype("float32")),
         (torch.bfloat16, INPUTS.byte().numpy(), 'inputs.astype("float32")', INPUTS.byte().numpy().astype("float32")),
         (
             torch.float32,
-            Rows(INPUTS.double().numpy()),
-            "the rows of a Dataset where it returns them",
-            Rows(INPUTS.double().numpy().astype("float32")),
+            Rows(INPUTS.byte().numpy()),
+            "the rows of a Dataset where it returns them, scaled as in training: images often by 1 / 255",
+            Rows(INPUTS.byte().numpy().astype("float32") / 255),
         ),
     ],
-    ids=["float64 network", "array of bytes", "bfloat16 network", "Dataset of float64 arrays"],
+    ids=["bfloat16 network", "array of bytes", "bytes for a bfloat16 network", "Dataset of bytes"],
 )
 def test_inputs_of_another_dtype_have_a_remedy_that_works(dtype, inputs, remedy, converted):
     model = tanh_mlp(4, 3, 2).to(dtype)
@@ -72,6 +73,58 @@ def test_inputs_of_another_dtype_have_a_remedy_that_works(dtype, inputs, remedy,
         lb.layer_activations(model, inputs)
     assert remedy in str(refusal.value)
     lb.layer_activations(model, converted)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "inputs"),
+    [
+        (torch.float64, INPUTS),
+        (torch.float32, INPUTS.double()),
+        (torch.float32, Rows(INPUTS.double().numpy())),
+        (torch.float32, DataLoader(TensorDataset(INPUTS.double()), batch_size=7)),
+    ],
+    ids=["float64 network", "tensor", "Dataset", "loader"],
+)
+def test_floats_get_the_dtype_of_a_network_that_takes_no_others(dtype, inputs):
+    model = tanh_mlp(4, 3, 2).to(dtype)
+    activations = lb.layer_activations(model, inputs)["1"]
+    assert activations.equal(lb.layer_activations(model, INPUTS.to(dtype))["1"])
+
+
+def test_a_network_that_takes_floats_of_another_dtype_gets_them_as_they_are():
+    class Sums(nn.Linear):
+        def forward(self, x):
+            assert x.dtype == torch.float64
+            return super().forward(x.float())
+
+    lb.layer_activations(nn.Sequential(Sums(4, 3), nn.Tanh(), nn.Linear(3, 2)), INPUTS.double())
+
+
+def test_rows_of_which_torch_makes_no_batch_are_refused():
+    images = [Image.new("RGB", (4, 4)) for _ in range(3)]
+    with pytest.raises(TypeError, match=r"^inputs: got rows of which torch makes no batch .*PIL.*ToTensor"):
+        lb.layer_activations(tanh_mlp(4, 3, 2), Rows(images))
+    with pytest.raises(ValueError, match=r"^inputs: got rows of different shapes .*; pad all rows to one length"):
+        lb.layer_activations(tanh_mlp(4, 3, 2), Rows([INPUTS[0], INPUTS[0, :3]]))
+
+
+def test_a_key_that_the_network_does_not_take_has_remedies_that_work():
+    batches = [{"input": INPUTS[:20], "idx": LABELS[:20]}, {"input": INPUTS[20:], "idx": LABELS[20:]}]
+    with pytest.raises(ValueError, match=r"'idx'; if 'idx' holds labels, pass labels='idx'; otherwise") as refusal:
+        lb.layer_activations(tanh_mlp(4, 3, 2), batches)
+    _, _, remedy = str(refusal.value).partition("for instance ")
+    expected = lb.layer_activations(tanh_mlp(4, 3, 2), INPUTS)["1"]
+    assert lb.layer_activations(tanh_mlp(4, 3, 2), eval(remedy, {"loader": batches}))["1"].equal(expected)
+    assert measured(tanh_mlp(4, 3, 2), batches, "idx")
+
+
+def test_an_attribute_error_of_the_network_names_the_inputs_and_labels_among_them():
+    class Summed(nn.Linear):
+        def forward(self, x, other=None):
+            return torch.tanh(super().forward(x)) if other is None else other.missing
+
+    with pytest.raises(ValueError, match=r"^inputs: got .* no attribute 'missing'; if batches hold labels, .*labels=1"):
+        lb.layer_activations(Summed(4, 3), (INPUTS, LABELS), layers="tanh")
 
 
 def test_a_network_of_two_dtypes_has_a_remedy_that_works():

@@ -159,3 +159,28 @@ def test_rows_that_fill_the_budget_alone_are_measured():
     model = Function(lambda x: x[:, :2] + torch.randn(len(x), 2))
     table = lb.layer_information(model, inputs, sigma=0.5, layers="act", max_memory=2**20, queries=4, draws=4)
     assert table["act", "I(X;T)"].upper > 0
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: x + torch.randn(x.numel()).view(4, len(x), 2).transpose(0, 1),
+        lambda x: (
+            x + torch.randn(8 * len(x)).view(2, 2, len(x), 2).permute(2, 0, 1, 3).flatten(1, 2) + torch.rand_like(x)
+        ),
+        lambda x: x + torch.randn(x.numel()).view_as(x) * torch.rand(x.numel()).view(4, len(x), 2).transpose(0, 1),
+    ],
+    ids=["tokens, rows, units", "and by row", "two layouts"],
+)
+def test_flat_draws_of_tokens_in_front_of_rows_are_taken(function):
+    model = Function(lambda x: function(x.view(len(x), 4, 2) if x.ndim == 2 else x))
+    assert lb.layer_activations(model, normal_tensor(5, 8), layers="act")["act"].shape == (5, 8)
+
+
+def test_flat_draws_that_rows_share_in_part_are_refused():
+    def function(x):
+        noise = torch.randn(x.numel()).view(4, len(x), 2).transpose(0, 1)
+        return x.view(len(x), 4, 2) + noise + 0.1 * noise.roll(1, 0)
+
+    with pytest.raises(ValueError, match=r"^inputs: got a network whose rows share random numbers"):
+        lb.layer_activations(Function(function), normal_tensor(5, 8), layers="act")

@@ -53,9 +53,9 @@ def tables(name, sigma, n):
     torch.manual_seed(0)
     model, inputs = make_model().eval(), first(inputs, n)
     labels = torch.arange(n) % 2
-    yield model, lb.layer_information(model, inputs, labels, sigma=sigma, queries=64)
+    yield model, lb.layer_information(model, inputs, labels, sigma=sigma, queries=16)
     lb.noisify(model, sigma=sigma, inputs=inputs)
-    yield model, lb.layer_information(model, inputs, labels, draws=40, queries=8)
+    yield model, lb.layer_information(model, inputs, labels, draws=20, queries=4)
 
 
 def width(row):

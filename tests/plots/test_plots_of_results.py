@@ -169,6 +169,7 @@ def test_plot_of_a_result_makes_a_figure_of_pyplot(result):
 
 
 EMPTY = InformationHistory({}, 0.95, False)
+UNLABELLED = InformationHistory({1: InformationTable((HISTORY[1]["fc1", "I(X;T)"],))}, 0.95, False)
 REFUSALS = [
     (lambda: plots.curves(HISTORY, "I(X;S)"), r"^quantity: got 'I\(X;S\)', wanted some of 'I\(X;T\)', "),
     (lambda: plots.curves(HISTORY, layers=["fc9"]), r"^layers: got 'fc9', wanted some of 'fc1', 'fc2'"),
@@ -177,6 +178,7 @@ REFUSALS = [
         lambda: plots.information_plane(HISTORY, quantities=("I(X;T)", "I(T;digit)")),
         r"^quantities: got 'I\(T;digit\)', wanted some of 'I\(X;T\)', 'I\(T;Y\)'",
     ),
+    (lambda: plots.information_plane(UNLABELLED), r"^quantities: got 'I\(T;Y\)', .* measure with labels="),
     (lambda: plots.intervals(InformationTable(())), "^table: got a result with none"),
     (lambda: plots.scatter(np.eye(4)), r"^points: got shape \(4, 4\)"),
     (lambda: plots.scatter(np.eye(3), ax=plots.new_figure(width=1, height=1).add_subplot()), r"^ax: got rectilinear"),

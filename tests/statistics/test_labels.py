@@ -21,12 +21,16 @@ from layerbits.statistics import class_numbers
         np.array(["dog", "cat", "dog", "eel"], object),
         pandas.Series([7, -2, 7, 9], index=[3, 1, 2, 0]),
         pandas.Series(["dog", "cat", "dog", "eel"], dtype="category"),
+        pandas.cut(pandas.Series([4, 2, 5, 8]), [0, 3, 6, 9]),
+        pandas.cut([4, 2, 5, 8], [0, 3, 6, 9]),
+        np.array([2, 1, 2, 5], object),
+        torch.tensor([[1], [0], [1], [5]]),
         torch.tensor([[0, 1, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]]),
         np.array([[0, 1.0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]]),
     ],
     ids=[
         "tensor", "array", "list", "booleans", "whole floats", "bfloat16", "strings", "objects", "series", "categories",
-        "one-hot rows", "one-hot floats",
+        "intervals", "array of intervals", "objects that are numbers", "column", "one-hot rows", "one-hot floats",
     ],
 )  # fmt: skip
 def test_classes_are_numbered_from_zero_without_gaps(labels):
@@ -39,7 +43,16 @@ def test_classes_are_numbered_from_zero_without_gaps(labels):
         (torch.full((3,), 0.5), ValueError, "not whole, wanted classes; for a continuous Y, bin it"),
         (np.array([0, np.nan, 1]), ValueError, "got NaN or infinity"),
         (["cat", None, "dog"], TypeError, "got strings and other values"),
-        (np.array(["cat", None, "dog"], dtype=object), TypeError, "got objects that are not all strings"),
+        (np.array(["cat", None, "dog"], dtype=object), ValueError, "got missing values in 1 of 3 rows"),
+        (pandas.Series(["cat", "dog", pandas.NA], dtype="string"), ValueError, "got missing values in 1 of 3 rows"),
+        (pandas.cut(pandas.Series([1, 5, 12]), [0, 3, 10]), ValueError, "got missing values in 1 of 3 rows"),
+        (pandas.Series(["cat", "dog", np.nan], dtype="category"), ValueError, "got missing values in 1 of 3 rows"),
+        (
+            np.array([(1,), "a", 2], dtype=object),
+            TypeError,
+            "not all strings, such as tuple, .*; convert",
+        ),
+        (pandas.Series(pandas.date_range("2020", periods=3)), TypeError, "got dtype datetime64.*; convert other"),
         (torch.ones(3) * 1j, TypeError, "got dtype complex64"),
         (torch.ones(3).to_sparse(), ValueError, "sparse"),
         (torch.tensor([0, -100, 1]), ValueError, "got -100, which torch's cross entropy ignores"),
@@ -53,7 +66,7 @@ def test_labels_that_are_no_classes_are_refused(labels, error, message):
         class_numbers(labels, 3)
 
 
-@pytest.mark.parametrize("shape", [(2,), (3, 1)])
+@pytest.mark.parametrize("shape", [(2,), (3, 3)])
 def test_labels_of_another_shape_are_refused(shape):
     with pytest.raises(ValueError, match=r"labels: got shape .*, wanted \(3,\)"):
         class_numbers(torch.ones(shape, dtype=torch.long), 3)

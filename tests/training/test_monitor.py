@@ -272,7 +272,7 @@ def test_damaged_table_is_named(content, tmp_path):
 def test_damaged_cell_is_named(tmp_path):
     make_monitor(tmp_path).step(1)
     path = tmp_path / "information.csv"
-    path.write_text(path.read_text().replace(",auto,", ",auto,x,", 1))
+    path.write_text(path.read_text().replace(",auto,", ",auto,x", 1))
     (tmp_path / ".information.csv.sha256").unlink()
     with pytest.raises(UsageError, match=r"information.csv: cannot be read: could not convert"):
         make_monitor(tmp_path)

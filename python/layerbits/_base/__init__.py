@@ -4,6 +4,7 @@ The package imports no other package of layerbits.
 """
 
 from layerbits._base.checksums import checksum_path, is_verified, read_verified
+from layerbits._base.earlier_names import missing_attribute, refuse_earlier_parameters
 from layerbits._base.errors import (
     BackendError,
     DataError,
@@ -92,12 +93,14 @@ __all__ = [
     "has_no_values",
     "html_table",
     "is_verified",
+    "missing_attribute",
     "open_regular",
     "progress",
     "progress_bar",
     "read_csv",
     "read_json",
     "read_verified",
+    "refuse_earlier_parameters",
     "replacing",
     "require_package",
     "shown",

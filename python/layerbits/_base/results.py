@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeVar
 
+from layerbits._base.earlier_names import missing_attribute
 from layerbits._base.notebook_tables import HtmlRow, fixed, html_table
 
 _NATS_PER_BIT = math.log(2.0)
@@ -95,6 +96,11 @@ class Estimate(Result):
     unit: str = "nats"
     converged: bool = True
     flags: tuple[str, ...] = ()
+
+    if not TYPE_CHECKING:  # mypy would accept all names
+
+        def __getattr__(self, name: str) -> NoReturn:
+            raise missing_attribute("Estimate", name, {"low": "lower", "high": "upper"})
 
     def _repr_html_(self) -> str:
         note = "" if self.converged else f"tolerance not reached in {self.draws} draws"

@@ -1,5 +1,8 @@
 """Data sets of the experiments, generated or read from local files. Nothing is downloaded."""
 
+from typing import TYPE_CHECKING, NoReturn
+
+from layerbits._base import missing_attribute
 from layerbits.data.digits import digits_dataset
 from layerbits.data.idx import read_idx, read_labelled_images
 from layerbits.data.images import LabelledImages
@@ -27,3 +30,9 @@ __all__ = [
     "szt_dataset",
     "warp",
 ]
+
+if not TYPE_CHECKING:  # mypy would accept all names
+
+    def __getattr__(name: str) -> NoReturn:
+        present_names = {"encode": "reed_muller_signals", "generator_matrix": "reed_muller_matrix"}
+        raise missing_attribute(f"module {__name__!r}", name, present_names)

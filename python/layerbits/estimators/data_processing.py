@@ -82,7 +82,7 @@ class Chains:
         """Return the measurement of a layer, or another part, with the best ends of its chains.
 
         `measurements` are those of all parts with one label set, without ends of other layers. The note on a missed
-        tolerance is dropped if these ends make the interval narrow enough.
+        tolerance names the main cause of the new interval, and is dropped if the interval is narrow enough.
         """
         measurement, estimates = measurements[name], {}
         for quantity, estimate in measurement.estimates.items():
@@ -91,8 +91,10 @@ class Chains:
                 lower_ends = {other: _lent(measurements[other], quantity).lower for other in self.later.get(name, ())}
                 upper_ends = {other: _lent(measurements[other], quantity).upper for other in self.earlier.get(name, ())}
                 estimates[quantity] = _with_ends(estimate, lower_ends, upper_ends)
-        is_narrow = tolerance is not None and estimates["I(X;T)"].interval.half_width <= tolerance
-        shortfall = "" if is_narrow else measurement.shortfall
+        own, information = measurement.estimates["I(X;T)"], estimates["I(X;T)"]
+        is_narrow = tolerance is not None and information.interval.half_width <= tolerance
+        cause, own_cause = (f"limited by {estimate.limited_by}:" for estimate in (information, own))
+        shortfall = "" if is_narrow else measurement.shortfall.replace(own_cause, cause)
         return dataclasses.replace(measurement, estimates=estimates, shortfall=shortfall)
 
 

@@ -6,15 +6,17 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from layerbits._base import InformationTable
+from layerbits._base import InformationTable, refuse_earlier_parameters
 from layerbits.estimators.all_layers import measure_layers
 from layerbits.estimators.input_decoders import InputDecoder
 from layerbits.estimators.problem import Problem
 from layerbits.estimators.settings import MeasurementSettings
 from layerbits.kernels import Devices, Group, Processes
-from layerbits.networks import MAX_MEMORY, Inputs, Labels, Layers, Readouts, Sigma, read_inputs
+from layerbits.networks import MAX_MEMORY, Inputs, Labels, Layers, Readouts, Sigma, global_states_restored, read_inputs
 
 
+@refuse_earlier_parameters(noisy="model")
+@global_states_restored(after_success=False)
 def layer_information(
     model: nn.Module,
     inputs: Inputs,
@@ -48,10 +50,11 @@ def layer_information(
         The N = n values of X: a tensor, array or data frame of shape (n, ...); a tuple of positional arguments; or a
         mapping of arguments by name, such as a ``BatchEncoding``. Arguments are tensors and arrays that share their
         first axis, and tuples, lists and dicts of them; None, numbers and strings are the same in every pass. A data
-        set, a loader, a list or another iterable of such batches is read once, and kept in a temporary file if it takes
-        more than `max_memory` bytes. Arrays are moved to the device of the network and floating-point arrays to its
-        dtype, as are whole numbers and booleans of a data frame that the network does not take as they are; tensors
-        keep their dtype; the tensors of loaders, lists and data sets are moved pass by pass.
+        set, a loader, a list or another iterable of such batches is read once (a list that may hold samples is
+        refused), and kept in a temporary file if it takes more than `max_memory` bytes. Arrays are moved to the device
+        of the network and floating-point arrays to its dtype, as are whole numbers and booleans of a data frame that
+        the network does not take as they are; tensors keep their dtype, unless a network of float32 or float64 refuses
+        another floating-point dtype; the tensors of loaders, lists and data sets are moved pass by pass.
     labels : array-like of shape (n,), one-hot rows, str, int, callable or mapping of str to them, optional
         Classes Y, a function of X: whole numbers, booleans or strings; or the key, the position (-1 is the last) or the
         function that finds them in a batch, and then the network does not get them: neither the item that a function

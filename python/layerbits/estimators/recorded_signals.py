@@ -152,7 +152,8 @@ def _as_draws(layer: str, array: object, estimator: str) -> Tensor:
     if signals.ndim not in (2, 3) or 0 in shape:
         raise ValueError(
             f"{name}: got shape {shape}, wanted (n, d), or (n, r, d) with r draws of every row, and no axis of size 0; "
-            "flatten the units of a row, signals.flatten(1)"
+            + ("for a signal of one unit, pass signals[:, None]" if signals.ndim == 1 else "flatten the units of a row")
+            + ", signals.flatten(1)" * (signals.ndim > 3)
         )
     if len(signals) < 2:
         raise ValueError(f"{name}: got 1 row, wanted at least 2, the values of X")

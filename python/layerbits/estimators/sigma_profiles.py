@@ -8,7 +8,7 @@ from typing import overload
 
 from torch import Tensor, nn
 
-from layerbits._base import Array, Integers, check_confidence, check_count, check_positive
+from layerbits._base import Array, Integers, check_confidence, check_count, check_positive, refuse_earlier_parameters
 from layerbits.estimators.audits import note, noted, saturation_notes
 from layerbits.estimators.known_activations import known_activations
 from layerbits.estimators.layer_arrays import arrays_by_layer
@@ -16,7 +16,7 @@ from layerbits.estimators.same_arguments import check_same_arguments
 from layerbits.estimators.sigma_profile_table import SigmaProfile, SigmaRow
 from layerbits.kernels import Group, NormalStream, Processes, RandomStream, Workers, as_floats
 from layerbits.mixtures import ChannelEstimate, KnownChannel, affine_coordinates, common_noise_surprisals
-from layerbits.networks import Inputs, Labels, Layers, read_inputs, unsharded
+from layerbits.networks import Inputs, Labels, Layers, global_states_restored, read_inputs, unsharded
 from layerbits.statistics import Interval, ceilings, class_numbers
 
 
@@ -59,6 +59,8 @@ def sigma_profile(
     seed: int = ...,
     group: Group = ...,
 ) -> SigmaProfile: ...
+@refuse_earlier_parameters(activations="the first argument by position")
+@global_states_restored(after_success=False)
 def sigma_profile(
     model: nn.Module | Array | Mapping[str, Array],
     inputs: Inputs | Iterable[float] | None = None,

@@ -12,7 +12,15 @@ from layerbits._base import Doubles, check_count, check_fraction
 from layerbits.estimators.known_activations import activations_without_noise
 from layerbits.estimators.sigma_profiles import sigma_profile
 from layerbits.mixtures import affine_coordinates
-from layerbits.networks import Inputs, Layers, is_noisy, measured_layers, noisy_network, read_inputs
+from layerbits.networks import (
+    Inputs,
+    Layers,
+    global_states_restored,
+    is_noisy,
+    measured_layers,
+    noisy_network,
+    read_inputs,
+)
 
 # Number of sigmas of a profile. The search halves sigma until a bracket is found, then divides log sigma in the bracket
 # evenly.
@@ -27,6 +35,7 @@ _MIN_QUERIES, _TOTAL_QUERIES = 4, 2**12
 _MAX_HALVINGS = 40
 
 
+@global_states_restored(after_success=False)
 def suggest_sigma(
     model: nn.Module,
     inputs: Inputs,

@@ -48,7 +48,8 @@ class InformationCallback(MonitoredTraining, Callback):
     ...     callback = lb.integrations.lightning.InformationCallback(
     ...         inputs, labels, at=[1, 2], directory=f"{folder}/mine", sigma=0.5
     ...     )
-    ...     trainer = lightning.Trainer(callbacks=[callback], max_epochs=2, default_root_dir=folder, accelerator="cpu")
+    ...     quiet = {"enable_progress_bar": False, "enable_model_summary": False, "logger": False}
+    ...     trainer = lightning.Trainer(callbacks=[callback], max_epochs=2, default_root_dir=folder, **quiet)
     ...     trainer.fit(Classifier(), loader)
     >>> callback.history
     InformationHistory(epochs=(1, 2), layers=('layers.1',))

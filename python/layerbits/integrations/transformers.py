@@ -46,6 +46,7 @@ class InformationCallback(MonitoredTraining, TrainerCallback):
     ...     )
     ...     trainer.add_callback(callback)
     ...     _ = trainer.train()
+    {'train_runtime': ...}
     >>> callback.history.epochs
     (1, 2)
     """

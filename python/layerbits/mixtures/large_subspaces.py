@@ -117,10 +117,10 @@ def _in_row_blocks(points: Tensor, subspace: Subspace) -> tuple[Tensor, Tensor]:
 
 
 def _triangle(points: Tensor) -> Tensor:
-    """Return the factor R, (m, m), of a QR decomposition of the transposed deviations of points (m, d) from their mean.
+    """Return the factor R, (m, m), of a QR decomposition of the transposed deviations of points (m, d).
 
-    The columns of R have the inner products of the deviations. Units are added block by block, of m / 2 units at least:
-    each decomposition takes R and the units of a block.
+    Deviations are from the mean; the columns of R have their inner products. Each decomposition takes R and a block of
+    units, m / 2 at least.
     """
     m = len(points)
     triangle = torch.zeros(m, m, dtype=torch.float64, device=points.device)

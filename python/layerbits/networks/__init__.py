@@ -26,6 +26,7 @@ from layerbits.networks.execution.arguments import (
     naming_memory,
     rows_per_pass,
 )
+from layerbits.networks.execution.global_generators import global_states_restored
 from layerbits.networks.execution.module_state import evaluating
 from layerbits.networks.execution.own_hooks import own_hooks
 from layerbits.networks.execution.sharding import source_of, unsharded
@@ -93,6 +94,7 @@ __all__ = [
     "differ_beyond_rounding",
     "evaluating",
     "gaussian_noise",
+    "global_states_restored",
     "is_noisy",
     "layer_activations",
     "layer_parts",

@@ -71,7 +71,10 @@ def information_plane(
     ('I(X;T) in nats', 'I(T;Y) in nats')
     """
     check_history(history)
-    quantities = checked_names("quantities", quantities, dict.fromkeys(row.quantity for _, row in history.rows))
+    known = dict.fromkeys(row.quantity for _, row in history.rows)
+    if known and "I(T;Y)" in quantities and "I(T;Y)" not in known:
+        raise ValueError("quantities: got 'I(T;Y)', wanted a history with it; measure with labels=")
+    quantities = checked_names("quantities", quantities, known)
     if len(quantities) != 2:
         raise ValueError(f"quantities: got {len(quantities)}, wanted two, one for each axis")
     layers = checked_names("layers", layers, layers_with(history, quantities))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import numbers
 from typing import Any
 
 import numpy as np
@@ -20,9 +22,9 @@ def class_numbers(labels: object, n_inputs: int) -> Integers:
 
     Parameters
     ----------
-    labels : array-like of shape (n_inputs,) or (n_inputs, classes)
+    labels : array-like of shape (n_inputs,), (n_inputs, 1) or (n_inputs, classes)
         Integers, booleans, whole floats or strings, or one-hot rows of two or more classes. A tensor, an array, a list,
-        or a pandas Series.
+        or a pandas Series, whose categories may be any values.
     n_inputs : int
         Number of inputs.
 
@@ -38,8 +40,8 @@ def class_numbers(labels: object, n_inputs: int) -> Integers:
     if isinstance(labels, range) and len(labels[: n_inputs + 1]) != n_inputs:  # it may be too long for an array
         raise ValueError(f"labels: got {labels}, wanted one label for each of {n_inputs} inputs")
     values = label_array(labels)
-    if values.ndim == 2 and _are_one_hot(values):
-        values = values.argmax(axis=1)
+    if values.ndim == 2:
+        values = values[:, 0] if values.shape[1] == 1 else values.argmax(axis=1) if _are_one_hot(values) else values
     if values.shape != (n_inputs,):
         raise ValueError(
             f"labels: got shape {values.shape}, wanted ({n_inputs},), one label for each input, or one-hot rows "
@@ -53,8 +55,10 @@ def class_numbers(labels: object, n_inputs: int) -> Integers:
             "numpy.digitize(y, numpy.quantile(y, [.25, .5, .75]))"
         )
     if values.dtype.kind == "O" and not all(isinstance(value, str) for value in values):
+        got = next(type(value).__name__ for value in values if not isinstance(value, str))
         raise TypeError(
-            "labels: got objects that are not all strings, wanted integers, booleans, whole floats or strings"
+            f"labels: got objects that are not all strings, such as {got}, wanted integers, booleans, whole floats or "
+            "strings; convert other classes to strings, [str(label) for label in labels]"
         )
     if values.dtype.kind in "if" and (values == _IGNORED).any():
         raise ValueError(
@@ -75,7 +79,7 @@ def label_array(labels: Any) -> npt.NDArray[Any]:
         generator, a set or another object that is no array.
     ValueError
         `labels` is a tensor that is sparse, quantized or on the meta device, an array with masked values, or a list of
-        lists of different lengths.
+        lists of different lengths; or a label is missing.
     """
     if np.ma.is_masked(labels) or torch.masked.is_masked_tensor(labels):
         raise ValueError("labels: got masked values, wanted the class of every input; remove inputs without a class")
@@ -92,6 +96,7 @@ def label_array(labels: Any) -> npt.NDArray[Any]:
     else:
         try:
             values = np.asarray(labels.to_numpy() if hasattr(labels, "to_numpy") else labels)
+            categories = getattr(getattr(labels, "dtype", None), "categories", None)
         except ValueError as error:  # raised by NumPy for lists of different lengths
             raise ValueError(
                 f"labels: got lists of different lengths, wanted one label for each input: {error}"
@@ -101,9 +106,43 @@ def label_array(labels: Any) -> npt.NDArray[Any]:
                 f"labels: got {type(labels).__name__}, wanted a tensor, an array, a list or a Series; convert a "
                 "generator, in the order of the inputs, with list()"
             )
+        if values.dtype.kind == "O":
+            values = _of_plain_values(values, is_categorical=categories is not None)
     if values.dtype.kind not in "iubfUOS":
-        raise TypeError(f"labels: got dtype {values.dtype}, wanted integers, booleans, whole floats or strings")
+        raise TypeError(
+            f"labels: got dtype {values.dtype}, wanted integers, booleans, whole floats or strings; convert other "
+            "classes to strings, [str(label) for label in labels]"
+        )
     return values
+
+
+def _of_plain_values(values: npt.NDArray[Any], *, is_categorical: bool) -> npt.NDArray[Any]:
+    """Return objects that are numbers as an array of numbers, and categories, such as intervals, as strings.
+
+    Other objects are returned unchanged.
+
+    Raises
+    ------
+    ValueError
+        A value is missing: None, NaN, or pandas' NA or NaT.
+    """
+    n_missing = sum(map(_is_missing, values.flat))
+    if n_missing:
+        raise ValueError(
+            f"labels: got missing values in {n_missing} of {len(values)} rows, wanted the class of every input; remove "
+            "inputs without a class"
+        )
+    if all(isinstance(value, numbers.Real | np.bool_) for value in values.flat):
+        return np.array(values.tolist())
+    if not is_categorical:
+        return values
+    texts = values.astype(str)
+    return texts if len({*texts.flat}) == len({*values.flat}) else values
+
+
+def _is_missing(value: object) -> bool:
+    is_nan = isinstance(value, float) and math.isnan(value)
+    return value is None or is_nan or type(value).__name__ in ("NAType", "NaTType")  # those of pandas
 
 
 def _are_one_hot(values: npt.NDArray[Any]) -> bool:

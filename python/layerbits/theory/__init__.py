@@ -14,6 +14,9 @@ argument that is out of range.
 1810.11589). docs/theory.md proves all other bounds.
 """
 
+from typing import TYPE_CHECKING, NoReturn
+
+from layerbits._base import missing_attribute
 from layerbits.theory.covering_risk import (
     covering_risk_bound,
     finite_support_bias_bound,
@@ -50,3 +53,9 @@ __all__ = [
     "subgaussian_risk_bound",
     "worst_case_bias",
 ]
+
+if not TYPE_CHECKING:  # mypy would accept all names
+
+    def __getattr__(name: str) -> NoReturn:
+        present_names = {"least_bias": "worst_case_bias", "log_least_samples": "log_necessary_samples"}
+        raise missing_attribute(f"module {__name__!r}", name, present_names)

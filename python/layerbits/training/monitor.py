@@ -12,10 +12,10 @@ from typing import Any
 
 from torch import nn
 
-from layerbits._base import InformationHistory, InformationTable, UsageError
+from layerbits._base import InformationHistory, InformationTable, UsageError, refuse_earlier_parameters
 from layerbits.estimators import InputDecoder, MeasurementSettings, Problem, measure_layers
 from layerbits.kernels import Devices, Group, Processes
-from layerbits.networks import Inputs, Labels, Layers, Readouts, Sigma, read_inputs
+from layerbits.networks import Inputs, Labels, Layers, Readouts, Sigma, global_states_restored, read_inputs
 from layerbits.training.epochs import checked_epoch, checked_epochs
 from layerbits.training.history import INFORMATION_FILE, SETTINGS_FILE
 from layerbits.training.measures import MeasureRow, Measures, checked_measures, measure_activations, measure_scalars
@@ -24,6 +24,8 @@ from layerbits.training.overhead import Overhead
 from layerbits.training.provenance import digest, network_digest, provenance_of
 
 _DEFAULT_SETTINGS = MeasurementSettings()
+# Parameters of version 0.1 that are settings now.
+_EARLIER_OPTIONS = ("draws", "queries", "tolerance", "confidence", "max_seconds", "max_draws", "seed", "estimator")
 
 
 class Monitor:
@@ -99,6 +101,8 @@ class Monitor:
     ((1, 3), 'binned_entropy')
     """
 
+    @refuse_earlier_parameters(noisy="model", **dict.fromkeys(_EARLIER_OPTIONS, "settings=MeasurementSettings(...)"))
+    @global_states_restored(after_success=False)
     def __init__(
         self,
         model: nn.Module,

@@ -115,9 +115,9 @@ def test_all_estimates_converge_to_the_density():
 
 @pytest.mark.parametrize(("shared", "own"), [(1, 1), (6, 1), (60, 16)])
 def test_bounds_enclose_the_information_for_few_samples(shared, own):
-    """Means of both bounds at the same 4000 queries, beside the mean of log p(t|x) - log p(t) by plain averages."""
+    """Means of both bounds at the same 2000 queries, beside the mean of log p(t|x) - log p(t) by plain averages."""
     model = small_model()
-    queries, estimates = estimates_of(model, 4000, Effort(shared, own, 0))
+    queries, estimates = estimates_of(model, 2000, Effort(shared, own, 0))
     lower = decoder_terms(INFORMATION, decoder_scores(estimates, 1.0, 1.0), queries.rows, one_class(model))
     upper = math.log(6) - confusions(INFORMATION, estimates, queries.rows, one_class(model))
     truth, error = small_model_information()

@@ -14,10 +14,11 @@ from collections.abc import Sequence
 import numpy as np
 from torch import nn
 
-from layerbits._base import TAIL_ASSUMED, Estimate, check_confidence, check_count
+from layerbits._base import TAIL_ASSUMED, Estimate, check_confidence, check_count, refuse_earlier_parameters, shown
 from layerbits.estimators.between_layers.chain import LayerPair
 from layerbits.estimators.between_layers.conditional_density import conditional_log_densities
 from layerbits.estimators.between_layers.decoder_end import decoder_lower_end
+from layerbits.estimators.between_layers.known_network_ends import PairBounds, known_network_bounds
 from layerbits.estimators.between_layers.marginal_density import marginal_log_densities
 from layerbits.estimators.between_layers.pair_sample import pool_draws, sample_pair
 from layerbits.estimators.fitted_decoder import caller_decoders
@@ -25,8 +26,17 @@ from layerbits.estimators.input_decoders import InputDecoder, checked_decoders
 from layerbits.estimators.log_densities import mixed
 from layerbits.estimators.plug_in_bound import unseen_loss
 from layerbits.estimators.same_arguments import check_same_arguments, check_same_noise
+from layerbits.estimators.settings import DRAWS, KNOWN
 from layerbits.kernels import Group, Processes, RandomStream, Workers, single_threaded_torch, stream
-from layerbits.networks import MAX_MEMORY, Inputs, check_max_memory, check_module, read_inputs, unsharded
+from layerbits.networks import (
+    MAX_MEMORY,
+    Inputs,
+    check_max_memory,
+    check_module,
+    global_states_restored,
+    read_inputs,
+    unsharded,
+)
 from layerbits.statistics import (
     Interval,
     JackknifeMean,
@@ -41,6 +51,8 @@ from layerbits.statistics import (
 _MIN_QUERIES = 4096
 
 
+@refuse_earlier_parameters(noisy="model")
+@global_states_restored(after_success=False)
 def information_between_layers(
     model: nn.Module,
     inputs: Inputs,
@@ -53,6 +65,7 @@ def information_between_layers(
     seed: int = 0,
     max_memory: int = MAX_MEMORY,
     decoders: Sequence[InputDecoder] | None = None,
+    estimator: str = "draws",
     group: Group = None,
 ) -> Estimate:
     """Estimate I(T_k;T_l) of two noisy layers k < l that are a chain, for X uniform over the inputs, in nats.
@@ -80,6 +93,10 @@ def information_between_layers(
     decoders : sequence of InputDecoder, optional
         Decoders q(x|t) of T_l, of your own, as in `layer_information`. They bound I(X;T_l), which is at most I(T_k;T_l)
         in a chain, from below; the lower end of the interval is the larger one of two, each at half of its risk.
+        ``estimator="known"`` tries none of them.
+    estimator : {"draws", "known"}
+        With "known" the network is differentiated, and the noises behind each query are inferred, as in
+        `layer_information`: narrower intervals in wide layers. There are no `draws`, and at least 1024 queries in all.
     group : torch.distributed.ProcessGroup, optional
         Processes that make this call together, with the same arguments, and share its passes and queries. All get
         the result, which has the same bits for any number of processes on CPUs. By default this process works alone.
@@ -101,7 +118,7 @@ def information_between_layers(
     ValueError
         The layers are the same or in the wrong order; the input acts on `second` by another path than through `first`,
         such as a skip connection; the network may branch on values, so that its paths are not known; signals are not
-        finite; an option is out of range.
+        finite; an option is out of range; with ``estimator="known"``, the reasons of `layer_information`.
     TypeError
         An argument has another type than wanted.
     TypeError, ValueError
@@ -121,9 +138,13 @@ def information_between_layers(
     for nothing else, choose q. Each end of the interval has half of the risk. With a little of a wide density in q, the
     terms of the upper end are bounded, and the end is a bet, which holds for any number of queries; the flag
     ``"tail_assumed"`` says that the bound of the terms assumes that no signal lies more than 10 times as far out as
-    those of the pool and of the queries that choose q, because the activation function does not bound them. The lower
-    end is a Student bound, from the spread over the queries of each input, less an allowance for events that occur in
-    none of the queries. Between neighbours the lower bound cannot exceed the logarithm of the number of all draws.
+    those of the pool and of the queries that choose q, or as far from their subspace, because the activation function
+    does not bound them. The lower end is a Student bound, from the spread over the queries of each input, less an
+    allowance for events that occur in none of the queries. Between neighbours the lower bound cannot exceed the
+    logarithm of the number of all draws.
+
+    With ``estimator="known"``, h(T_l) and h(T_l|T_k) are bounded from both sides by importance samples of the noises
+    that act on T_l, given x and given T_k, and the lower end is at least that of I(X;T_l). All ends are bets.
     Proofs: docs/theory.md.
 
     Examples
@@ -144,12 +165,19 @@ def information_between_layers(
         check_count("queries", queries, minimum=2, maximum=2**31)
         check_count("seed", seed, minimum=0)
         level, max_memory = check_confidence(confidence), check_max_memory(max_memory)
+        if estimator not in (DRAWS, KNOWN):
+            raise ValueError(f"estimator: got {shown(estimator)!r}, wanted {DRAWS!r} or {KNOWN!r}")
         own_decoders = checked_decoders(decoders)
         data = read_inputs(inputs, model, max_memory=max_memory)
         model = unsharded(model, processes)
-        check_same_arguments(processes, model, data, (first, second, draws, queries, level, seed, max_memory, decoders))
+        options = (first, second, draws, queries, level, seed, max_memory, decoders, estimator)
+        check_same_arguments(processes, model, data, options)
         pair = LayerPair.of(model, data, (first, second), max_memory, Workers(processes=processes))
         check_same_noise(processes, pair.network)
+        if estimator == KNOWN:
+            with single_threaded_torch():
+                estimate = _known_network_estimate(known_network_bounds(pair, queries, (1 - level) / 2, seed), level)
+            return processes.check_result("information_between_layers", estimate)
         settings = _Settings(draws, max(queries, -(-_MIN_QUERIES // pair.n_inputs)), level, seed, own_decoders)
         return processes.check_result("information_between_layers", _estimate(pair, settings))
 
@@ -182,8 +210,8 @@ def _estimate(pair: LayerPair, settings: _Settings) -> Estimate:
             lower_risk = risk / 2
             callers = caller_decoders(settings.decoders, seed, pair.network.layer_names.index(pair.second))
             decoder_end = decoder_lower_end(sample, queries, marginal.trial_inputs, callers, lower_risk)
-    upper_terms = log_p_given[:, :queries] - marginal.bounded
-    trial_terms = log_p_given[marginal.trial_inputs][:, queries:] - marginal.bounded_at_trial
+    upper_terms = log_p_given[:, :queries] - marginal.bounded + marginal.omitted[:, :queries]
+    trial_terms = (log_p_given + marginal.omitted)[marginal.trial_inputs][:, queries:] - marginal.bounded_at_trial
     lower_terms, largest_loss = log_q_given[:, :queries] - marginal.plug_in, 0.0
     if not pair.are_neighbours:
         lower_terms = mixed(log_q_given[:, :queries], marginal.bounded, weight) - marginal.plug_in
@@ -191,7 +219,7 @@ def _estimate(pair: LayerPair, settings: _Settings) -> Estimate:
     upper_end = upper_mean_bound(
         [trial_terms.ravel(), *split_passes(upper_terms)],
         lower_limit=0.0,
-        upper_limit=marginal.largest_surprisal,
+        upper_limit=marginal.largest_surprisal + marginal.largest_omitted,
         risk=risk,
     )
     if lower_terms.mean() < 0:
@@ -212,4 +240,18 @@ def _estimate(pair: LayerPair, settings: _Settings) -> Estimate:
         confidence=settings.confidence,
         draws=pool_draws(draws, values) + values * (2 if pair.are_neighbours else 1 + draws),
         flags=(TAIL_ASSUMED,) * marginal.tail_assumed,
+    )
+
+
+def _known_network_estimate(bounds: PairBounds, confidence: float) -> Estimate:
+    middle = (bounds.means.lower + bounds.means.upper) / 2
+    value, standard_error = point_value(middle, bounds.standard_error, bounds.means, bounds.interval)
+    return Estimate(
+        value=value,
+        standard_error=standard_error,
+        lower=bounds.interval.lower,
+        upper=bounds.interval.upper,
+        confidence=confidence,
+        draws=1,
+        flags=(TAIL_ASSUMED,) * bounds.tail_assumed,
     )

@@ -16,7 +16,7 @@ from layerbits.estimators.classes import Classes
 from layerbits.estimators.decoder import Decoder
 from layerbits.estimators.dropout_decoders import decoders_of
 from layerbits.estimators.log_densities import Queries, mixed, mixture_log_sums
-from layerbits.estimators.wide_density import WideDensity
+from layerbits.estimators.wide_density import WideDensity, assumed_radius
 
 # Number of queries that choose a density: enough to compare the densities, at a fraction of the cost.
 _CHOOSING_QUERIES = 1024
@@ -39,8 +39,12 @@ class MarginalDensities:
         The inputs whose queries chose q.
     largest_surprisal : float
         Upper bound of log(r(t) / q(t)) over all t and all signals s, with r the density of s plus noise.
+    omitted : array of shape (n, q)
+        Terms of the omitted dimensions at all queries, which bound the entropy of T_l beyond that of its noise.
+    largest_omitted : float
+        Upper bound of these terms.
     tail_assumed : bool
-        Whether this bound assumes how far signals may lie out.
+        Whether the bounds assume how far signals may lie out.
     """
 
     plug_in: Doubles
@@ -48,6 +52,8 @@ class MarginalDensities:
     bounded_at_trial: Doubles
     trial_inputs: Integers
     largest_surprisal: float
+    omitted: Doubles
+    largest_omitted: float
     tail_assumed: bool
 
 
@@ -76,14 +82,32 @@ def marginal_log_densities(
     pool_log_sums = log_pool + final.noise_log_density + math.log(n_inputs * n_draws)
     base_log_sums = mixture_log_sums(final, final.bases, classes)[1]
     n_components = n_inputs * (n_draws + evaluated)
+    omitted, largest_omitted = _omitted_terms(sample, evaluated, weight)
     return MarginalDensities(
         plug_in=np.logaddexp(pool_log_sums, base_log_sums) - math.log(n_components) - final.noise_log_density,
         bounded=mixed(log_pool if best is mixture else best(final), wide.log_density(final), weight),
         bounded_at_trial=mixed(best(trial), wide.log_density(trial), weight),
         trial_inputs=inputs,
         largest_surprisal=wide.largest_log_ratio - math.log(weight),
+        omitted=omitted,
+        largest_omitted=largest_omitted,
         tail_assumed=wide.tail_assumed,
     )
+
+
+def _omitted_terms(sample: PairSample, evaluated: int, weight: float) -> tuple[Doubles, float]:
+    """Return the terms (n, q) of the omitted dimensions and an upper bound of all such terms; 0 if there are none.
+
+    Signals without a known bound are assumed to lie at most 10 times as far from the subspace as those that choose q.
+    """
+    omitted = sample.omitted
+    if omitted is None:
+        return np.zeros(sample.queries.shape), 0.0
+    if not math.isfinite(omitted.largest_square):
+        distances = np.sqrt(omitted.squares)
+        radius = assumed_radius(float(distances[:, evaluated:].max()), float(distances[:, :evaluated].max()), 0.0)
+        omitted = dataclasses.replace(omitted, largest_square=radius**2)
+    return omitted.terms(weight), omitted.largest_term(weight)
 
 
 def _mixture_log_density(pool: Tensor, classes: Classes, queries: Queries) -> Doubles:

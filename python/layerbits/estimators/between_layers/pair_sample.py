@@ -10,6 +10,7 @@ from torch import Tensor
 
 from layerbits.estimators.between_layers.chain import LayerPair, rows_of
 from layerbits.estimators.log_densities import Queries
+from layerbits.estimators.omitted_dimensions import OmittedDimensions
 from layerbits.estimators.signal_ranges import largest_distance
 from layerbits.kernels import NormalStream, RandomStream, derived_seed
 from layerbits.mixtures import fit_subspace
@@ -33,12 +34,15 @@ class PairSample:
         Further signals given the T_k of each query; m = 0 between neighbours, where the signal is a function of T_k.
     diameter : float
         Upper bound of the distance of any two signals of T_l; infinite if none is known.
+    omitted : OmittedDimensions or None
+        The dimensions orthogonal to the subspace of the pool, at the queries; None if there are none.
     """
 
     queries: Queries
     pool: Tensor
     conditional: Tensor
     diameter: float
+    omitted: OmittedDimensions | None = None
 
 
 def sample_pair(pair: LayerPair, draws: int, values: int, seed: int) -> PairSample:
@@ -51,7 +55,7 @@ def sample_pair(pair: LayerPair, draws: int, values: int, seed: int) -> PairSamp
     pool = pair.signals(pair.inputs, Passes((pair.second,), pool_passes, derived_seed(seed, RandomStream.POOL_SEED)))
     call = next(call for call in pair.network.calls if call.name == pair.second)
     diameter = largest_distance(call, pair.noise, pool.shape[2])
-    emitted = _first_values(pair, values, seed)
+    emitted = first_values(pair, values, seed)
     passes_given = 1 if pair.are_neighbours else draws
     blocks: list[Tensor] = []
     for block in torch.split(emitted, max(1, _ROWS // pair.n_inputs), dim=1):
@@ -61,18 +65,21 @@ def sample_pair(pair: LayerPair, draws: int, values: int, seed: int) -> PairSamp
         signals = pair.signals(repeated, Passes((pair.second,), range(passes_given), block_seed, emitted=emission))
         blocks.append(signals.view(pair.n_inputs, block.shape[1], passes_given, -1))
     conditional = torch.cat(blocks, 1)
-    noise = pair.noise
+    noise, omitted = pair.noise, None
     if isinstance(noise, DropoutNoise):
         sigma, alpha = noise.sigma, noise.alpha  # all units are kept
     else:
         sigma, alpha = noise.whitened_sigma, 0.0
-        # Orthogonal to the subspace of all signals, T_l is noise alone, which carries no information.
-        subspace = fit_subspace(torch.cat([pool.flatten(0, 1), conditional.flatten(0, 2)]), sigma)
-        pool, conditional = (subspace.coordinates(signals)[0] for signals in (pool, conditional))
+        # The subspace must not depend on the queries, which may show signals that the pool lacks.
+        dim, subspace = pool.shape[2], fit_subspace(pool.flatten(0, 1), sigma)
+        pool = subspace.coordinates(pool)[0]
+        conditional, squared_distances = subspace.coordinates(conditional)
+        omitted = OmittedDimensions.of(dim, pool, squared_distances[:, :, 0], sigma)
+        omitted = omitted and dataclasses.replace(omitted, largest_square=(diameter / sigma) ** 2)
     bases = conditional[:, :, 0].contiguous()
     normal = NormalStream(seed, RandomStream.PAIR_QUERIES).like(bases)
     queries = Queries.around(bases, sigma, normal, pair.workers, alpha)
-    return PairSample(queries, pool, conditional[:, :, 1:], diameter)
+    return PairSample(queries, pool, conditional[:, :, 1:], diameter, omitted)
 
 
 def pool_draws(draws: int, values: int) -> int:
@@ -80,7 +87,7 @@ def pool_draws(draws: int, values: int) -> int:
     return max(draws, values)
 
 
-def _first_values(pair: LayerPair, values: int, seed: int) -> Tensor:
+def first_values(pair: LayerPair, values: int, seed: int) -> Tensor:
     """Return noisy values (n, values, d) of the first layer."""
     passes = Passes((pair.first,), range(values), derived_seed(seed, RandomStream.FIRST_LAYER_SEED))
     signals = pair.recorded(pair.inputs, passes)

@@ -116,6 +116,10 @@ class DensityEstimates:
     fresh_more: Tensor
     bounded: Tensor
 
+    def own(self, rows: Tensor) -> OwnEstimates:
+        """Return the estimates for the inputs `rows` (q,) that made the queries."""
+        return OwnEstimates(self.scores[torch.arange(len(rows)), rows], self.fresh_more, self.bounded)
+
     @classmethod
     def of(
         cls, proposals: Proposals, queries: KnownQueries, scores: Tensor, efforts: Sequence[Effort], seed: int
@@ -168,6 +172,42 @@ class DensityEstimates:
             fresh_more = _log_mean_of_first(samples, of_own)
             estimates.append(cls(scores, of_effort, columns, tilted, tilted_more, fresh_more, bounded))
         return estimates
+
+
+@dataclasses.dataclass(frozen=True)
+class OwnEstimates:
+    """Estimates of log p(t|x) at queries for the input that made each, without the term -d/2 log(2 pi).
+
+    Attributes
+    ----------
+    linear : Tensor of shape (q,)
+        log N(t; m, C) of the linear model.
+    fresh, bounded : Tensor of shape (q,)
+        `fresh_more` and `bounded` of `DensityEstimates`.
+    """
+
+    linear: Tensor
+    fresh: Tensor
+    bounded: Tensor
+
+    @classmethod
+    def of(cls, proposals: Proposals, queries: KnownQueries, samples: int, seed: int) -> OwnEstimates:
+        """Return estimates of `samples` samples at queries of which the i-th is made by input i."""
+        n_queries = len(queries.rows)
+        linear, fresh, bounded = torch.empty(3, n_queries, dtype=torch.float64)
+        sampler = WeightSampler(proposals, seed)
+        bounded_sampler = WeightSampler(
+            proposals, derived_seed(seed, RandomStream.KNOWN_ENTROPY_SEED), BOUNDED_PRIOR_WEIGHT
+        )
+        for models in proposals.batches():
+            own = slice(int(models.rows[0]), int(models.rows[-1]) + 1)
+            at = queries.select(own)
+            linear[own] = models.log_densities(at.points).diagonal()
+            counts = samples * torch.eye(len(models.rows), dtype=torch.int64)
+            log_weights = sampler.log_weights(models, at, counts).view(-1, samples)
+            fresh[own] = log_weights.logsumexp(1) - math.log(samples)
+            bounded[own] = own_tilted_estimates(models, bounded_sampler, at, _BOUNDED_SAMPLES)
+        return cls(linear, fresh, bounded)
 
 
 @dataclasses.dataclass(frozen=True)

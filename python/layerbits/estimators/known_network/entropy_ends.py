@@ -16,7 +16,7 @@ import torch
 from scipy.special import chdtr, chdtrc
 
 from layerbits._base import Doubles
-from layerbits.estimators.known_network.density_estimates import BOUNDED_PRIOR_WEIGHT, DensityEstimates
+from layerbits.estimators.known_network.density_estimates import BOUNDED_PRIOR_WEIGHT, OwnEstimates
 from layerbits.estimators.known_network.proposals import Proposals
 from layerbits.estimators.known_network.queries import KnownQueries
 from layerbits.estimators.log_densities import Queries
@@ -87,13 +87,16 @@ class EntropyMeasure:
     wide_weight: float
 
     @classmethod
-    def of(cls, proposals: Proposals, n_terms: int, risk: float) -> EntropyMeasure:
-        """Return the measure for a number of final queries."""
+    def of(cls, proposals: Proposals, n_terms: int, risk: float, n_inputs: int | None = None) -> EntropyMeasure:
+        """Return the measure for a number of final queries; signals of the first `n_inputs` inputs, or of all, fix it.
+
+        Inputs that are random themselves, and those of final queries, must not fix it.
+        """
         model = proposals.model
         generator = stream(proposals.seed, RandomStream.KNOWN_RANGE)
-        signals = torch.empty(model.n_inputs, 1, model.n_units, dtype=torch.float64)
+        signals = torch.empty(n_inputs or model.n_inputs, 1, model.n_units, dtype=torch.float64)
         at_a_time = max(1, proposals.max_memory // 64 // (8 * (model.noise_size + model.n_units)))
-        for rows in torch.split(torch.arange(model.n_inputs), at_a_time):
+        for rows in torch.split(torch.arange(len(signals)), at_a_time):
             noises = standard_normal((len(rows), model.noise_size), generator, torch.float64)
             signals[rows, 0] = model.signals(rows, noises)
         # Two signals are at most twice the range apart.
@@ -118,14 +121,14 @@ class EntropyMeasure:
         limit = d + _DEVIATIONS * math.sqrt(2 * d)
         return limit, float(d * chdtr(d + 2, limit) + limit * chdtrc(d, limit))
 
-    def terms(self, queries: KnownQueries, estimates: DensityEstimates) -> tuple[Doubles, Doubles]:
+    def terms(self, queries: KnownQueries, estimates: OwnEstimates) -> tuple[Doubles, Doubles]:
         """Return the terms above and below at queries."""
         return self._above(queries, estimates), self._below(queries, estimates)
 
-    def _above(self, queries: KnownQueries, estimates: DensityEstimates) -> Doubles:
+    def _above(self, queries: KnownQueries, estimates: OwnEstimates) -> Doubles:
         noise = (-queries.squares / 2).numpy()
-        linear = estimates.scores[torch.arange(len(queries.rows)), queries.rows].numpy() + math.log(_LINEAR_WEIGHT)
-        fresh = estimates.fresh_more.numpy() + math.log1p(-_LINEAR_WEIGHT)
+        linear = estimates.linear.numpy() + math.log(_LINEAR_WEIGHT)
+        fresh = estimates.fresh.numpy() + math.log1p(-_LINEAR_WEIGHT)
         density = np.logaddexp(linear, fresh) + math.log1p(-self.wide_weight)
         points = queries.points[:, None]
         as_queries = Queries(points, points, 1.0, noise[:, None], queries.rows.numpy())
@@ -133,7 +136,7 @@ class EntropyMeasure:
         terms: Doubles = -np.logaddexp(density - noise, wide)
         return terms
 
-    def _below(self, queries: KnownQueries, estimates: DensityEstimates) -> Doubles:
+    def _below(self, queries: KnownQueries, estimates: OwnEstimates) -> Doubles:
         limit, mean = self._square_limit_and_mean
         control = queries.squares.clamp(max=limit) - mean + self.proposals.model.n_units
         terms: Doubles = (-estimates.bounded - control / 2).numpy()

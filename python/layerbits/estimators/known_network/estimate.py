@@ -11,7 +11,12 @@ import numpy.typing as npt
 
 from layerbits._base import Doubles
 from layerbits.estimators.classes import Classes
-from layerbits.estimators.known_network.density_estimates import DensityEstimates, ScoredQueries, scores_of
+from layerbits.estimators.known_network.density_estimates import (
+    DensityEstimates,
+    OwnEstimates,
+    ScoredQueries,
+    scores_of,
+)
 from layerbits.estimators.known_network.entropy_ends import EntropyMeasure, EntropyTerms
 from layerbits.estimators.known_network.information_ends import (
     CAUSE_OF_GAP,
@@ -33,6 +38,9 @@ from layerbits.statistics import Interval, Quantity
 
 # Bytes of the arrays of a pair of a query and an input; the most pairs that are estimated at a time.
 _BYTES_OF_PAIR, _MOST_PAIRS = 128, 2**21
+
+# Samples of the noises of a query where only the input that made it counts.
+_OWN_SAMPLES = 64
 
 
 def known_network_estimates(
@@ -121,7 +129,7 @@ class _Terms:
                 decoder = self.decoders[quantity.name]
                 terms[_decoder(quantity)] = decoder.terms(quantity, estimates, queries, self.classes)
                 terms[_confusion(quantity)] = confusions(quantity, estimates, queries.rows, self.classes)
-        terms["above"], terms["below"] = self.entropy.terms(queries, estimates)
+        terms["above"], terms["below"] = self.entropy.terms(queries, estimates.own(queries.rows))
         return terms
 
 
@@ -181,6 +189,25 @@ def _entropies(given_input: EntropyTerms, information: InformationTerms, risk: f
             given_input.tail_assumed,
         ),
     }
+
+
+def entropy_of_random_inputs(
+    model: SignalModel, sizes: Sequence[int], risk: float, seed: int, max_memory: int
+) -> EntropyTerms:
+    """Return terms of h(T|X) less the entropy of the noise, where the inputs are random: one query of each.
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        Numbers of successive inputs: those of the pilot, then of each final pass, whose mean expectation is h(T|X).
+    """
+    proposals = Proposals(model, seed, max_memory)
+    queries = KnownQueries.sample(model, [model.n_inputs], seed)
+    measure = EntropyMeasure.of(proposals, sum(sizes[1:]), risk, sizes[0])
+    estimates = OwnEstimates.of(proposals, queries, _OWN_SAMPLES, seed)
+    cuts = np.cumsum(sizes)[:-1]
+    above, below = (np.split(terms, cuts) for terms in measure.terms(queries, estimates))
+    return EntropyTerms(above, below, measure.largest, measure.least, measure.wide.tail_assumed)
 
 
 def _entropy(interval: Interval, below: Doubles, above: Doubles, tail_assumed: bool) -> TwoSidedEstimate:

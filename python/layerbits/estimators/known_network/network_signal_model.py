@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from layerbits.estimators.problem import Problem
 from layerbits.estimators.signal_ranges import largest_distance
-from layerbits.networks import DropoutNoise, GivenNoises, RandomSlices
+from layerbits.networks import DropoutNoise, GaussianNoise, GivenNoises, RandomSlices
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +47,7 @@ class NetworkSignalModel:
         part, network = problem.parts[name], problem.network
         if isinstance(part.slices, RandomSlices):
             raise ValueError(
-                f"estimator: got 'known' for {name!r}, the mean over many slices, wanted 'pooled', 'paper' or 'auto'"
+                f"estimator: got 'known' for {name!r}, the mean over many slices, wanted 'draws', 'paper' or 'auto'"
             )
         noise = part.noise(network)
         if isinstance(noise, DropoutNoise):
@@ -55,21 +56,19 @@ class NetworkSignalModel:
                 "signal; choose other layers, or measure with draws"
             )
 
-        def whitened(signals: Tensor, rows: Tensor) -> Tensor:
-            values = signals.to(torch.promote_types(signals.dtype, torch.float32))
-            if part.view is not None:
-                values = part.view(values[None], rows)[0]
-            whitened_values: Tensor = noise.whiten(values).double() / noise.whitened_sigma
-            return whitened_values
+        given = GivenNoises(network, problem.inputs.tensors, part.layer, whitened(noise, part.view))
+        return cls.of_passes(given, noise, is_whole=part.view is None)
 
-        given = GivenNoises(network, problem.inputs.tensors, part.layer, whitened)
+    @classmethod
+    def of_passes(cls, given: GivenNoises, noise: GaussianNoise, *, is_whole: bool) -> NetworkSignalModel:
+        """Return the model of passes with `whitened` signals of a whole layer, or of a view of it."""
         signals_range = math.inf
-        if part.view is None:
-            call = next(call for call in network.calls if call.name == part.layer)
+        if is_whole:
+            call = next(call for call in given.network.calls if call.name == given.layer)
             # The values of a unit lie in an interval: no signal is further from the middle than half the diameter.
             signals_range = largest_distance(call, noise, given.n_units) / 2 / noise.whitened_sigma
         log_volume = noise.log_volume + given.n_units * math.log(noise.whitened_sigma)
-        return cls(problem.n_inputs, log_volume, signals_range, given)
+        return cls(len(given.inputs[0]), log_volume, signals_range, given)
 
     @property
     def n_units(self) -> int:
@@ -100,3 +99,18 @@ class NetworkSignalModel:
     def residual_products(self, rows: Tensor, noises: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
         """Return the signals (m, d), and J' (t - S), (m, k), for points t (m, d)."""
         return self.given.residual_products(rows, noises, points)
+
+
+def whitened(
+    noise: GaussianNoise, view: Callable[[Tensor, Tensor], Tensor] | None = None
+) -> Callable[[Tensor, Tensor], Tensor]:
+    """Return the map from signals (m, units) of inputs (m,) to whitened values (m, d) of a view, in units of sigma."""
+
+    def of_signals(signals: Tensor, rows: Tensor) -> Tensor:
+        values = signals.to(torch.promote_types(signals.dtype, torch.float32))
+        if view is not None:
+            values = view(values[None], rows)[0]
+        whitened_values: Tensor = noise.whiten(values).double() / noise.whitened_sigma
+        return whitened_values
+
+    return of_signals

@@ -28,6 +28,12 @@ _SHARE_OF_A_PASS = 1 / 32
 _NO_MEMORY = ("can't allocate memory", "not enough memory", "bad allocation")
 
 
+_REMEDY_FOR_LABELS = (
+    "; if batches hold labels, name their key or position, for instance labels=1; in a function without labels=, pass "
+    "the inputs alone, for instance (batch[0] for batch in loader)"
+)
+
+
 def check_module(model: object) -> None:
     """Raise a TypeError unless `model` is a network."""
     if not isinstance(model, nn.Module):
@@ -48,8 +54,8 @@ def naming_inputs(model: nn.Module, arguments: object) -> Iterator[None]:
     Raises
     ------
     ValueError
-        The network raised a RuntimeError, TypeError or IndexError, or an encoder made nested tensors from a padding
-        mask.
+        The network raised a RuntimeError, TypeError, IndexError or AttributeError, or an encoder made nested tensors
+        from a padding mask.
     MemoryError
         The system has no memory for the pass.
     """
@@ -57,7 +63,7 @@ def naming_inputs(model: nn.Module, arguments: object) -> Iterator[None]:
         yield
     except (BackendError, torch.cuda.OutOfMemoryError):  # subclasses of RuntimeError
         raise
-    except (RuntimeError, TypeError, IndexError) as error:  # a wrong shape or dtype, number or name, or value
+    except (RuntimeError, TypeError, IndexError, AttributeError) as error:  # a wrong shape, dtype, name, value or type
         if is_memory_error(error):
             raise MemoryError(
                 f"max_memory: got a pass of more memory than the system has ({error}); lower `max_memory` or `chunk`"
@@ -82,9 +88,13 @@ def _remedy(error: Exception, model: nn.Module, arguments: object) -> str:
     """Return the remedy for a frequent cause of an error of the network, after a semicolon; empty for other errors."""
     words = str(error)
     if isinstance(error, TypeError) and "positional argument" in words and "given" in words:
+        return _REMEDY_FOR_LABELS
+    unexpected = re.search(r"forward\(\) got an unexpected keyword argument '(\w+)'", words)
+    if unexpected is not None:
         return (
-            "; if batches hold labels, name their key or position, for instance labels=1; in a function without "
-            "labels=, pass the inputs alone, for instance [batch[0] for batch in loader]"
+            f"; if {unexpected[1]!r} holds labels, pass labels={unexpected[1]!r}; otherwise, or in a function without "
+            "labels=, leave it out of every batch, for instance ({key: batch[key] for key in batch if key != "
+            f"{unexpected[1]!r}}} for batch in loader)"
         )
     if isinstance(error, TypeError) and re.search("must be Tensor, not (tuple|list|dict)", words):
         return (
@@ -105,7 +115,9 @@ def _remedy(error: Exception, model: nn.Module, arguments: object) -> str:
             "; for the node features of one graph, let a module that holds the features and the graph take numbers of "
             "nodes, or measure signals with layerbits.information"
         )
-    return ""
+    tensors = list(all_tensors(arguments))
+    # The last argument may be labels, which an optional argument of the network took.
+    return _REMEDY_FOR_LABELS if len(tensors) > 1 and tensors[-1].ndim == 1 else ""
 
 
 def _remedy_for_dtypes(model: nn.Module, arguments: object) -> str:
@@ -116,7 +128,11 @@ def _remedy_for_dtypes(model: nn.Module, arguments: object) -> str:
     return (
         f"; convert the inputs to the dtype of the network, a tensor by inputs.to({wanted}), an array by "
         f'inputs.astype("{array_dtype}"), the rows of a Dataset where it returns them'
-    )
+    ) + ", scaled as in training: images often by 1 / 255" * any(map(_is_of_bytes, all_tensors(arguments)))
+
+
+def _is_of_bytes(tensor: Tensor) -> bool:
+    return tensor.dtype == torch.uint8
 
 
 def is_memory_error(error: BaseException) -> bool:

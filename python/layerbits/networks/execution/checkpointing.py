@@ -24,7 +24,8 @@ _FILE = checkpoint.__file__
 # The file of the autograd functions of compiled code, whose backward passes may compute noise again.
 _COMPILED_FILE = "_aot_autograd/runtime_wrappers.py"
 # The code that calls `forward` and `backward` of an autograd function.
-_FORWARD, _BACKWARD = Function.apply.__func__.__code__, BackwardCFunction.apply.__code__  # type: ignore[attr-defined]
+_FORWARD = Function.apply.__func__.__code__  # type: ignore[attr-defined]
+_BACKWARD = BackwardCFunction.apply.__code__
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,6 +75,10 @@ class Caller:
 
 
 _NO_PASSES = RunningPasses()
+
+
+# The remedy for checkpoints in a measurement that differentiates the network.
+WITHOUT_CHECKPOINTS = "turn checkpointing off for the measurement, or choose another estimator"
 
 
 def in_backward_pass() -> bool:

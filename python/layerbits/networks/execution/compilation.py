@@ -52,6 +52,21 @@ def is_compiled() -> bool:
     return torch.compiler.is_compiling() or callable(torch._C._dynamo.eval_frame.get_eval_frame_callback())
 
 
+def refuse_in_subgraph(message: str) -> None:
+    """Raise an error of torch.compile if it traces a part of a graph, such as a checkpoint, that must not count calls.
+
+    With fullgraph=True torch raises this error; otherwise that part runs uncompiled.
+    """
+    if any(frame.f_code.co_name.startswith("speculate_subgraph") for frame in call_stack.frames()):
+        from torch._dynamo.exc import Unsupported
+
+        raise Unsupported(message)
+
+
+# With this attribute torch.compile calls the function when it traces a pass.
+refuse_in_subgraph._dynamo_marked_constant = True  # type: ignore[attr-defined]
+
+
 def compile_again() -> None:
     """Discard compiled code, so that compiled networks compile again in their next call.
 

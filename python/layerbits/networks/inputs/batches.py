@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import random
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
+from layerbits.networks.execution.global_generators import global_states_restored
 from layerbits.networks.inputs.data_frames import is_frame
 
 # Number of rows of a batch that is read from a `Dataset`.
@@ -28,15 +29,28 @@ def may_reuse_memory(inputs: object) -> bool:
     return not is_one_batch(inputs) and not isinstance(inputs, Sequence | Dataset)
 
 
-def batches_of(inputs: object) -> Iterator[object]:
+def may_be_endless(inputs: Any) -> bool:
+    """Return whether the number of batches is not known."""
+    try:
+        len(inputs)
+    except TypeError:  # raised by a loader of an IterableDataset too
+        return True
+    return False
+
+
+def batches_of(inputs: object) -> Generator[object, None, None]:
     """Yield the batches of a data set, a loader, a list or another iterable; arguments of one pass are one batch.
 
-    The global generators of torch (CPU), NumPy and Python, which loaders use, are restored after the last batch.
+    The global generators of torch, NumPy and Python, which loaders use, are restored after the last batch, or
+    when the iterator is closed.
 
     Raises
     ------
     TypeError
-        Inputs are neither arguments of a pass nor an iterable of batches, or a data set has no length.
+        Inputs are neither arguments of a pass nor an iterable of batches, or a data set has no length; or torch cannot
+        make a batch of its rows.
+    ValueError
+        The rows of a data set have different shapes.
     """
     if is_one_batch(inputs):
         yield inputs
@@ -50,7 +64,7 @@ def batches_of(inputs: object) -> Iterator[object]:
         raise TypeError(
             f"inputs: got {type(inputs).__name__}, a Dataset without __len__, wanted one with it, or an IterableDataset"
         )
-    with _loader_generators_restored():
+    with global_states_restored(), _naming_rows():
         yield from DataLoader(inputs, batch_size=_DATASET_ROWS) if isinstance(inputs, Dataset) else inputs
 
 
@@ -62,7 +76,7 @@ def check_memory_of_rows(inputs: object) -> None:
     dataset = inputs.dataset if isinstance(inputs, DataLoader) else inputs
     if not isinstance(dataset, Dataset):
         return
-    with _loader_generators_restored():
+    with global_states_restored():
         try:
             rows = iter(dataset if isinstance(dataset, IterableDataset) else map(dataset.__getitem__, range(2)))
             values = [torch.as_tensor(leaf) for leaf in pytree.tree_leaves(next(rows)) if _has_memory(leaf)]
@@ -82,11 +96,22 @@ def _has_memory(value: object) -> bool:
 
 
 @contextlib.contextmanager
-def _loader_generators_restored() -> Iterator[None]:
-    python_state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002 - loaders use the global generator
-    with torch.random.fork_rng(devices=[]):
-        try:
-            yield
-        finally:
-            random.setstate(python_state)
-            np.random.set_state(numpy_state)  # noqa: NPY002
+def _naming_rows() -> Iterator[None]:
+    """Turn errors of torch's default_collate in a ``with`` block into errors that name the inputs."""
+    try:
+        yield
+    except TypeError as error:
+        if "default_collate" not in str(error):
+            raise
+        reason = str(error).splitlines()[-1]  # the error of a worker process includes a traceback
+        raise TypeError(
+            f"inputs: got rows of which torch makes no batch ({reason}), wanted tensors, arrays or numbers; convert "
+            "images where the data set returns them, for instance by transform=torchvision.transforms.ToTensor()"
+        ) from error
+    except RuntimeError as error:
+        if "equal size" not in str(error):
+            raise
+        raise ValueError(
+            f"inputs: got rows of different shapes ({str(error).splitlines()[-1]}), wanted rows of one shape; pad all "
+            "rows to one length, with a mask, and resize images"
+        ) from error

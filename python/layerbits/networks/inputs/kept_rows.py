@@ -17,6 +17,9 @@ from torch import Tensor
 from layerbits._base import Integers, check_count
 from layerbits.kernels import RandomStream, stream
 
+# Rows that are read of an iterable that may not end, for each row of the subset.
+_ROWS_READ = 100
+
 
 class KeptRows:
     """The rows of one argument from all batches, which have one dtype and one shape of a row."""
@@ -94,6 +97,11 @@ class RandomSubset:
         self.rows = np.empty(0, np.int64)
         self._generator = stream(seed, RandomStream.INPUT_SUBSET)
         self._numbers = np.empty(0)
+
+    @property
+    def is_sampled(self) -> bool:
+        """Whether so many rows were read that those of an iterable that may not end suffice."""
+        return self.limit is not None and self.n_read >= _ROWS_READ * self.limit
 
     def add(self, n_rows: int) -> Integers | None:
         """Return which of the kept rows, followed by `n_rows` new rows, to keep; None without a limit."""

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from torch.utils.data import BatchSampler, DataLoader, IterableDataset, SequentialSampler
 
 from layerbits._base import Integers
 from layerbits.networks.inputs.batches import is_one_batch
 from layerbits.networks.inputs.data_frames import row_indices
+from layerbits.networks.inputs.order_of_rows import other_order
 from layerbits.networks.inputs.read_items import ForwardArguments, find_labels
 from layerbits.statistics import class_numbers, label_array
 
@@ -59,18 +59,35 @@ class LabelSets:
         }
         self._keys: dict[str, list[object]] = {}
 
+    @property
+    def are_in_batches(self) -> bool:
+        """Whether some labels are found in the batches."""
+        return bool(self._parts)
+
+    @property
+    def n_apart(self) -> int | None:
+        """Number of the labels that come apart from the batches; None if there are none."""
+        apart = (labels for name, labels in self._labels.items() if name not in self._parts)
+        return next((len(label_array(labels)) for labels in apart), None)
+
+    @property
+    def of_first_batch(self) -> list[npt.NDArray[Any]]:
+        """The labels that were found in the first batch, by label set."""
+        return [parts[0] for parts in self._parts.values()]
+
     def check_order(self, inputs: object) -> None:
-        """Raise a ValueError if labels come apart from a loader that is known to shuffle its rows.
+        """Raise a ValueError if labels come apart from inputs that may give their rows in another order each time.
 
         Raise one, too, if pandas objects have other indices than the first.
         """
         apart = self._labels.keys() - self._parts.keys()
         _check_same_index(inputs, [self._labels[name] for name in apart])
-        if apart and isinstance(inputs, DataLoader) and not _is_ordered(inputs):
+        reason = other_order(inputs) if apart else ""
+        if reason:
             raise ValueError(
-                "labels: got an array, whose order is not that of the rows of a DataLoader with a sampler, such as "
-                "shuffle=True, wanted the labels in its batches, found by their key or position, for instance "
-                "labels=1; or a loader with shuffle=False and without a sampler"
+                f"labels: got an array, whose order is not that of the rows of {reason}, wanted the labels in its "
+                "batches, found by their key or position, for instance labels=1; or a loader with shuffle=False and "
+                "without a sampler, or an iterable that gives its rows in one order"
             )
 
     def find(self, batch: object) -> tuple[list[object], dict[str, npt.NDArray[Any]]]:
@@ -127,13 +144,3 @@ def _check_same_index(inputs: object, labels: Sequence[object]) -> None:
                 "because rows are taken in their order; reorder by labels.reindex(frame.index), or, if the rows have "
                 "one order, pass labels.to_numpy()"
             )
-
-
-def _is_ordered(loader: DataLoader[Any]) -> bool:
-    """Return whether a loader gives its rows in the order of its data set, as far as its samplers show it."""
-    if isinstance(loader.dataset, IterableDataset):
-        return True  # it has no sampler, and its order is its own
-    sampler = loader.sampler if loader.batch_sampler is None else loader.batch_sampler
-    if type(sampler) is BatchSampler:
-        sampler = sampler.sampler
-    return type(sampler) is SequentialSampler

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -15,10 +17,17 @@ from torch.utils.data import Dataset
 
 from layerbits._base import Integers
 from layerbits.networks.execution.arguments import MAX_MEMORY, check_module
-from layerbits.networks.inputs.batches import batches_of, check_memory_of_rows, is_one_batch, may_reuse_memory
+from layerbits.networks.inputs.batches import (
+    batches_of,
+    check_memory_of_rows,
+    is_one_batch,
+    may_be_endless,
+    may_reuse_memory,
+)
 from layerbits.networks.inputs.data_frames import frame_values, is_frame
 from layerbits.networks.inputs.kept_rows import KeptRows, RandomSubset
 from layerbits.networks.inputs.label_sets import LabelSets
+from layerbits.networks.inputs.lists_of_batches import check_are_batches
 from layerbits.networks.inputs.placement import as_input, floating_point_parameter, loader_device
 from layerbits.networks.inputs.read_items import ForwardArguments, without_items
 from layerbits.networks.inputs.tensor_checks import check_not_packed, check_tensors
@@ -104,15 +113,16 @@ def read_inputs(
         numbers and strings are the same in every pass.
     model : torch.nn.Module
         Arrays are moved to the device of its first floating-point parameter, and floating-point arrays to the dtype of
-        that parameter; so are whole numbers and booleans of a data frame that the network does not take as they are. A
-        pass moves the tensors of an iterable of batches to that device.
+        that parameter; so are whole numbers and booleans of a data frame, and floating-point tensors, that a network of
+        float32 or float64 does not take as they are. A pass moves the tensors of an iterable of batches to that device.
     labels : object
         Labels of the inputs as in `class_numbers`; a key, position or function that finds the labels in a batch, from
         whose arguments they are removed; or a mapping of names to any of these. If one item is left of a tuple or list,
         it may hold all arguments: a mapping of their names, or at least two that the network requires. Labels apart
         from the batches of an iterable must have the order of its rows.
     limit : int, optional
-        Largest number of rows to keep, sampled at random; by default all rows are kept.
+        Largest number of rows to keep, sampled at random; by default all rows are kept. Of an iterable of unknown
+        length, the first 100 `limit` rows are read.
     seed : int
         Seed of the subset.
     max_memory : int
@@ -134,10 +144,20 @@ def read_inputs(
     reader = _Reader(model, labels, RandomSubset(limit, seed), math.inf if is_one_batch(inputs) else max_memory)
     reader.copies = may_reuse_memory(inputs)
     reader.labels.check_order(inputs)
-    for batch in batches_of(inputs):
-        reader.add(batch)
+    if not reader.labels.are_in_batches:
+        check_are_batches(inputs, reader.labels.n_apart)
+    with contextlib.closing(batches_of(inputs)) as batches:
+        for batch in batches:
+            reader.add(batch)
+            if reader.subset.is_sampled and may_be_endless(inputs):
+                warnings.warn(
+                    f"limit: got {limit} for inputs of unknown length, which takes a random subset of the first "
+                    f"{reader.subset.n_read} rows; for one of all rows, pass inputs with __len__",
+                    stacklevel=3,
+                )
+                break
     if reader.first_batch is not None:
-        _check_memory(inputs, reader.first_batch)
+        reader.check_memory(inputs)
     return reader.result(loader_device(inputs, model))
 
 
@@ -150,13 +170,15 @@ def arguments_of_batches(inputs: object, model: nn.Module) -> Iterator[tuple[tup
         As `read_inputs`; batches may differ in their shapes, dtypes and constants.
     """
     check_module(model)
+    check_are_batches(inputs)
     batch = None
-    for batch in batches_of(inputs):
-        reader = _Reader(model, None, RandomSubset(None, 0), math.inf)
-        reader.add(batch)
-        rows = reader.result(loader_device(inputs, model))
-        _check_memory(inputs, rows)
-        yield rows.arguments(rows.tensors)
+    with contextlib.closing(batches_of(inputs)) as batches:
+        for batch in batches:
+            reader = _Reader(model, None, RandomSubset(None, 0), math.inf)
+            reader.add(batch)
+            reader.check_memory(inputs)
+            rows = reader.result(loader_device(inputs, model))
+            yield rows.arguments(rows.tensors)
     if batch is None:
         raise ValueError(_NO_BATCH)
 
@@ -194,6 +216,16 @@ class _Reader:
         if positions is None and sum(rows.nbytes for rows in self.kept_rows) > self.max_memory:
             for rows in self.kept_rows:
                 rows.move_to_file()
+
+    def check_memory(self, inputs: object) -> None:
+        """Raise a ValueError if all rows or labels of the first batch are equal because they share one memory."""
+        assert self.first_batch is not None
+        arrays: list[Any] = [*self.first_batch.tensors, *self.labels.of_first_batch]
+        if any(
+            len(array) > 1 and (array[:2] == array[:1]).all() and (array == array[:1]).all()  # the first two at first
+            for array in arrays
+        ):
+            check_memory_of_rows(inputs)
 
     def result(self, device: torch.device | None) -> PassInputs:
         """Return the inputs and labels of all batches."""
@@ -240,29 +272,28 @@ class _Reader:
         return self._converted(inputs, from_frames)
 
     def _converted(self, inputs: PassInputs, from_frames: Sequence[bool]) -> PassInputs:
-        """Convert whole numbers of data frames to the dtype of the network, unless it takes them as they are."""
-        whole = [
+        """Convert tensors to the dtype of the network, unless it takes them as they are.
+
+        These are whole numbers of data frames, and floating-point tensors if the network has float32 or float64.
+        """
+        parameter = floating_point_parameter(self.model)
+        if parameter is None:
+            return inputs
+        is_wide = parameter.dtype in (torch.float32, torch.float64)
+        other = [
             position
             for position, tensor in enumerate(inputs.tensors)
-            if from_frames[position] and not tensor.is_floating_point()
+            if (is_wide and tensor.dtype != parameter.dtype if tensor.is_floating_point() else from_frames[position])
         ]
-        parameter = floating_point_parameter(self.model)
-        if not whole or parameter is None:
+        if not other:
             return inputs
         if self.converted is None:
-            self.converted = positions_to_convert(self.model, inputs.arguments, inputs.tensors, whole, parameter.dtype)
+            self.converted = positions_to_convert(self.model, inputs.arguments, inputs.tensors, other, parameter.dtype)
         tensors = (
             tensor.to(parameter.dtype) if position in self.converted else tensor
             for position, tensor in enumerate(inputs.tensors)
         )
         return dataclasses.replace(inputs, tensors=tuple(tensors))
-
-
-def _check_memory(inputs: object, batch: PassInputs) -> None:
-    """Raise a ValueError if all rows of a batch are equal because they share the memory of one tensor."""
-    rows = (tensor for tensor in batch.tensors if len(tensor) > 1 and tensor[0].equal(tensor[1]))
-    if any((tensor == tensor[:1]).all() for tensor in rows):
-        check_memory_of_rows(inputs)
 
 
 def _check_same_form(first: PassInputs, other: PassInputs) -> None:

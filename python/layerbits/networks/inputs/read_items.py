@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import functools
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -13,6 +14,7 @@ from torch import nn
 
 from layerbits.networks.execution.shadow import unwrapped
 from layerbits.networks.inputs.data_frames import is_frame
+from layerbits.networks.inputs.trial_passes import runs
 from layerbits.statistics import label_array
 
 # Number of rows of a data frame in which the columns that a function reads are found: a copy of all rows for each
@@ -29,12 +31,14 @@ _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_O
 class ForwardArguments:
     """Names of the arguments that a network takes: the positional ones in their order, and all of them.
 
-    `n_required` is the number of positional ones without a default.
+    `n_required` is the number of positional ones without a default. `runs_with` returns whether the network runs with
+    positional arguments.
     """
 
     positional: tuple[str, ...] = ()
     names: frozenset[str] = frozenset()
     n_required: int = 0
+    runs_with: Callable[[Sequence[object]], bool] = lambda _: True
 
     @classmethod
     def of(cls, model: nn.Module) -> ForwardArguments:
@@ -48,7 +52,8 @@ class ForwardArguments:
         n_required = sum(
             parameter.kind in _POSITIONAL and parameter.default is inspect.Parameter.empty for parameter in parameters
         )
-        return cls(positional, frozenset({*positional, *by_name}), n_required)
+        runs_with = functools.partial(runs, model)
+        return cls(positional, frozenset({*positional, *by_name}), n_required, runs_with)
 
     def name_of(self, batch: object, key: Any) -> str:
         """Return the name of the argument that an item of a batch is for the network; empty if it is none."""
@@ -57,6 +62,17 @@ class ForwardArguments:
         if isinstance(batch, tuple | list):
             return self.positional[key] if key < len(self.positional) else "the first" if key == 0 else ""
         return ""  # a column of a data frame
+
+    def may_take(self, batch: object, key: Any) -> str:
+        """Return the name of the argument that the network may take for an item; empty if it is none, or labels.
+
+        An optional argument is not taken if the network fails with this item, and runs without it.
+        """
+        name = self.name_of(batch, key)
+        if not name or name in _LABEL_ARGUMENTS or not isinstance(batch, tuple | list) or key < self.n_required:
+            return "" if name in _LABEL_ARGUMENTS else name
+        others = [item for position, item in enumerate(batch) if position != key]
+        return name if self.runs_with(batch) or not self.runs_with(others) else ""
 
     def are_item(self, item: object) -> bool:
         """Return whether an item holds all arguments: a mapping of their names, or as many as the network requires.
@@ -170,8 +186,8 @@ def _read_keys(
         if not all(_gives(function, other, label_values) for other in _with_other_item(batch, key))
     ]
     for key in keys:
-        name = arguments.name_of(batch, key)
-        if name and name not in _LABEL_ARGUMENTS:
+        name = arguments.may_take(batch, key)
+        if name:
             raise ValueError(
                 f"labels: got a function that computes labels from item {key!r}, which the network may take as its "
                 f"argument {name!r}, wanted one that reads other items of the batch: the network does not get the "

@@ -13,10 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from layerbits.networks.execution.generators import generators_restored
-from layerbits.networks.execution.originals import originals_protected
-from layerbits.networks.execution.own_hooks import delete_own_hooks
-from layerbits.networks.execution.shadow import shadow, unwrapped
+from layerbits.networks.inputs.trial_passes import trial_error
 
 # Number of rows of the passes: their dtypes count, not their values.
 _ROWS = 2
@@ -54,26 +51,19 @@ def positions_to_convert(
         runs, the first positions after whose conversion it raises another error, which is then the error to report;
         empty if there are none.
     """
-    root = unwrapped(model)
-    copied = shadow(root)
-    delete_own_hooks(copied)
     without_dtype_error: tuple[int, ...] = ()
     for positions in _combinations(whole):
         rows = [
             tensor[:_ROWS].to(dtype) if position in positions else tensor[:_ROWS].clone()
             for position, tensor in enumerate(tensors)
         ]
-        args, kwargs = arguments(rows)
-        with originals_protected(root), torch.no_grad(), generators_restored(copied):
-            try:
-                copied(*args, **kwargs)
-            except Exception as error:  # any error of the network: its first measured pass raises it again
-                if not _is_of_dtype(error) and not positions:
-                    return ()
-                if not _is_of_dtype(error):
-                    without_dtype_error = without_dtype_error or positions
-            else:
-                return positions
+        error = trial_error(model, *arguments(rows))
+        if error is None:
+            return positions
+        if not _is_of_dtype(error):
+            if not positions:
+                return ()
+            without_dtype_error = without_dtype_error or positions
     return without_dtype_error
 
 

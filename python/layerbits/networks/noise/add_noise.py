@@ -15,7 +15,7 @@ from torch import nn
 
 from layerbits._base import LayerSelectionError
 from layerbits.networks.execution.checkpointing import in_backward_pass, running_passes
-from layerbits.networks.execution.compilation import not_compiled_alone
+from layerbits.networks.execution.compilation import not_compiled_alone, refuse_in_subgraph
 from layerbits.networks.execution.output_tensor import find_tensor, replace_tensor, signal_of
 from layerbits.networks.execution.recomputed_calls import RecomputedCalls
 from layerbits.networks.noise.dropout import Noise
@@ -109,6 +109,12 @@ class AddNoise(NoiseHook):
         """
         if self.is_uniform:
             return self.noise[0]
+        if torch.compiler.is_compiling():
+            refuse_in_subgraph(
+                f"layers: got {self.name!r}, whose calls differ in their noise, in a checkpoint of one graph "
+                "(fullgraph=True), wanted the same noise; noisify again with one sigma for all its calls, compile "
+                "without fullgraph, or checkpoint outside of the compiled network"
+            )
         calls = self.switch.counts.calls
         index = calls.get(self.name, 0)
         calls[self.name] = index + 1

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from layerbits._base import LayerSelectionError
-from layerbits.networks.execution.checkpointing import Caller, find_caller
-from layerbits.networks.execution.compilation import is_compiled, not_compiled_alone
+from layerbits.networks.execution.checkpointing import WITHOUT_CHECKPOINTS, Caller, find_caller
+from layerbits.networks.execution.compilation import is_compiled, not_compiled_alone, refuse_in_subgraph
 from layerbits.networks.execution.output_tensor import DENSE_ENCODER
 from layerbits.networks.noise.hooks import NoiseHook
 from layerbits.networks.noise.padding_tokens import add_padding_hooks, may_make_nested
@@ -67,6 +67,12 @@ class EnterFunctions(NoiseHook):
                     f"layers: got a nested tensor in {type(module).__name__}, whose functions are layers, wanted a "
                     f"dense tensor; {DENSE_ENCODER}"
                 )
+        if torch.compiler.is_compiling():
+            refuse_in_subgraph(
+                f"layers: got {type(module).__name__}, in a network whose functions are layers, in a checkpoint of one "
+                "graph (fullgraph=True), wanted modules as layers; make the functions modules, compile without "
+                "fullgraph, or checkpoint outside of the compiled network"
+            )
         mode = _FunctionMode(self, module) if self.layers or (self.keeps_dense and may_make_nested(module)) else None
         self.switch.counts.running.append(RunningModule(module, mode))
         if mode is not None:
@@ -179,10 +185,11 @@ class _FunctionMode(TorchFunctionMode):
         running = self.hook.switch.counts.running[-1]
         if caller.in_checkpoint or (caller.in_function and running.with_gradients):
             place = "a checkpointed method" if caller.in_checkpoint else "an autograd function in forward"
+            remedy = "make the function or the method a module"
             raise LayerSelectionError(
                 f"layers: got the function {function.name!r} in {place} of {type(self.owner).__name__}, wanted one in "
-                "forward itself or in a module: the backward pass would run without its noise; make the function or "
-                "the method a module"
+                "forward itself or in a module: the backward pass would run without its noise; "
+                f"{remedy if isinstance(layer, NoiseHook) else WITHOUT_CHECKPOINTS}"
             )
         running.calls[function.name] = running.calls.get(function.name, 0) + 1
         argument = args[0] if args else kwargs["input"]

@@ -32,7 +32,7 @@ class GaussianNoise:
     ----------
     scale : float or float64 Tensor
         The standard deviation, the standard deviations of the units, shape (d,), those of the channels of a feature
-        map, shape (C,), or the lower Cholesky factor of the covariance, shape (d, d).
+        map or the features of tokens, shape (C,), or the lower Cholesky factor of the covariance, shape (d, d).
     least_deviation : float
         The smallest standard deviation of a unit.
     """
@@ -86,10 +86,10 @@ class GaussianNoise:
         return float((self.scale if self.scale.ndim == 1 else self.scale.diagonal()).log().sum())
 
     def check(self, layer: str, shape: Sequence[int]) -> None:
-        """Raise ValueError unless signals (n, ...) have as many units, or channels in axis 1, as the noise.
+        """Raise ValueError unless signals (n, ...) have as many units, channels (axis 1) or features as the noise.
 
-        `shape` is empty for nested tensors. Deviations of the C channels of signals (n, C, C) are refused:
-        they may be meant for the last axis, as the features of tokens.
+        Features are those of tokens, along the last axis. `shape` is empty for nested tensors. C deviations for signals
+        (n, C, C) are refused: they may be meant for either axis.
         """
         if not isinstance(self.scale, Tensor):
             return
@@ -98,7 +98,7 @@ class GaussianNoise:
                 f"sigma: got noise of {len(self.scale)} units for {layer!r}, which returns nested tensors, wanted one "
                 "standard deviation"
             )
-        if self._has_channels(shape) and len(shape) == 3 and shape[1] == shape[2]:
+        if self._axis(shape) is not None and len(shape) == 3 and shape[1] == shape[2]:
             n_channels, n_units = shape[1], shape[1] ** 2
             raise ValueError(
                 f"sigma: got {n_channels} deviations for {layer!r}, whose signal of shape {tuple(shape)} has length "
@@ -106,9 +106,10 @@ class GaussianNoise:
                 f"torch.repeat_interleave(sigma, {n_channels}) for axis 1, or torch.tile(sigma, ({n_channels},)) for "
                 "axis 2"
             )
-        if math.prod(shape[1:]) == len(self.scale) or self._has_channels(shape):
+        if math.prod(shape[1:]) == len(self.scale) or self._axis(shape) is not None:
             return
-        channels = f", or {shape[1]} for its channels (axis 1)," if self.scale.ndim == 1 and len(shape) > 2 else ""
+        several = self.scale.ndim == 1 and len(shape) > 2
+        channels = f", or {shape[1]} for axis 1, or {shape[-1]} for the last axis," if several else ""
         raise ValueError(
             f"sigma: got noise of {len(self.scale)} units for {layer!r}, wanted {math.prod(shape[1:])}{channels} for "
             f"its signal of shape {tuple(shape)}"
@@ -126,14 +127,16 @@ class GaussianNoise:
         return self.least_deviation
 
     def per_unit(self, shape: Sequence[int]) -> GaussianNoise:
-        """Return the noise with a standard deviation for each unit of signals (n, ...), if it has one for each channel.
+        """Return noise with a standard deviation for each channel or feature as one with that of each unit.
 
-        Other noise is returned unchanged.
+        The signals have the shape (n, ...). Other noise is returned unchanged.
         """
-        if not self._has_channels(shape):
+        axis = self._axis(shape)
+        if axis is None:
             return self
         assert isinstance(self.scale, Tensor)
-        return GaussianNoise(self.scale.repeat_interleave(math.prod(shape[2:])))
+        along = self.scale.view(-1, *[1] * (len(shape) - 1 - axis))
+        return GaussianNoise(along.expand(tuple(shape[1:])).flatten())
 
     def repeated(self, times: int) -> GaussianNoise:
         """Return the independent noise of `times` signals as that of one signal of all their units."""
@@ -143,14 +146,17 @@ class GaussianNoise:
             return GaussianNoise(self.scale.repeat(times))
         return GaussianNoise(torch.kron(torch.eye(times, dtype=self.scale.dtype), self.scale.contiguous()))
 
-    def _has_channels(self, shape: Sequence[int]) -> bool:
-        """Return whether the noise has a standard deviation for each channel, axis 1, of signals (n, C, ...).
+    def _axis(self, shape: Sequence[int]) -> int | None:
+        """Return the axis of signals (n, ...) to which the standard deviations belong; None if they are of the units.
 
-        If C is also the number of units, the standard deviations are those of the units.
+        It is axis 1, that of the channels, or the last, that of the features, if no other axis has this length.
         """
         if not isinstance(self.scale, Tensor) or self.scale.ndim != 1 or len(shape) < 3:
-            return False
-        return len(self.scale) == shape[1] and len(self.scale) != math.prod(shape[1:])
+            return None
+        count = len(self.scale)
+        if count == math.prod(shape[1:]) or count not in (shape[1], shape[-1]):
+            return None
+        return 1 if count == shape[1] else len(shape) - 1 if count not in shape[2:-1] else None
 
     def add(self, signal: Tensor, normal: Tensor) -> Tensor:
         """Add noise to a signal (n, ...), from standard normal values of the same shape and device.
@@ -161,8 +167,9 @@ class GaussianNoise:
         if not isinstance(self.scale, Tensor):
             return torch.add(values, normal, alpha=self.scale).to(signal.dtype)
         scale = self._scale_of(signal.device, normal.dtype)
-        if self._has_channels(signal.shape):
-            return (values + normal * scale.view(-1, *[1] * (signal.ndim - 2))).to(signal.dtype)
+        axis = self._axis(signal.shape)
+        if axis is not None:
+            return (values + normal * scale.view(-1, *[1] * (signal.ndim - 1 - axis))).to(signal.dtype)
         units = normal.reshape(-1, len(scale))
         noise = units * scale if scale.ndim == 1 else units @ scale.mT
         return (values + noise.view(signal.shape)).to(signal.dtype)

@@ -13,9 +13,10 @@ from typing import TypeVar
 
 from torch import nn
 
-from layerbits._base import NoNoiseError
+from layerbits._base import NoNoiseError, refuse_earlier_parameters
 from layerbits.networks.execution.arguments import check_module
 from layerbits.networks.execution.compilation import compile_again, guard_hooks
+from layerbits.networks.execution.global_generators import global_states_restored
 from layerbits.networks.execution.own_hooks import delete_own_hooks
 from layerbits.networks.execution.shadow import check_can_run, check_has_float_weights, unwrapped
 from layerbits.networks.inputs.pass_inputs import arguments_of_batches
@@ -30,6 +31,8 @@ from layerbits.networks.observation.observed_batches import observe_batches
 Model = TypeVar("Model", bound=nn.Module)
 
 
+@refuse_earlier_parameters(seed="torch.manual_seed before a pass")
+@global_states_restored(after_success=False)
 def noisify(model: Model, *, sigma: Sigma, layers: Layers = None, inputs: object = None) -> Model:
     """Add Gaussian noise to layers of a network, in place: T = S + Z in every pass, in training and in evaluation.
 
@@ -44,11 +47,11 @@ def noisify(model: Model, *, sigma: Sigma, layers: Layers = None, inputs: object
     sigma : float, tensor, array, DropoutNoise, RelativeSigma or mapping of str to them
         A float is the standard deviation of the noise (beta in the paper, which uses 0.005). An array (d,) has the
         standard deviations of the d units of a layer, an array (C,) those of the C channels of a feature map (n, C,
-        ...), an array (d, d) the covariance of the units, which is positive definite. Units are those of the flattened
-        output. An array (C,) for signals (n, C, C) is ambiguous and refused. A `DropoutNoise` grows with the signal. A
-        `RelativeSigma` is a share of the root mean square of the layer over all batches of `inputs`, or over the
-        arguments of the first call. A mapping has one key for each noisy layer, its name or a glob; an exact name takes
-        precedence over globs.
+        ...) or of the C features of tokens (n, L, C), an array (d, d) the covariance of the units, which is positive
+        definite. Units are those of the flattened output. An array (C,) for signals (n, C, C) is ambiguous and refused.
+        A `DropoutNoise` grows with the signal. A `RelativeSigma` is a share of the root mean square of the layer over
+        all batches of `inputs`, or over the arguments of the first call. A mapping has one key for each noisy layer,
+        its name or a glob; an exact name takes precedence over globs.
     layers : None, str, type, callable or a sequence of them
         The layers that get noise. None selects every hidden activation function, and the layers that `sigma` names. An
         activation function is a module of `torch.nn.modules.activation` other than `MultiheadAttention`, a module
@@ -65,7 +68,7 @@ def noisify(model: Model, *, sigma: Sigma, layers: Layers = None, inputs: object
         ``name@2``, ..., and ``name@*`` is all of them.
     inputs : optional
         Arguments of a pass in which the layers are observed now, in any form that `layer_information` takes; of several
-        batches, the first. Arrays get the dtype of the network; tensors keep theirs. A `RelativeSigma` needs a pass of
+        batches, the first. Arrays get the dtype of the network. A `RelativeSigma` needs a pass of
         every batch. Without `inputs`, the first call of the network is preceded by such a pass on its arguments.
 
     Returns

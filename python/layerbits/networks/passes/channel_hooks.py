@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from layerbits._base import LayerSelectionError, NoNoiseError
 from layerbits.networks.execution.arguments import MAX_MEMORY, check_module
+from layerbits.networks.execution.checkpointing import WITHOUT_CHECKPOINTS, in_backward_pass
 from layerbits.networks.execution.generators import generators_restored
 from layerbits.networks.execution.originals import originals_protected
 from layerbits.networks.execution.output_tensor import measured_signal, other_tensors, replace_tensor, signal_of
@@ -47,6 +48,11 @@ class _NoisyLayerHook:
         if noise is None:
             return output
         name = call_name(self.call.called, number)
+        if in_backward_pass():
+            raise LayerSelectionError(
+                f"layers: got {self.call.called!r}, which runs again while gradients are computed, as in a checkpoint, "
+                f"wanted one run; {WITHOUT_CHECKPOINTS}"
+            )
         if self.network._channel is None:
             signal = measured_signal(name, output)
             noise.check(name, signal.shape)

@@ -58,6 +58,8 @@ class GivenNoises:
         A layer behind noise.
     view : callable
         The differentiable map from signals of a pass to the float64 values that count as the signal.
+    given : tuple of str and Tensor of shape (n, ...), optional
+        A layer, and noisy values that take the place of its own; the noises that act on them are no part of W.
 
     Raises
     ------
@@ -65,8 +67,16 @@ class GivenNoises:
         It is not known which noises act on the layer, or none does; or random numbers of the network act on it.
     """
 
-    def __init__(self, network: MeasuredNetwork, inputs: Sequence[Tensor], layer: str, view: ViewOfRows) -> None:
-        self.sources = noise_sources(network, layer)
+    def __init__(
+        self,
+        network: MeasuredNetwork,
+        inputs: Sequence[Tensor],
+        layer: str,
+        view: ViewOfRows,
+        given: tuple[str, Tensor] | None = None,
+    ) -> None:
+        self.given_layer, self.given_values = given or ("", torch.empty(0))
+        self.sources = noise_sources(network, layer, self.given_layer)
         self.network, self.inputs, self.layer, self.view = network, inputs, layer, view
         sizes = [network.noise[source].n_normals * network.units[source] for source in self.sources]
         ends = list(itertools.accumulate(sizes))
@@ -84,10 +94,7 @@ class GivenNoises:
     def signals(self, rows: Tensor, noises: Tensor) -> Tensor:
         """Return the signals (m, d) of inputs (m,) with noises (m, k).
 
-        Raises
-        ------
-        LayerSelectionError, ValueError, MemoryError
-            The network cannot run, or the layer does not run.
+        A LayerSelectionError, ValueError or MemoryError is raised if the network cannot run, or the layer does not run.
         """
         with self._passes():
             signals = noises.new_empty(len(rows), self.n_units)
@@ -234,8 +241,6 @@ class _Channel:
 
     def __call__(self, index: int, signal: Tensor) -> Tensor:
         given, layer = self.given, self.given.network.layer_names[index]
-        if self.signals is not None:
-            raise LayerSelectionError(f"{layer!r} runs again while gradients are computed, as in a checkpoint")
         if signal.shape[:1] != self.rows.shape:
             raise LayerSelectionError(
                 f"layers: got {layer!r}, which returns shape {tuple(signal.shape)}, wanted {len(self.rows)} rows; "
@@ -247,6 +252,8 @@ class _Channel:
             if self.differentiate is not None:
                 self._differentiate(self.differentiate)
             raise EndOfPass
+        if layer == given.given_layer:
+            return given.given_values[self.rows].to(signal).view_as(signal)
         if layer not in given.slices:
             return signal
         noise = given.network.noise[layer]

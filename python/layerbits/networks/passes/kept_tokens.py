@@ -8,14 +8,22 @@ from torch import Tensor
 
 from layerbits.networks.inputs.pass_inputs import PassInputs
 
+# A mask that is added to the scores of attention has 0 for tokens to keep, and at most this for the others.
+_EXCLUDED = -1e4
 
-def kept_tokens(inputs: PassInputs, mask: str | int, n_tokens: int) -> Tensor:
+
+def kept_tokens(inputs: PassInputs, mask: str | int, n_tokens: int, *, marks_padding: bool) -> Tensor:
     """Return whether the argument `mask` of the network keeps each token of each input, shape (n, L).
+
+    Its axes of length 1 beside the first may be any. Values are 1 for tokens to keep and 0 for others, the reverse with
+    `marks_padding`, or those that are added to the scores of attention: 0 for tokens to keep, and otherwise at most
+    -10,000, such as -inf.
 
     Raises
     ------
     ValueError
-        There is no such tensor among the inputs, or it has another shape or other values than 0 and 1.
+        There is no such tensor among the inputs, or it has another shape or other values; or it seems to keep padding:
+        another tensor of the inputs has one value at all tokens that it keeps, and several at others.
     """
     args, kwargs = dataclasses.replace(inputs, device=None).arguments(inputs.tensors)
     arguments: dict[str | int, object] = dict(enumerate(args))
@@ -24,11 +32,32 @@ def kept_tokens(inputs: PassInputs, mask: str | int, n_tokens: int) -> Tensor:
     if not isinstance(values, Tensor):
         names = ", ".join(repr(key) for key, value in arguments.items() if isinstance(value, Tensor))
         raise ValueError(f"mask: got {mask!r}, wanted the name or position of a tensor among the inputs: {names}")
-    if tuple(values.shape) != (len(inputs), n_tokens):
+    shape = tuple(values.shape)
+    if [size for size in shape[1:] if size > 1] != [n_tokens] * (n_tokens > 1) or len(shape) < 2:
         raise ValueError(
-            f"mask: got {mask!r} of shape {tuple(values.shape)}, wanted ({len(inputs)}, {n_tokens}), one value for "
-            "each token of the layer"
+            f"mask: got {mask!r} of shape {shape}, wanted ({len(inputs)}, {n_tokens}), one value for each token of the "
+            "layer, or with further axes of length 1; pass such a mask as another argument of the network"
         )
+    values = values.reshape(len(inputs), n_tokens)
+    if values.is_floating_point() and (values < 0).any() and ((values == 0) | (values <= _EXCLUDED)).all():
+        return values == 0
     if not ((values == 0) | (values == 1)).all():
-        raise ValueError(f"mask: got values of {mask!r} other than 0 and 1, wanted 1 for the tokens to keep")
-    return values == 1
+        raise ValueError(
+            f"mask: got values of {mask!r} other than 0 and 1, or 0 and -inf, wanted 1 for the tokens to keep"
+        )
+    kept = values == (0 if marks_padding else 1)
+    for key, argument in arguments.items():
+        if isinstance(argument, Tensor) and argument.shape[:2] == kept.shape and _keeps_constant(argument, kept):
+            raise ValueError(
+                f"mask: got {mask!r}, which keeps tokens at which {key!r} has one value alone, as of padding, wanted "
+                "the tokens to keep; name a mask of padding by padding= instead of mask=, or the reverse"
+            )
+    return kept
+
+
+def _keeps_constant(tensor: Tensor, kept: Tensor) -> bool:
+    """Return whether the values (n, L, ...) at kept tokens are all equal, and those at other tokens are not."""
+    at_kept, at_others = tensor[kept.to(tensor.device)], tensor[~kept.to(tensor.device)]
+    return all(len(values) > 1 for values in (at_kept, at_others)) and bool(
+        (at_kept == at_kept[:1]).all() and not (at_others == at_others[:1]).all()
+    )

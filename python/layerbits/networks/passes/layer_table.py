@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from torch import nn
 
 from layerbits.networks.execution.arguments import check_module
+from layerbits.networks.execution.global_generators import global_states_restored
 from layerbits.networks.execution.shadow import unwrapped
 from layerbits.networks.inputs.pass_inputs import arguments_of_batches
 from layerbits.networks.noise.installation import observe_waiting
@@ -102,6 +103,7 @@ class LayerTable:
         return "\n".join(line.rstrip() for line in lines)
 
 
+@global_states_restored(after_success=False)
 def layers(model: nn.Module, inputs: object) -> LayerTable:
     """List the layers of a network, observed in one pass of `inputs`, in the order in which their calls return.
 

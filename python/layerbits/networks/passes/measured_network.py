@@ -69,6 +69,8 @@ class MeasuredNetwork:
         Where the rows of a pass stand in the random numbers of the network; None if they are not known.
     compared_passes : list of tuple of frozenset of str and int
         Recorded layers and rows of the passes that were compared with passes of few rows.
+    n_rows_run, n_rows_compared : int
+        Rows of the passes, and of those that ran again.
     module, original : torch.nn.Module
         The shadow, and the network itself.
     padding_tokens : PaddingTokens
@@ -81,19 +83,17 @@ class MeasuredNetwork:
         self.noise: dict[str, Noise] = {}
         self.other_outputs: dict[str, bool] = {}
         self.switches = {hook.switch for hook in noise_hooks(copied)}
-        self.row_axes: dict[str, int] = {}
-        self.tokens: dict[str, int] = {}
+        self.row_axes, self.tokens = dict[str, int](), dict[str, int]()
         self.has_routed_noise = self.draws_routed_noise = False
-        self._before_routed: frozenset[str] = frozenset()
+        self._before_routed = frozenset[str]()
         self.max_memory, self.row_bytes = MAX_MEMORY, 0
         self.units: dict[str, int] = {}
-        self.uses_random_numbers = False
+        self.uses_random_numbers, self.n_rows_run, self.n_rows_compared = False, 0, 0
         self.draws: RecordedDraws | None = None
         self.compared_passes: list[tuple[frozenset[str], int]] = []
         self._state: ModuleState | None = None  # before the first pass
         self.module, self.original = copied, original
-        self.padding_tokens = PaddingTokens()
-        self._inputs = inputs
+        self.padding_tokens, self._inputs = PaddingTokens(), inputs
         self._channel: Channel | None = None
         self._moved = ""  # the layer whose other tensors are moved in the running pass
         self._counts: dict[str, int] = {}

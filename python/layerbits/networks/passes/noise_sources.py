@@ -6,8 +6,10 @@ from layerbits.networks.observation.sources import Source
 from layerbits.networks.passes.measured_network import MeasuredNetwork
 
 
-def noise_sources(network: MeasuredNetwork, layer: str) -> tuple[str, ...]:
+def noise_sources(network: MeasuredNetwork, layer: str, without: str = "") -> tuple[str, ...]:
     """Return the layers whose noises act on the signal of a layer, in the order of the data.
+
+    `without` names a layer whose noisy value is given: paths through it do not count.
 
     Raises
     ------
@@ -18,7 +20,7 @@ def noise_sources(network: MeasuredNetwork, layer: str) -> tuple[str, ...]:
     if graph.unknown:
         reason = f"of a network that {graph.unknown}"
     else:
-        origins = graph.origins(layer)
+        origins = graph.origins(layer, without)
         if any(source.kind == "draw" for source in origins):
             reason = "on which random numbers of the network itself act"
         else:

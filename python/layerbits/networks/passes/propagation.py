@@ -8,9 +8,10 @@ from typing import Any, overload
 import numpy.typing as npt
 from torch import Tensor, nn
 
-from layerbits._base import Array, LayerSelectionError, check_count
+from layerbits._base import Array, LayerSelectionError, check_count, refuse_earlier_parameters
 from layerbits.kernels import as_tensor
 from layerbits.networks.execution.arguments import MAX_MEMORY, check_max_memory, check_module
+from layerbits.networks.execution.global_generators import global_states_restored
 from layerbits.networks.inputs.pass_inputs import Inputs, read_inputs
 from layerbits.networks.noise.hooks import is_noisy
 from layerbits.networks.observation.layer_selection import Layers
@@ -60,6 +61,8 @@ def propagate(
     max_memory: int = ...,
     given: Mapping[str, Array] | None = ...,
 ) -> dict[str, Any]: ...
+@refuse_earlier_parameters(noisy="model")
+@global_states_restored(after_success=False)
 def propagate(
     model: nn.Module,
     inputs: Inputs,
@@ -171,6 +174,7 @@ def layer_activations(
 def layer_activations(
     model: nn.Module, inputs: Inputs, *, layers: Layers = ..., max_memory: int = ...
 ) -> dict[str, Any]: ...
+@global_states_restored(after_success=False)
 def layer_activations(
     model: nn.Module,
     inputs: Inputs,

@@ -48,13 +48,13 @@ class DrawLayout:
     ----------
     axes : tuple of int or None
         For each draw the axis of the rows in its first result; None if there is none.
-    side_by_side : frozenset of int
-        Draws with several entries a row along the axis in which the rows stand side by side; in the others, the entries
-        of a row stand together.
+    adjacent : mapping of int to int
+        For draws with several entries a row along the axis, the number of entries of a row that stand together: 1 if
+        the rows stand side by side, d in a flat draw of (tokens, rows, d) values. In other draws all stand together.
     """
 
     axes: tuple[int | None, ...]
-    side_by_side: frozenset[int] = frozenset()
+    adjacent: Mapping[int, int] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def of(cls, draws: Sequence[Draw], n_rows: int, fewer: Sequence[Draw], n_fewer: int) -> DrawLayout:
@@ -65,9 +65,9 @@ class DrawLayout:
     def entries(self, index: int, rows: Sequence[int], n_rows: int, length: int) -> list[int]:
         """Return the entries of some rows along the axis of draw `index`, of a length, in a pass of `n_rows`."""
         per_row = length // n_rows
-        if index in self.side_by_side:
-            return [row + n_rows * entry for entry in range(per_row) for row in rows]
-        return [row * per_row + entry for row in rows for entry in range(per_row)]
+        adjacent = self.adjacent.get(index, per_row)
+        blocks = ((block * n_rows + row) * adjacent for block in range(per_row // adjacent) for row in rows)
+        return [start + entry for start in blocks for entry in range(adjacent)]
 
     def rows(self, index: int, draw: Draw, rows: Sequence[int], n_rows: int) -> Draw:
         """Return the part of a draw, `index`, of a pass that belongs to some rows; all of it if it has no such part."""

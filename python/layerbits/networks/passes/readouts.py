@@ -36,11 +36,14 @@ class Tokens:
         along another axis, count as if that axis were the first. By default the axis is 1, and only signals (n, L, d)
         are accepted.
     mask : str or int, optional
-        The argument of the network, by name or position, that marks the tokens to keep by 1 or True: ``"mean"``,
-        ``"first"`` and ``"last"`` are then those of the kept tokens of each input. I(X; readout) is at most
+        The argument of the network, by name or position, that marks the tokens to keep by 1 or True, or those to leave
+        out by -inf: ``"mean"``, ``"first"`` and ``"last"`` are then those of the kept tokens of each input. Its shape
+        is (n, L), with any further axes of length 1. I(X; readout) is at most
         I(X; T, mask), not I(X;T); the rows of the readout have the flag ``"masked"``. The mean of every input has the
         noise of the input with the fewest tokens, sigma / sqrt(tokens): the measurement adds noise to the means of the
         other inputs.
+    padding : str or int, optional
+        In place of `mask`, the argument that marks the tokens to leave out by 1 or True, as a key_padding_mask does.
 
     Raises
     ------
@@ -60,27 +63,31 @@ class Tokens:
     which: str | int
     axis: int | None = None
     mask: str | int | None = None
+    padding: str | int | None = None
 
     def __post_init__(self) -> None:
         _check_which("which", self.which)
         if self.axis is not None:
             check_count("axis", self.axis, minimum=1)
-        if self.mask is None:
+        for name, argument in (("mask", self.mask), ("padding", self.padding)):
+            if not isinstance(argument, str | int | None) or isinstance(argument, bool):
+                raise TypeError(f"{name}: got {type(argument).__name__}, wanted the name or position of an argument")
+        if self.mask is None and self.padding is None:
             return
-        if not isinstance(self.mask, str | int) or isinstance(self.mask, bool):
-            raise TypeError(f"mask: got {type(self.mask).__name__}, wanted the name or position of an argument")
+        if self.mask is not None and self.padding is not None:
+            raise ValueError("padding: got an argument beside mask, wanted one of both")
         if not isinstance(self.which, str):
             raise ValueError(f"which: got position {self.which} with a mask, wanted 'mean', 'first' or 'last'")
         if isinstance(self.mask, str) and "padding_mask" in self.mask:
             raise ValueError(
                 f"mask: got {self.mask!r}, which by its name marks padding, wanted an argument that marks the tokens "
-                "to keep"
+                f"to keep; if it marks padding, pass padding={self.mask!r} instead"
             )
 
     @property
     def name(self) -> str:
         """Name of the readout in tables."""
-        options = {"axis": self.axis, "mask": self.mask}
+        options = {"axis": self.axis, "mask": self.mask, "padding": self.padding}
         return " ".join([f"{self.which}", *(f"{key}={value}" for key, value in options.items() if value is not None)])
 
     def view(self, layer: str, units: tuple[int, ...]) -> UnitView:
@@ -281,10 +288,11 @@ def _part(
         readout.check(layer, units, labelled=bool(inputs.labels))
         return LayerPart(layer, slices=readout)
     view = readout.view(layer, units)
-    if isinstance(readout, Channels) or readout.mask is None:
+    mask = None if isinstance(readout, Channels) else readout.mask if readout.padding is None else readout.padding
+    if isinstance(readout, Channels) or mask is None:
         return LayerPart(layer, view)
     axis = view.axes[0]
-    kept = kept_tokens(inputs, readout.mask, units[axis])
+    kept = kept_tokens(inputs, mask, units[axis], marks_padding=readout.padding is not None)
     return LayerPart(layer, MaskedView.of(units, axis, str(readout.which), kept))
 
 

@@ -36,7 +36,7 @@ def check_shared_randomness(
     """Raise a ValueError if the signals of a row depend on random numbers that belong to other rows.
 
     The axis of the rows in a draw is that whose length is proportional to the rows of a pass. An axis of several
-    entries a row has the entries of each row together, or the rows side by side.
+    entries a row has those of each row together, or in equal parts, between which stand those of the other rows.
 
     Parameters
     ----------
@@ -59,8 +59,8 @@ def check_shared_randomness(
         probe.run(probe.rows(fewer_rows))
     layout = DrawLayout.of(recorder.draws, len(rows), fewer_recorder.draws, len(fewer_rows))
     layer, batch, draws = "", probe.rows(rows), RecordedDraws(layout, recorder.draws, len(rows))
-    for side_by_side in _layouts(probe, batch, signals, draws, row_axes):
-        draws = dataclasses.replace(draws, layout=dataclasses.replace(layout, side_by_side=side_by_side))
+    for adjacent in _layouts(probe, batch, signals, draws, row_axes):
+        draws = dataclasses.replace(draws, layout=dataclasses.replace(layout, adjacent=adjacent))
         layer = _layer_with_shared_draws(probe, batch, signals, draws, row_axes)
         if not layer or probe.weights.have_changed():
             return draws
@@ -77,25 +77,27 @@ def _layouts(
     signals: Mapping[str, Tensor],
     draws: RecordedDraws,
     row_axes: Mapping[str, int],
-) -> Iterator[frozenset[int]]:
-    """Yield which draws may have their rows side by side: none, all, or those for which a pass shows it."""
+) -> Iterator[dict[int, int]]:
+    """Yield by draw how many entries of a row may stand together: all, one in every draw, or what passes show."""
     axes = draws.layout.axes
-    wide = [
-        index
+    entries = {
+        index: draw.shape[axis] // draws.n_rows
         for index, (axis, draw) in enumerate(zip(axes, draws.draws, strict=False))
         if axis is not None and draw.shape[axis] > draws.n_rows
-    ]
-    yield frozenset()
-    if wide:
-        yield frozenset(wide)
-    if len(wide) > 1:
-        found = []
-        for index in wide:
-            alone = DrawLayout(tuple(axis if index == other else None for other, axis in enumerate(axes)))
-            replaced = dataclasses.replace(draws, layout=alone)
-            if _layer_with_shared_draws(probe, batch, signals, replaced, row_axes):
-                found.append(index)
-        yield frozenset(found)
+    }
+    yield {}
+    if not entries:
+        return
+    yield dict.fromkeys(entries, 1)
+    found = {}
+    for index, per_row in entries.items():
+        alone = tuple(axis if index == other else None for other, axis in enumerate(axes))
+        for adjacent in (number for number in range(per_row, 0, -1) if per_row % number == 0):
+            replaced = dataclasses.replace(draws, layout=DrawLayout(alone, {index: adjacent}))
+            if not _layer_with_shared_draws(probe, batch, signals, replaced, row_axes):
+                found[index] = adjacent
+                break
+    yield found
 
 
 def _layer_with_shared_draws(

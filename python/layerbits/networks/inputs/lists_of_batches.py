@@ -1,0 +1,53 @@
+"""Check that the items of a list are batches: samples that are read as batches would give another number of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+from torch.utils import _pytree as pytree
+from torch.utils.data import Dataset
+
+from layerbits.networks.inputs.batches import is_one_batch
+
+
+def check_are_batches(inputs: Any, n_labels: int | None = None) -> None:
+    """Raise a ValueError if the items of a list may be samples as well as batches.
+
+    Items are batches if they have the sizes of a loader's: equal sizes, except for a smaller last one, and more than
+    one axis. Items of a single row have one row either way. Of another object with items, such as a data set of the
+    package datasets, three are read. Iterators are not checked.
+
+    Parameters
+    ----------
+    inputs : object
+        The inputs of a network.
+    n_labels : int, optional
+        Number of labels: items with as many rows in all are batches.
+    """
+    if is_one_batch(inputs) or isinstance(inputs, Dataset | str | bytes) or not _has_items(inputs) or len(inputs) < 2:
+        return
+    items = inputs if isinstance(inputs, Sequence) else [inputs[0], inputs[1], inputs[len(inputs) - 1]]
+    shapes = [_shape(item) for item in items]
+    sizes = [shape[0] for shape in shapes if shape]
+    if len(sizes) < len(items) or max(sizes) == 1 or sum(sizes) == n_labels:
+        return
+    if len(shapes[0]) > 1 and set(sizes[:-1]) == {sizes[0]} and sizes[-1] < sizes[0]:
+        return
+    raise ValueError(
+        f"inputs: got {len(inputs)} items, the first of shape {shapes[0]}, which may be samples or batches, wanted a "
+        "number of rows that is certain; pass DataLoader(inputs, batch_size=100) if they are samples, of one shape, or "
+        "iter(inputs) if they are batches"
+    )
+
+
+def _has_items(inputs: object) -> bool:
+    return hasattr(inputs, "__getitem__") and hasattr(inputs, "__len__")
+
+
+def _shape(item: object) -> tuple[int, ...]:
+    """Return the shape of the first tensor or array of an item; empty if it has none, or is a data frame."""
+    leaves = pytree.tree_leaves(dict(item) if isinstance(item, Mapping) else item)
+    return next((tuple(leaf.shape) for leaf in leaves if isinstance(leaf, Tensor | np.ndarray)), ())

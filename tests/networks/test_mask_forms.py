@@ -1,0 +1,71 @@
+"""Masks of other shapes and values than (n, L) of 0 and 1, and masks that seem to keep padding."""
+
+import pytest
+import torch
+from torch import nn
+
+import layerbits as lb
+
+TOKENS = torch.tensor([[3, 4, 0, 0, 0], [5, 3, 7, 0, 0], [6, 2, 7, 1, 0]])
+KEPT = TOKENS > 0
+
+
+class Embedded(nn.Module):
+    """Embeds tokens; the network has a mask, which it does not use."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.embedding, self.act = nn.Embedding(8, 4), nn.Identity()
+
+    def forward(self, tokens, mask, types=None):
+        return self.act(self.embedding(tokens)).mean(1)
+
+
+def values(kept, **options):
+    inputs = {"tokens": TOKENS, "mask": kept, "types": torch.zeros_like(TOKENS)}
+    readout = lb.Tokens("mean", **options or {"mask": "mask"})
+    table = lb.layer_information(Embedded(), inputs, sigma=1.0, layers="act", readout=readout, queries=2)
+    return [(row.value, row.lower, row.upper) for row in table]
+
+
+@pytest.mark.parametrize(
+    "mask",
+    [
+        KEPT[:, None],
+        KEPT[:, None, None].long(),
+        KEPT[:, :, None],
+        torch.zeros(3, 5).masked_fill(~KEPT, -torch.inf),
+        torch.zeros(3, 1, 1, 5).masked_fill(~KEPT[:, None, None], torch.finfo(torch.float32).min),
+        torch.where(KEPT, 0.0, -1e4),
+    ],
+    ids=["(n, 1, L)", "(n, 1, 1, L)", "(n, L, 1)", "-inf", "least number", "-10,000"],
+)
+def test_masks_of_other_forms_keep_the_same_tokens(mask):
+    assert values(mask) == values(KEPT)
+
+
+@pytest.mark.parametrize("mask", [~KEPT, (~KEPT)[:, None].float()])
+def test_a_mask_of_padding_is_named_by_padding(mask):
+    assert values(mask, padding="mask") == values(KEPT)
+
+
+@pytest.mark.parametrize(("mask", "options"), [(~KEPT, {"mask": "mask"}), (KEPT, {"padding": "mask"})])
+def test_a_mask_that_keeps_padding_is_refused(mask, options):
+    with pytest.raises(
+        ValueError, match=r"^mask: got 'mask', which keeps tokens at which 'tokens' has one value alone"
+    ):
+        values(mask, **options)
+
+
+def test_the_remedy_for_a_name_of_padding_is_accepted():
+    with pytest.raises(ValueError, match=r"pass padding='src_key_padding_mask' instead$"):
+        lb.Tokens("mean", mask="src_key_padding_mask")
+    assert lb.Tokens("mean", padding="src_key_padding_mask").name == "mean padding=src_key_padding_mask"
+    with pytest.raises(ValueError, match=r"^padding: got an argument beside mask"):
+        lb.Tokens("mean", mask="kept", padding="padding")
+
+
+def test_a_mask_of_pairs_of_tokens_is_refused():
+    with pytest.raises(ValueError, match=r"^mask: got 'mask' of shape \(3, 5, 5\), wanted \(3, 5\)"):
+        values(KEPT[:, None].expand(3, 5, 5))

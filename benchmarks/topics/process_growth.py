@@ -99,8 +99,7 @@ def measure(size: Size) -> Cost:
 
 def _work(size: Size, rank: int, store: str, results: Any) -> None:
     torch.set_num_threads(1)
-    shared_file = torch.distributed.FileStore(store, size.processes)  # type: ignore[attr-defined]
-    torch.distributed.init_process_group("gloo", store=shared_file, rank=rank, world_size=size.processes)
+    torch.distributed.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=size.processes)
     torch.manual_seed(0)
     sizes = (6, *WIDTHS)
     model = nn.Sequential(*(part for pair in itertools.pairwise(sizes) for part in (nn.Linear(*pair), nn.Tanh())))
@@ -134,7 +133,7 @@ def _count_bytes(rank: int) -> list[int]:
 def fit(terms: Terms, sizes: Sequence[Size], costs: Sequence[float]) -> dict[str, float]:
     """Return the coefficients of a cost that make the sum of its squared relative errors smallest."""
     matrix = np.array([[term(size) for term in terms.values()] for size in sizes]) / np.array(costs)[:, None]
-    scales = np.abs(matrix).max(0)
+    scales = np.maximum(matrix.max(0), np.finfo(float).tiny)
     coefficients, _ = nnls(matrix / scales, np.ones(len(sizes)))
     return dict(zip(terms, (coefficients / scales).tolist(), strict=True))
 
@@ -150,7 +149,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="measure fewer and smaller sizes")
     parser.add_argument("--figure", type=Path, help="PNG file for the figure of the model")
     arguments = parser.parse_args()
-    inputs, draws = ((500, 1000), (16, 32)) if arguments.quick else ((2000, 4000), (32, 64, 128))
+    inputs, draws = ((1000, 2000), (32, 64)) if arguments.quick else ((2000, 4000), (32, 64, 128))
     counts = (1, 2, 3) if arguments.quick else (1, 2, 3, 4)
     sizes = [Size(*size) for size in itertools.product(counts, inputs, draws)]
     costs = []
@@ -190,9 +189,10 @@ def _plot(path: Path, seconds: dict[str, float]) -> None:
         by_part = [parts(SECONDS, seconds, Size(count, n, 32)) for count in processes]
         axes.loglog(processes, [sum(part.values()) for part in by_part], color="black", label="sum")
         for name in SECONDS:
-            axes.loglog(processes, [max(part[name], 1e-12) for part in by_part], label=name)
-        axes.set(title=f"N = {n:,}, r = 32", xlabel="processes", ylim=(1e-2, None))
+            axes.loglog(processes, [part[name] for part in by_part], label=name)
+        axes.set(title=f"N = {n:,}, r = 32", xlabel="processes")
         axes.label_outer()
+    figure.axes[0].set_ylim(bottom=1e-2)  # of all axes
     figure.axes[0].set_ylabel("processor seconds of a process")
     figure.axes[0].legend(frameon=False, fontsize="small")
     figure.savefig(path, dpi=150)

@@ -89,6 +89,18 @@ def test_killed_cell_is_tried_again(tmp_path, program):
     assert (cell.status, cell.attempts, cell.summary) == ("finished", 2, {"loss": 0.5})
 
 
+def test_cell_that_finished_and_lost_its_outcome_has_finished(tmp_path, program):
+    program("")
+
+    class LosingExecutor(ThreadPoolExecutor):
+        def submit(self, function, /, *arguments):
+            function(*arguments)
+            raise ConnectionError("lost")
+
+    (cell,) = lb.sweep("szt-tanh", {"seed": [1]}, tmp_path, executor=LosingExecutor(1)).cells
+    assert (cell.status, cell.attempts, cell.reason, cell.summary) == ("finished", 1, "", {"loss": 0.5})
+
+
 def test_failed_cell_is_reported_and_the_others_finish(tmp_path, program):
     program("if seed == 1: print('text'); sys.exit('sigma: got 0')")
     sweep = lb.sweep("szt-tanh", {"seed": range(3)}, tmp_path, retries=0)

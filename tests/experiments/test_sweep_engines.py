@@ -7,6 +7,8 @@ import socket
 import subprocess
 import sys
 import time
+from concurrent.futures import Future, wait
+from types import SimpleNamespace
 
 import pytest
 
@@ -38,6 +40,15 @@ def test_address_without_scheduler_is_refused(monkeypatch):
     monkeypatch.setattr(executors, "_CONNECTION_SECONDS", 0.3)
     with pytest.raises(lb.UsageError, match=r"dask: got tcp://127\.0\.0\.1:1, where no scheduler answers"):
         dask_executor("tcp://127.0.0.1:1").__enter__()
+
+
+def test_future_that_a_lost_scheduler_does_not_complete_is_cancelled(monkeypatch):
+    monkeypatch.setattr(executors, "_POLL_SECONDS", 0.01)
+    lost = SimpleNamespace(submit=lambda *_: Future(), shutdown=lambda wait: None)
+    with executors._DaskExecutor(SimpleNamespace(status="closed", get_executor=lambda: lost)) as executor:
+        future = executor.submit(print)
+        assert wait([future], timeout=60).done == {future}
+    assert future.cancelled()
 
 
 def test_missing_slurm_is_refused(tmp_path):

@@ -76,8 +76,8 @@ def kill_rank(folder, reference, generator, size=2):
         told = json.loads((folder / f"{rank}.json").read_text())
         # A rank that was killed after its last exchange keeps no other one waiting.
         assert told == "no error" or told.startswith(f"GroupError: group: rank {rank} of {size} waited at "), told
-        if told != "no error" and " for rank" in told:
-            assert f"for rank {killed}: " in told or f" {killed}" in told.partition(": one of")[0]
+        if size == 2 and "did not reach" in told:  # of more ranks, another one may be late
+            assert f"; rank {killed} did not reach this step; " in told
     if before:
         kept = {epoch: numbers(table) for epoch, table in lb.read_history(folder / "monitor").tables.items()}
         assert kept == {epoch: reference[epoch] for epoch in before}

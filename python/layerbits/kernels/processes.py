@@ -195,11 +195,11 @@ class Processes:
         except Exception as failure:  # torch raises errors of several types
             self._failed = True
             late = self._arrivals.late_ranks()
-            ranks = f"rank{'s' * (len(late) > 1)} {', '.join(map(str, late))}" if late else "the other ranks"
+            missing = f"rank {', '.join(map(str, late))} did not reach this step; " if late else ""
             raise GroupError(
-                f"group: rank {self.rank} of {self.size} waited at {step!r} for {ranks}: one of these has ended or did "
-                "not take part within the time-out of the group; make the same call on every rank, and see the output "
-                f"of {ranks} ({failure})"
+                f"group: rank {self.rank} of {self.size} waited at {step!r} for the other ranks, and one has ended or "
+                f"did not take part within the time-out of the group; {missing}make the same call on every rank, and "
+                f"see the output of the other ranks ({failure})"
             ) from (error or failure)
         self._arrivals.add(max(report.arrivals for report in reports) - reports[self.rank].arrivals)
         failed = [rank for rank, report in enumerate(reports) if report.error]

@@ -18,7 +18,8 @@ from layerbits.estimators.known_network.entropy_ends import EntropyMeasure
 from layerbits.estimators.known_network.network_signal_model import NetworkSignalModel, whitened
 from layerbits.estimators.known_network.proposals import Proposals
 from layerbits.estimators.known_network.queries import KnownQueries
-from layerbits.networks import GivenNoises
+from layerbits.kernels import NO_WORKERS
+from layerbits.networks import MAX_MEMORY, GivenNoises, read_inputs
 from tests.support.answers import entropy
 from tests.support.networks import Jitter, LinearChain, ScalarChain, noisy_identities, tanh_mlp
 from tests.support.random_arrays import normal_tensor
@@ -30,7 +31,8 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 def model_given(noisy, inputs, values):
     """Return the model of the third layer, given values of the first one for each input."""
-    pair = LayerPair.of(noisy, inputs, "0", "2")
+    data = read_inputs(inputs, noisy, max_memory=MAX_MEMORY)
+    pair = LayerPair.of(noisy, data, ("0", "2"), MAX_MEMORY, NO_WORKERS)
     given = GivenNoises(pair.network, pair.inputs, "2", whitened(pair.noise), ("0", values))
     return NetworkSignalModel.of_passes(given, pair.noise, is_whole=True)
 

@@ -13,6 +13,7 @@ from typing import Any
 from layerbits._base import UsageError, check_count, require_package
 
 _CONNECTION_SECONDS = 10.0
+_POLL_SECONDS = 1.0
 _LARGEST_ARRAY = 1000  # jobs of Slurm at a time
 
 
@@ -71,7 +72,38 @@ def dask_executor(address: str, *, jobs: int = 1) -> Iterator[Executor]:
                 f"dask: got {address}, where no scheduler answers within {_CONNECTION_SECONDS:g} s "
                 f"({type(error).__name__}); start one with `dask scheduler`, or use `local`"
             ) from error
-        yield stack.enter_context(client).get_executor()
+        yield stack.enter_context(_DaskExecutor(stack.enter_context(client)))
+
+
+class _DaskExecutor(Executor):
+    """The executor of a client of Dask, which cancels its futures when the client has lost the scheduler.
+
+    Dask cancels most of them itself, but not one whose result is under way.
+    """
+
+    def __init__(self, client: Any) -> None:
+        self._client, self._executor = client, client.get_executor()
+        self._futures: list[Future[Any]] = []
+        self._stop = threading.Event()
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    def submit(self, function: Callable[..., Any], /, *arguments: Any, **_: Any) -> Future[Any]:
+        future: Future[Any] = self._executor.submit(function, *arguments)
+        self._futures.append(future)
+        return future
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        self._stop.set()
+        if self._client.status != "closed":
+            self._executor.shutdown(wait=wait)
+
+    def _watch(self) -> None:
+        while not self._stop.wait(_POLL_SECONDS):
+            if self._client.status == "closed":
+                for future in self._futures:
+                    if not future.done() and future.cancel():
+                        with contextlib.suppress(RuntimeError):  # Dask has cancelled it
+                            future.set_running_or_notify_cancel()
 
 
 def slurm_executor(folder: Path, options: Mapping[str, Any], *, cluster: str | None = None) -> Executor:

@@ -248,6 +248,8 @@ def _ended(runs: Mapping[str, CellRun], executor: Executor | None, retries: int)
                 for future in wait(pending, return_when=FIRST_COMPLETED).done:
                     name, attempt = pending.pop(future)
                     status, reason = _outcome(future)
+                    if status in (FAILED, NOT_RUN) and runs[name].summary() is not None:
+                        status, reason = FINISHED, ""  # the cell has finished, and its outcome was lost on the way
                     if status not in (FINISHED, NOT_RUN) and attempt <= retries:
                         pending[_submit(used, runs[name])] = (name, attempt + 1)
                     else:

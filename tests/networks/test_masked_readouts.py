@@ -135,7 +135,9 @@ def test_information_is_that_of_the_kept_tokens(draws_behind_noise):
     if draws_behind_noise:
         model = lb.noisify(Stack(), sigma=0.3, layers=torch.nn.Identity)
         readout = lb.Tokens("last", mask="kept")
-        table = lb.layer_information(model, {"x": values, "kept": mask}, readout=readout, layers="second", draws=16)
+        table = lb.layer_information(
+            model, {"x": values, "kept": mask}, readout=readout, layers="second", draws=16, estimator="draws"
+        )
         signals = lb.propagate(model, {"x": values, "kept": mask}, draws=16)["second"].unflatten(2, (5, 2))
         # "first" takes the place of the first layer, so that the streams of random numbers are those of "second".
         expected = lb.information({"first": values.flatten(1), "second": signals[torch.arange(80), :, last]}, 0.3)

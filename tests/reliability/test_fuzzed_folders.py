@@ -75,7 +75,7 @@ def assert_ours(description, status, captured):
     assert not re.match(r"layerbits: \w+(Error|Exception): ", captured.err), (description, lines)
 
 
-@pytest.mark.parametrize("number", range(EXAMPLES // 4))
+@pytest.mark.parametrize("number", range(EXAMPLES // 8))
 def test_damaged_file_of_a_run_is_refused_or_changes_no_number(number, run, tmp_path, capsys):
     choice = random.Random(f"{SEED} {number}")
     description = damaged(run, tmp_path / "run", choice)

@@ -37,6 +37,11 @@ def violations(build: Path) -> list[str]:
     for path in modules:
         forbidden = [name for name in defined(path, "--dynamic") if "layerbits" in name or not STANDARD.match(name)]
         lines += [f"{path}: exports {name}" for name in sorted(forbidden) if name != "PyInit__cpu"]
+        flags = subprocess.run(
+            ["readelf", "--dynamic", "--wide", str(path)], check=True, capture_output=True, text=True
+        )
+        if "NOW" not in flags.stdout:  # FLAGS BIND_NOW, or FLAGS_1 NOW
+            lines.append(f"{path}: resolves addresses when they are first used, wanted -z now")
     return lines
 
 

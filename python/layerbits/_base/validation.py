@@ -6,6 +6,8 @@ import math
 import numbers
 import os
 from collections.abc import Sequence
+from types import UnionType
+from typing import cast
 
 import numpy as np
 
@@ -24,7 +26,7 @@ def shown(value: object) -> str:
     return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}..."
 
 
-def check_type(name: str, value: object, kinds: type | tuple[type, ...], *, wanted: str) -> None:
+def check_type(name: str, value: object, kinds: type | tuple[type, ...] | UnionType, *, wanted: str) -> None:
     """Raise a TypeError unless `value` is an instance of `kinds`; True and False are no numbers."""
     if not isinstance(value, kinds) or (isinstance(value, bool) and kinds in (numbers.Real, numbers.Integral)):
         raise TypeError(f"{name}: got {type(value).__name__}, wanted {wanted}")
@@ -48,7 +50,7 @@ def check_real(name: str, value: object, wanted: str) -> float:
     try:
         return float(value)
     except OverflowError:  # an integer too large for a float
-        return math.inf if value > 0 else -math.inf  # type: ignore[operator]
+        return math.copysign(math.inf, 1 if cast(int, value) > 0 else -1)
 
 
 def check_number(name: str, value: object, *, wanted: str = "a finite number") -> float:

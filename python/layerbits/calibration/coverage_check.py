@@ -152,14 +152,14 @@ def coverage(
     return rows
 
 
-def check_tasks(tasks: Sequence[object]) -> None:
+def check_tasks(tasks: Sequence[Task]) -> None:
     """Raise a TypeError unless `tasks` is a sequence of tasks."""
     check_type("tasks", tasks, Sequence, wanted="a sequence of tasks")
     for task in tasks:
         check_type("tasks", task, get_args(CoverageTask), wanted="tasks, such as those of V1")
 
 
-def check_seeds(seeds: Sequence[object]) -> None:
+def check_seeds(seeds: Sequence[int]) -> None:
     """Raise a TypeError or ValueError unless `seeds` is a sequence of integers >= 0, at least one."""
     check_type("seeds", seeds, Sequence, wanted="a sequence of integers >= 0")
     if not seeds:

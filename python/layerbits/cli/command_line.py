@@ -75,7 +75,7 @@ def _execute(argv: Sequence[str] | None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = Parser(prog="layerbits", description="Information flow in noisy neural networks.")
+    parser: argparse.ArgumentParser = Parser(prog="layerbits", description="Information flow in noisy neural networks.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     list_ = commands.add_parser("list", help="list the experiments")
     list_.add_argument("--json", action="store_true", help="print names, descriptions and settings as JSON")

@@ -7,9 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from layerbits.cli.terminal import Parser
-
-    Commands = argparse._SubParsersAction[Parser]
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
 
 def add_path(

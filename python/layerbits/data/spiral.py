@@ -78,9 +78,9 @@ def spiral_dataset(
     samples = check_count("samples", samples, minimum=1, maximum=_LARGEST_COUNT)
     classes = check_count("classes", classes, minimum=1, maximum=_LARGEST_COUNT)
     check_type("random", random, np.random.Generator, wanted="a numpy.random.Generator")
-    for name, limited in (("turn", turn), ("spread", spread)):
-        if abs(check_number(name, limited)) > _LARGEST_ANGLE:
-            raise ValueError(f"{name}: got {shown(limited)}, wanted at most {_LARGEST_ANGLE} radians")
+    for name, radians in (("turn", turn), ("spread", spread)):
+        if abs(check_number(name, radians)) > _LARGEST_ANGLE:
+            raise ValueError(f"{name}: got {shown(radians)}, wanted at most {_LARGEST_ANGLE} radians")
     labels, radius = random.integers(classes, size=samples), random.random(samples)
     angle = 2 * math.pi * labels / classes + turn * radius + spread * random.standard_normal(samples)
     points = radius[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)

@@ -88,7 +88,7 @@ def _median_width(distances: Doubles) -> float:
 
 def _entropy(gram: Doubles, alpha: float) -> float:
     """Compute S_alpha of a Gram matrix of trace 1."""
-    eigenvalues: Doubles = eigvalsh(gram)
+    eigenvalues: Doubles = np.asarray(eigvalsh(gram), np.float64)
     # The rounding error of an eigenvalue is of the order of n eps, because the largest eigenvalue is at most 1.
     eigenvalues = eigenvalues[eigenvalues > len(gram) * np.finfo(np.float64).eps]
     return _entropy_of(eigenvalues, alpha)

@@ -76,7 +76,7 @@ def _plug_in(problem: Problem, sample: LayerSample, index: int) -> float:
 
 
 def _information_with_intervals(noisy: nn.Module, inputs: Tensor, labels: Tensor, draws: int) -> dict[str, float]:
-    table = layer_information(noisy, inputs, labels, draws=draws)
+    table = layer_information(noisy, inputs, labels, draws=draws, estimator="draws")
     return {row.layer: row.plug_in for row in table if row.quantity == "I(X;T)"}
 
 

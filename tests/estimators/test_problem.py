@@ -169,7 +169,8 @@ def test_limit_of_a_single_draw_behind_noise_is_refused(network):
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"draws": 10**12}, MemoryError, "draws: got "),
+        ({"draws": 2**31}, MemoryError, "draws: got "),
+        ({"draws": 10**12}, ValueError, "draws: got 1000000000000, wanted at most "),
         ({"layers": "1", "queries": 10**12}, ValueError, "queries: got 1000000000000, wanted at most "),
     ],
 )

@@ -23,6 +23,7 @@ DECODERS = {
     "shrunk Gaussian",
     "low-rank Gaussian",
     "wide mixture",
+    "known network",
 }
 # Flags of notes that say that an estimate violates theory.
 VIOLATIONS = {"above_previous_layer", "above_ceiling", "ends_cross", "sum_differs", "above_larger_view"}

@@ -68,6 +68,8 @@ class RandomStream(enum.IntEnum):
     KNOWN_CHAINS = 49  # input
     KNOWN_REVERSED_CHAINS = 50  # input
     KNOWN_LOW_RANK_MODELS = 65  # input
+    KNOWN_PAIR_SEED = 70
+    KNOWN_PAIR_PILOT = 71
     # Baselines.
     FOLDS = 15  # samples
     BASELINE_SLICES = 66

@@ -72,7 +72,7 @@ def information_plane(
     """
     check_history(history)
     known = dict.fromkeys(row.quantity for _, row in history.rows)
-    if known and "I(T;Y)" in quantities and "I(T;Y)" not in known:
+    if quantities == ("I(X;T)", "I(T;Y)") and known and "I(T;Y)" not in known:
         raise ValueError("quantities: got 'I(T;Y)', wanted a history with it; measure with labels=")
     quantities = checked_names("quantities", quantities, known)
     if len(quantities) != 2:

@@ -110,7 +110,7 @@ class _EntropyGivenFirst:
         makers = np.tile(np.arange(pair.n_inputs), queries + pilot_passes)
         # The pilot takes random inputs, because the inputs may be sorted; each final pass takes every input once.
         n_pilot = pilot_passes * pair.n_inputs
-        pilot = stream(seed, RandomStream.PAIR_TRIAL_INPUTS).permutation(n_pilot)[:_PILOT_VALUES]
+        pilot = stream(seed, RandomStream.KNOWN_PAIR_PILOT).permutation(n_pilot)[:_PILOT_VALUES]
         order = np.concatenate([pilot, np.arange(n_pilot, len(makers))])
         inputs, values = rows_of(pair.inputs, makers[order]), values[torch.from_numpy(order)]
         given = GivenNoises(pair.network, inputs, pair.second, whitened(noise), (pair.first, values))
@@ -119,7 +119,7 @@ class _EntropyGivenFirst:
             model,
             [len(pilot), *[pair.n_inputs] * queries],
             risk,
-            derived_seed(seed, RandomStream.CONDITIONAL_SEED),
+            derived_seed(seed, RandomStream.KNOWN_PAIR_SEED),
             pair.network.max_memory,
         )
         below, above = (JackknifeMean.of_terms(np.stack(passes[1:], 1)) for passes in (terms.below, terms.above))

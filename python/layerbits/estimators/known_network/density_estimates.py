@@ -147,9 +147,7 @@ class DensityEstimates:
         samples = torch.full((len(indices), int(own_lengths[-1].max())), -math.inf, dtype=torch.float64)
         noise, bounded = torch.empty(2, len(indices), dtype=torch.float64)
         sampler = efforts[-1].sampler(proposals, seed)
-        bounded_sampler = WeightSampler(
-            proposals, derived_seed(seed, RandomStream.KNOWN_ENTROPY_SEED), BOUNDED_PRIOR_WEIGHT
-        )
+        bounded_sampler = _bounded_sampler(proposals, seed)
         for models in proposals.batches():
             log_weights, lengths = (
                 sampler.log_weights(models, queries, sample_counts[models.rows]),
@@ -196,9 +194,7 @@ class OwnEstimates:
         n_queries = len(queries.rows)
         linear, fresh, bounded = torch.empty(3, n_queries, dtype=torch.float64)
         sampler = WeightSampler(proposals, seed)
-        bounded_sampler = WeightSampler(
-            proposals, derived_seed(seed, RandomStream.KNOWN_ENTROPY_SEED), BOUNDED_PRIOR_WEIGHT
-        )
+        bounded_sampler = _bounded_sampler(proposals, seed)
         for models in proposals.batches():
             own = slice(int(models.rows[0]), int(models.rows[-1]) + 1)
             at = queries.select(own)
@@ -208,6 +204,10 @@ class OwnEstimates:
             fresh[own] = log_weights.logsumexp(1) - math.log(samples)
             bounded[own] = own_tilted_estimates(models, bounded_sampler, at, _BOUNDED_SAMPLES)
         return cls(linear, fresh, bounded)
+
+
+def _bounded_sampler(proposals: Proposals, seed: int) -> WeightSampler:
+    return WeightSampler(proposals, derived_seed(seed, RandomStream.KNOWN_ENTROPY_SEED), BOUNDED_PRIOR_WEIGHT)
 
 
 @dataclasses.dataclass(frozen=True)

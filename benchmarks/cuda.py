@@ -199,7 +199,7 @@ def information_seconds(epochs: int, rounds: int) -> dict[str, float]:
     def seconds_of(*data: Any) -> float:
         torch.cuda.synchronize()
         start = time.perf_counter()
-        layer_information(noisy, *data, draws=DRAWS)
+        layer_information(noisy, *data, draws=DRAWS, estimator="draws")
         torch.cuda.synchronize()
         return time.perf_counter() - start
 

@@ -94,7 +94,7 @@ def information_calls(
         ),
         "layerbits": lambda: {
             row.layer: row.plug_in
-            for row in layer_information(noisy, inputs, draws=draws, queries=queries)
+            for row in layer_information(noisy, inputs, draws=draws, queries=queries, estimator="draws")
             if row.quantity == "I(X;T)"
         },
     }

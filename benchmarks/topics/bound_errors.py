@@ -34,7 +34,9 @@ def task_errors(kind: str, draws: int, seeds: int) -> dict[str, float]:
             continue
         inputs = torch.as_tensor(np.array(task.inputs)).repeat(_INPUTS // len(task.inputs), 1)
         for seed in range(seeds):
-            table = layer_information(task.network(), inputs, layers=task.layer, draws=draws, seed=seed)
+            table = layer_information(
+                task.network(), inputs, layers=task.layer, draws=draws, seed=seed, estimator="draws"
+            )
             row = table[task.layer, "I(X;T)"]
             for rule, estimate in _RULES.items():
                 errors[rule].append(estimate(row) - task.truths["I(X;T)"].value)
@@ -45,7 +47,7 @@ def szt_errors(epochs: int, layer: str) -> tuple[InformationRow, dict[str, float
     """Return the row at 512 draws, and the error of each rule at 32 draws against the middle of that row's bounds."""
     noisy, inputs, _ = trained_szt_network(epochs)
     row, reference = (
-        layer_information(noisy, inputs, layers=layer, draws=draws, seed=seed)[layer, "I(X;T)"]
+        layer_information(noisy, inputs, layers=layer, draws=draws, seed=seed, estimator="draws")[layer, "I(X;T)"]
         for seed, draws in enumerate((32, 512))
     )
     middle = (reference.plug_in + reference.decoded) / 2

@@ -38,7 +38,7 @@ class InformationTimeRow:
 def measure_information_time(n_inputs: int, *, draws: int, queries: int, rounds: Rounds) -> InformationTimeRow:
     """Compare `layer_information` with rivals that compute no intervals; every time includes the passes."""
     noisy, inputs = noisy_szt_network(n_inputs)
-    table = layer_information(noisy, inputs, draws=draws, queries=queries)
+    table = layer_information(noisy, inputs, draws=draws, queries=queries, estimator="draws")
     errors = {row.layer: row.plug_in_error for row in table if row.quantity == "I(X;T)"}
     rare_queries = _RARE_QUERIES * math.log(n_inputs) / (n_inputs * queries)
     allowed = {

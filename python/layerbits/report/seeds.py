@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import statistics
@@ -46,12 +47,16 @@ def seed_groups(names: Sequence[str], records: Sequence[RunRecord]) -> list[tupl
 
 
 def over_seeds_table(groups: Iterable[tuple[str, list[int]]], records: Sequence[RunRecord]) -> list[tuple[object, ...]]:
-    """Return a row for each group of several runs and number of their summaries, with the columns `SEEDS_COLUMNS`."""
+    """Return a row for each group of several runs and number of their summaries, with the columns `SEEDS_COLUMNS`.
+
+    Values that are not finite, such as the correlation of constants, are left out.
+    """
     rows: list[tuple[object, ...]] = []
     for name, positions in groups:
         summaries = [records[position].content["summary"] for position in positions]
         for key in dict.fromkeys(key for summary in summaries for key in summary):
-            values = [summary[key] for summary in summaries if isinstance(summary.get(key), int | float)]
+            numbers = [summary[key] for summary in summaries if isinstance(summary.get(key), int | float)]
+            values = list(filter(math.isfinite, numbers))  # statistics.stdev fails with NaN
             if len(values) > 1:
                 spread = statistics.mean(values), statistics.stdev(values), min(values), statistics.median(values)
                 rows.append((name, key.replace("_", " "), len(values), *spread, max(values)))

@@ -27,5 +27,5 @@ def progress(items: Iterable[_Item], *, name: str, total: int) -> Iterator[_Item
 
 def progress_bar(items: Iterable[_Item], *, name: str, total: int) -> tqdm[Any]:
     """Return a progress bar that iterates over the items; its ``set_postfix_str`` adds a text."""
-    has_no_stderr = sys.stderr is None or sys.stderr.closed  # tqdm writes to it without asking
+    has_no_stderr = sys.stderr is None or sys.stderr.closed  # tqdm writes to it all the same
     return tqdm(items, desc=name, total=total, disable=has_no_stderr or _DISABLED, delay=2)

@@ -90,7 +90,7 @@ def check_vector(name: str, values: object) -> Doubles:
         raise TypeError(f"{name}: got {type(values).__name__}, wanted {wanted}")
     try:
         array = np.asarray(values)
-    except Exception as error:  # NumPy raises any error of an item; of a list of lists of different lengths its own
+    except Exception as error:  # items may raise any error; lists of different lengths are no array
         raise ValueError(f"{name}: got a {type(values).__name__} that is no array, wanted {wanted}") from error
     if array.dtype.kind not in "fiu":
         raise TypeError(f"{name}: got dtype {array.dtype}, wanted {wanted}")

@@ -37,7 +37,7 @@ class Parser(argparse.ArgumentParser):
 def print_error(message: str, status: int) -> int:
     """Print a message in one line on stderr, and return `status`."""
     if sys.stderr is not None:  # print() would write to stdout
-        with contextlib.suppress(OSError, ValueError):  # stderr is closed; the status still tells of the error
+        with contextlib.suppress(OSError, ValueError):  # stderr is closed; the status still reports the error
             print(f"layerbits: {printable(' '.join(message.split()))}", file=sys.stderr, flush=True)
     return status
 

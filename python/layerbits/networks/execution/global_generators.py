@@ -14,7 +14,7 @@ import torch
 def global_states_restored(*, after_success: bool = True) -> Iterator[None]:
     """Restore the global generators after a ``with`` block or a decorated function, or only if it raises an error.
 
-    Only after an error, a generator may be restored that another thread has used meanwhile.
+    With `after_success=False`, a block that succeeds resets no generator that another thread uses meanwhile.
     """
     python_state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002 - others use the global generator
     torch_state = torch.get_rng_state()

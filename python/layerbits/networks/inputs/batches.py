@@ -41,8 +41,8 @@ def may_be_endless(inputs: Any) -> bool:
 def batches_of(inputs: object) -> Generator[object, None, None]:
     """Yield the batches of a data set, a loader, a list or another iterable; arguments of one pass are one batch.
 
-    The global generators of torch, NumPy and Python, which loaders use, are restored after the last batch, or
-    when the iterator is closed.
+    The global generators of torch, NumPy and Python, which loaders use, are restored after the last batch, or when the
+    iterator is closed.
 
     Raises
     ------

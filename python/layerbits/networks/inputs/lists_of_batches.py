@@ -16,9 +16,9 @@ from layerbits.networks.inputs.batches import is_one_batch
 def check_are_batches(inputs: Any, n_labels: int | None = None) -> None:
     """Raise a ValueError if the items of a list may be samples as well as batches.
 
-    Items are batches if they have the sizes of a loader's: equal sizes, except for a smaller last one, and more than
-    one axis. Items of a single row have one row either way. Of another object with items, such as a data set of the
-    package datasets, three are read. Iterators are not checked.
+    Items with more than one axis are batches if the last one is smaller than the others, which have equal sizes, as of
+    a loader. Items that all have one size may be samples. Items of a single row have one row either way. Three items
+    are read of an object that is no sequence, such as a data set of the package datasets. Iterators are not checked.
 
     Parameters
     ----------

@@ -112,9 +112,10 @@ def read_inputs(
         positional arguments too. Arguments are tensors, arrays, data frames, and tuples, lists and dicts of them; None,
         numbers and strings are the same in every pass.
     model : torch.nn.Module
-        Arrays are moved to the device of its first floating-point parameter, and floating-point arrays to the dtype of
-        that parameter; so are whole numbers and booleans of a data frame, and floating-point tensors, that a network of
-        float32 or float64 does not take as they are. A pass moves the tensors of an iterable of batches to that device.
+        Arrays are moved to the device of its first floating-point parameter, and floating-point arrays get the dtype of
+        that parameter. If the network does not take them as they are, whole numbers and booleans of a data frame get
+        this dtype too, and floating-point tensors if it is float32 or float64. A pass moves the tensors of an iterable
+        of batches to that device.
     labels : object
         Labels of the inputs as in `class_numbers`; a key, position or function that finds the labels in a batch, from
         whose arguments they are removed; or a mapping of names to any of these. If one item is left of a tuple or list,

@@ -1,7 +1,7 @@
-"""Whether a network takes the whole numbers of a data frame as they are, or as floating-point numbers.
+"""Find the arguments whose dtype a network does not take: whole numbers of a data frame, floating-point tensors.
 
-Only the network shows it: an embedding takes whole numbers alone, a linear layer floating-point numbers alone. So the
-first rows are passed as they are. If the network raises an error of a dtype, arguments are converted until it runs.
+Only a pass shows the dtype: an embedding takes whole numbers alone, a linear layer numbers of its own dtype alone. So
+the first rows are passed as they are. If the network raises an error of a dtype, arguments are converted until it runs.
 """
 
 from __future__ import annotations

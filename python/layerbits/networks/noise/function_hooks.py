@@ -3,8 +3,9 @@
 A function is a layer of the module whose forward calls it. While that module runs, a `TorchFunctionMode` intercepts
 the calls of torch's functions. A function that forward calls within `checkpoint(self.method)`, or within the forward
 method of an autograd function, would run again without the mode, or be differentiated by a formula that does not
-include the noise. So such a call of a layer is refused. (Hooks of the node in the graph can push the mode again in the
-backward pass. Tried: the gradient of recomputed functions is right, but a function of a formula gets new noise.)
+include the noise. So such a call of a layer is refused. (Hooks of the node in the graph could push the mode again in
+the backward pass. In a trial the gradient of recomputed functions was right, but functions that a formula calls got new
+noise.)
 """
 
 from __future__ import annotations

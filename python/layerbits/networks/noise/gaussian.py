@@ -127,7 +127,7 @@ class GaussianNoise:
         return self.least_deviation
 
     def per_unit(self, shape: Sequence[int]) -> GaussianNoise:
-        """Return noise with a standard deviation for each channel or feature as one with that of each unit.
+        """Return noise with a standard deviation for each channel or feature as noise with one for each unit.
 
         The signals have the shape (n, ...). Other noise is returned unchanged.
         """

@@ -68,8 +68,9 @@ def noisify(model: Model, *, sigma: Sigma, layers: Layers = None, inputs: object
         ``name@2``, ..., and ``name@*`` is all of them.
     inputs : optional
         Arguments of a pass in which the layers are observed now, in any form that `layer_information` takes; of several
-        batches, the first. Arrays get the dtype of the network. A `RelativeSigma` needs a pass of
-        every batch. Without `inputs`, the first call of the network is preceded by such a pass on its arguments.
+        batches, the first. Arrays get the dtype of the network, and so do floating-point tensors of another
+        dtype, if a network of float32 or float64 does not take them. A `RelativeSigma` needs a pass of every batch.
+        Without `inputs`, the first call of the network is preceded by such a pass on its arguments.
 
     Returns
     -------

@@ -15,7 +15,7 @@ _EXCLUDED = -1e4
 def kept_tokens(inputs: PassInputs, mask: str | int, n_tokens: int, *, marks_padding: bool) -> Tensor:
     """Return whether the argument `mask` of the network keeps each token of each input, shape (n, L).
 
-    Its axes of length 1 beside the first may be any. Values are 1 for tokens to keep and 0 for others, the reverse with
+    The mask may have further axes of length 1. Its values are 1 for tokens to keep and 0 for others, the reverse with
     `marks_padding`, or those that are added to the scores of attention: 0 for tokens to keep, and otherwise at most
     -10,000, such as -inf.
 

@@ -1,7 +1,8 @@
 """`LargePass`: rows may act on one another only in passes of more rows than the probing passes have, and few of them.
 
-Of each measurement, one row in 32 runs again, in a pass of such rows alone. If a share f of the rows changes with the
-others, n rows in all passes show it with probability 1 - (1 - f)^(n / 32): .80 for 1 % of 5,000 rows, .99 for 3 %.
+One row in 32 of each measurement runs again, in a pass of such rows alone. If a share f of the rows changes with the
+others, n rows in all passes show the change with probability 1 - (1 - f)^(n / 32): .79 for 1 % of 5,000 rows, .99 for
+3 %.
 """
 
 from __future__ import annotations
@@ -154,7 +155,7 @@ def large_pass(network: MeasuredNetwork, channel: Channel, layers: Sequence[str]
 
 
 def _sample(network: MeasuredNetwork, n_rows: int) -> list[int]:
-    """Return the rows of a pass to compare in a small pass: as many as are missing of those of all passes so far."""
+    """Return the rows to compare in a small pass, so that one row in 32 of all passes so far is compared; or none."""
     network.n_rows_run += n_rows
     first = network.n_rows_compared
     last = min(network.n_rows_run // _ROWS_PER_COMPARED, first + n_rows // _SMALL)

@@ -289,7 +289,8 @@ class _Reader:
         if not other:
             return inputs
         if self.converted is None:
-            self.converted = positions_to_convert(self.model, inputs.arguments, inputs.tensors, other, parameter.dtype)
+            arguments = dataclasses.replace(inputs, device=parameter.device).arguments  # a loader's tensors are moved
+            self.converted = positions_to_convert(self.model, arguments, inputs.tensors, other, parameter.dtype)
         tensors = (
             tensor.to(parameter.dtype) if position in self.converted else tensor
             for position, tensor in enumerate(inputs.tensors)

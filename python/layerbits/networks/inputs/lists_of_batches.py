@@ -38,8 +38,8 @@ def check_are_batches(inputs: Any, n_labels: int | None = None) -> None:
         return
     raise ValueError(
         f"inputs: got {len(inputs)} items, the first of shape {shapes[0]}, which may be samples or batches, wanted a "
-        "number of rows that is certain; pass DataLoader(inputs, batch_size=100) if they are samples, of one shape, or "
-        "iter(inputs) if they are batches"
+        "number of rows that is certain; pass iter(inputs) if they are batches, DataLoader(inputs, batch_size=100) if "
+        "they are samples, of one shape, or tuple(inputs) if they are the arguments of one pass"
     )
 
 

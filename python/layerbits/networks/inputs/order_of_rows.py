@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from torch.utils.data import BatchSampler, DataLoader, Dataset, IterableDataset,
 
 from layerbits.networks.execution.global_generators import global_states_restored
 from layerbits.networks.inputs.batches import is_one_batch
+from layerbits.networks.inputs.data_frames import is_frame
 
 # Number of rows of an iterable data set, and of batches of another iterable, that are read twice.
 _ROWS, _BATCHES = 16, 1
@@ -62,4 +63,8 @@ def _other_rows(inputs: Iterable[Any], n_items: int) -> str:
 def _are_equal(value: Any, other: Any) -> bool:
     if isinstance(value, torch.Tensor | np.ndarray):
         return value.shape == other.shape and bool(((value == other) | (value != value)).all())  # or both NaN
+    if isinstance(value, Mapping):  # no dict, such as a BatchEncoding of transformers, whose == compares tensors
+        return value.keys() == other.keys() and all(_are_equal(value[key], other[key]) for key in value)
+    if is_frame(value):
+        return bool(value.equals(other))
     return bool(value == other)

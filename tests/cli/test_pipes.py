@@ -36,3 +36,11 @@ def test_pipe_of_a_worker_process_that_ends_is_an_error(stdout, monkeypatch, cap
         monkeypatch.setattr(sys, "stdout", None)
     assert main(["info"]) == 2
     assert capsys.readouterr().err == "layerbits: BrokenPipeError: worker has ended\n"
+
+
+def test_output_on_a_full_disk_is_one_line(monkeypatch, capfd):
+    with open("/dev/full", "w") as stdout:
+        monkeypatch.setattr(sys, "stdout", stdout)
+        assert main(["list"]) == 2
+        monkeypatch.undo()
+    assert capfd.readouterr().err == "layerbits: stdout: cannot be written to (No space left on device)\n"

@@ -27,30 +27,41 @@ class Items:
         return {"input": TOKENS[range(30)[index]]}
 
 
-SAMPLES = {
+EQUAL_SIZES = {
     "tokens": list(TOKENS),
-    "vectors": list(TOKENS[:, 0]),
-    "vectors of several lengths": [row[: 1 + index % 3] for index, row in enumerate(TOKENS[:, 0])],
-    "sequences of several lengths": [tokens[: 1 + index % 3] for index, tokens in enumerate(TOKENS)],
     "arrays": list(TOKENS.double().numpy()),
     "mappings": [{"input": tokens} for tokens in TOKENS],
     "tuples": [(tokens,) for tokens in TOKENS],
+}
+SAMPLES = {
+    "vectors": list(TOKENS[:, 0]),
+    "vectors of several lengths": [row[: 1 + index % 3] for index, row in enumerate(TOKENS[:, 0])],
+    "sequences of several lengths": [tokens[: 1 + index % 3] for index, tokens in enumerate(TOKENS)],
     "items": Items(),
 }
+FORMS = EQUAL_SIZES | SAMPLES
+MEASURES = pytest.mark.parametrize("measure", [read_inputs, lambda inputs, model: lb.layers(model, inputs)])
 
 
 @pytest.mark.parametrize("samples", SAMPLES.values(), ids=SAMPLES)
-@pytest.mark.parametrize("measure", [read_inputs, lambda inputs, model: lb.layers(model, inputs)])
-def test_a_list_that_may_hold_samples_is_refused(samples, measure):
+@MEASURES
+def test_items_that_are_hardly_batches_are_refused(samples, measure):
     with pytest.raises(ValueError, match=r"^inputs: got 30 items, the first of shape \(.*, which may be samples or"):
         measure(samples, tanh_mlp(4, 3, 2))
+
+
+@pytest.mark.parametrize("items", EQUAL_SIZES.values(), ids=EQUAL_SIZES)
+@MEASURES
+def test_a_list_of_equal_sizes_holds_batches_with_a_warning(items, measure):
+    with pytest.warns(UserWarning, match=r"^inputs: got a list of 30 items of shape \(3, 4\), taken for batches of 3 "):
+        measure(items, tanh_mlp(4, 3, 2))
 
 
 @pytest.mark.parametrize("form", ["tokens", "arrays", "mappings", "tuples", "items"])
 def test_a_loader_of_samples_and_an_iterator_of_batches_have_certain_rows(form):
     model = tanh_mlp(4, 3, 2)
-    assert read_inputs(DataLoader(SAMPLES[form], batch_size=100), model).tensors[0].equal(TOKENS)
-    assert read_inputs(iter(SAMPLES[form]), model).tensors[0].equal(TOKENS.flatten(0, 1))
+    assert read_inputs(DataLoader(FORMS[form], batch_size=100), model).tensors[0].equal(TOKENS)
+    assert read_inputs(iter(FORMS[form]), model).tensors[0].equal(TOKENS.flatten(0, 1))
 
 
 @pytest.mark.parametrize(
@@ -70,7 +81,10 @@ def test_a_list_that_can_only_hold_batches_is_taken(batches, labels):
 
 
 def test_as_many_labels_as_items_do_not_make_batches():
-    with pytest.raises(ValueError, match=r"^inputs: got 30 items"):
+    with (
+        pytest.warns(UserWarning, match=r"^inputs: got a list of 30 items"),
+        pytest.raises(ValueError, match=r"^labels: got shape \(30,\), wanted \(90,\)"),
+    ):
         read_inputs(list(TOKENS), tanh_mlp(4, 3, 2), LABELS)
 
 

@@ -99,6 +99,7 @@ __all__ = [
     "progress_bar",
     "read_csv",
     "read_json",
+    "read_regular",
     "read_verified",
     "refuse_earlier_parameters",
     "replacing",

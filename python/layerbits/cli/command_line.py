@@ -54,6 +54,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         discard_output()
         return 128 + signal.SIGPIPE
+    except OSError as error:
+        discard_output()
+        return print_error(f"stdout: cannot be written to ({error.strerror})", 2)
 
 
 def _execute(argv: Sequence[str] | None) -> int:

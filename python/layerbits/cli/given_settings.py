@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from layerbits._base import UsageError
+from layerbits._base import UsageError, read_regular
 from layerbits.cli.parser_parts import add_path
 
 if sys.version_info >= (3, 11):
@@ -14,6 +14,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+_LARGEST_FILE = 2**20  # bytes
 
 def add_settings(parser: argparse.ArgumentParser) -> None:
     """Add the options for settings to a command."""
@@ -40,7 +41,7 @@ def given_settings(arguments: argparse.Namespace) -> dict[str, str]:
 
 def _read_file(path: Path) -> dict[str, str]:
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = tomllib.loads(read_regular(path, limit=_LARGEST_FILE).decode())
     except OSError as error:
         raise UsageError(f"--config: {path} cannot be read ({error.strerror}); name a TOML file") from error
     except ValueError as error:  # no TOML, or no UTF-8

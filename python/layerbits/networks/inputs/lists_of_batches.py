@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,11 +15,12 @@ from layerbits.networks.inputs.batches import is_one_batch
 
 
 def check_are_batches(inputs: Any, n_labels: int | None = None) -> None:
-    """Raise a ValueError if the items of a list may be samples as well as batches.
+    """Raise a ValueError if items are hardly batches, and warn if the items of a list may be samples as well.
 
     Items with more than one axis are batches if the last one is smaller than the others, which have equal sizes, as of
-    a loader. Items that all have one size may be samples. Items of a single row have one row either way. Three items
-    are read of an object that is no sequence, such as a data set of the package datasets. Iterators are not checked.
+    a loader. If all have one size, those of a list are taken for batches, with a warning. Items of a single row have
+    one row either way. Three items are read of an object that is no sequence, such as a data set of the package
+    datasets. Iterators are not checked.
 
     Parameters
     ----------
@@ -34,8 +36,16 @@ def check_are_batches(inputs: Any, n_labels: int | None = None) -> None:
     sizes = [shape[0] for shape in shapes if shape]
     if len(sizes) < len(items) or max(sizes) == 1 or sum(sizes) == n_labels:
         return
-    if len(shapes[0]) > 1 and set(sizes[:-1]) == {sizes[0]} and sizes[-1] < sizes[0]:
-        return
+    if len(shapes[0]) > 1 and set(sizes[:-1]) == {sizes[0]} and sizes[-1] <= sizes[0]:
+        if sizes[-1] < sizes[0]:
+            return
+        if isinstance(inputs, Sequence):
+            warnings.warn(
+                f"inputs: got a list of {len(inputs)} items of shape {shapes[0]}, taken for batches of {sizes[0]} rows"
+                "; pass DataLoader(inputs, batch_size=100) if they are samples, or iter(inputs) to avoid this warning",
+                stacklevel=4,
+            )
+            return
     raise ValueError(
         f"inputs: got {len(inputs)} items, the first of shape {shapes[0]}, which may be samples or batches, wanted a "
         "number of rows that is certain; pass iter(inputs) if they are batches, DataLoader(inputs, batch_size=100) if "

@@ -29,7 +29,7 @@ inline std::vector<CellPiece> divide_cells(const std::vector<int64_t>& first,
   return pieces;
 }
 
-// out[k], the compensated sum of terms[i][k] over i, so that the number of terms hardly matters.
+// Sets out[k] to the sum of terms[i][k] over i, compensated: its error hardly grows with `count`.
 inline void add_compensated(const double* terms, size_t count, size_t size, double* out) {
   for (size_t k = 0; k < size; ++k) {
     double high = 0, low = 0;

@@ -1,4 +1,4 @@
-// The groups of a mixture on a grid, for the line and the plane.
+// The groups of a mixture on a grid, and the points near its centers, for the line and the plane.
 #pragma once
 
 #include <atomic>

@@ -24,7 +24,8 @@ class RadixSort {
   RadixSort(int64_t count, int threads) : count_(count), threads_(threads) {}
 
   // Writes the items to `sorted`, in the order of their keys, which have `bits` bits. item(i)
-  // returns item i; `Items` has the members allocate(count), operator[](i) and set(i, item).
+  // returns item i; `Items` has the members operator[](i), set(i, item) and allocated(count), which
+  // returns space for so many items.
   template <typename Items, typename ItemOf, typename KeyOf>
   Status sort(int bits, const ItemOf& item, const KeyOf& key, Cancellation& cancellation,
               Items& sorted) const {
@@ -40,8 +41,8 @@ class RadixSort {
     return status;
   }
 
-  // Finds the cells of sorted items, and the first item of each; `first` gets the end too. Calls
-  // visit(i) once for each item.
+  // Appends the cells of sorted items to `cells`, and the first item of each, then the number of
+  // items, to `first`. cell_of(i) returns the cell of item i. Calls visit(i) once for each item.
   template <typename Cell, typename CellOf, typename Visit>
   Status find_cells(const CellOf& cell_of, const Visit& visit, Cancellation& cancellation,
                     std::vector<Cell>& cells, std::vector<int64_t>& first) const {

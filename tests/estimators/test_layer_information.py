@@ -104,19 +104,19 @@ def test_labels_may_be_booleans():
 # The paper's estimator
 
 
-def test_paper_estimator_agrees_with_the_pooled_estimator():
+def test_paper_estimator_agrees_with_the_estimator_draws():
     """Different seeds make the two estimates independent."""
-    pooled, paper = (
+    draws, paper = (
         layer_information(tanh_network(), INPUTS, estimator=name, seed=seed)
         for seed, name in enumerate(("draws", "paper"))
     )
-    assert standard_errors_apart(pooled["3", "I(X;T)"], paper["3", "I(X;T)"]) <= Z
+    assert standard_errors_apart(draws["3", "I(X;T)"], paper["3", "I(X;T)"]) <= Z
 
 
 def test_paper_estimator_takes_entropies_given_the_input_from_a_separate_sample():
-    pooled, paper = (layer_information(tanh_network(), INPUTS, estimator=name) for name in ("draws", "paper"))
-    assert pooled["3", "h(T|X)"].plug_in != paper["3", "h(T|X)"].plug_in
-    assert pooled["3", "h(T)"].plug_in == paper["3", "h(T)"].plug_in
+    draws, paper = (layer_information(tanh_network(), INPUTS, estimator=name) for name in ("draws", "paper"))
+    assert draws["3", "h(T|X)"].plug_in != paper["3", "h(T|X)"].plug_in
+    assert draws["3", "h(T)"].plug_in == paper["3", "h(T)"].plug_in
 
 
 @pytest.mark.parametrize("quantity", ["I(X;T)", "h(T)", "I(T;Y)"])

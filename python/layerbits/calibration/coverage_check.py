@@ -306,6 +306,7 @@ def _summarize(task: Task, quantity: str, estimates: Sequence[_Estimate | None],
 
 
 def _required_hits(seeds: int) -> int:
+    """Return the quantile `_FALSE_ALARM` of the number of hits of intervals with the level `_CONFIDENCE`."""
     return int(np.searchsorted(bdtr(np.arange(seeds), seeds, _CONFIDENCE), _FALSE_ALARM))
 
 

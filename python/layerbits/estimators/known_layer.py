@@ -1,7 +1,7 @@
 """Layers behind noise that are measured with the network that makes their signals, alone or beside draws.
 
-With `estimator="auto"` a part of the risk of every end is that of draws and the rest that of the network, so the better
-end of either may be taken, whatever decides that the network is used.
+With `estimator="auto"` draws have a part of the risk of every end, and the network has the rest. So the better one of
+both ends may be taken, whatever decides that the network is used.
 """
 
 from __future__ import annotations
@@ -126,8 +126,8 @@ def known_layers(
     """Return the parts behind noise that are measured with the network.
 
     With "known" these are all parts behind noise; with "auto" those that the network can measure with useful numbers of
-    queries and samples in at most twice the work of the draws, and none on a CUDA device, where draws take much less
-    time than on the CPU, whose linear algebra the network needs; with other estimators none.
+    queries and samples in at most twice the work of the draws, and none of a network on a CUDA device, where draws are
+    much faster, but the linear models are still computed on the CPU; with other estimators none.
 
     Parameters
     ----------

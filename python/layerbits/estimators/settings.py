@@ -9,12 +9,12 @@ from layerbits._base import check_confidence, check_count, check_positive, shown
 from layerbits.kernels import RandomStream, derived_seed
 from layerbits.networks import MAX_MEMORY, check_max_memory
 
-# Layers behind noise have draws, or the network in their place, or beside them, the default.
+# Layers behind noise are measured by draws, by the known network, or by both (the default).
 DRAWS, KNOWN, AUTO = "draws", "known", "auto"
 
 ESTIMATORS = (AUTO, DRAWS, KNOWN, "paper")
 
-_MOST = 2**31  # draws or queries of an input; the range of all of them has a length that Python can count
+_MOST = 2**31  # draws or queries of an input: len() of a range of all of them must fit into 64 bits
 
 # Default draws per input: the least and the largest number, and the least number of all inputs together. A quarter of
 # the draws carry queries, and an interval is never narrower than some ten nats over the number of all queries.

@@ -22,9 +22,10 @@ from layerbits.networks import (
     read_inputs,
 )
 
+_LEAST_SHARE = 1e-300  # smaller shares of log N underflow
+
 # Number of sigmas of a profile. The search halves sigma until a bracket is found, then divides log sigma in the bracket
 # evenly.
-_LEAST_SHARE = 1e-300  # smaller shares of log N underflow
 _SIGMAS = 8
 
 # Default numbers of queries: the smallest number for an input, and the total of all inputs.

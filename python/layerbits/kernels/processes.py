@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 _BACK_ENDS = ("gloo", "nccl")
 
-# The time that the store of a group has for an answer, which takes less than a millisecond on an idle machine.
+# Longest wait for an answer of the store of a group, which takes less than a millisecond on an idle machine.
 _STORE_SECONDS = 10.0
 
 # Functions and objects have other addresses in each process.
@@ -51,8 +51,8 @@ class _Report:
 class _Arrivals:
     """The number of exchanges that each process of a group has reached, in the store of the group.
 
-    The numbers only name a process that another one waits for. So an error of the store is no error here: without its
-    server the exchange fails, and the numbers are unknown.
+    The numbers only name a process that another one waits for, in the message of an exchange that failed. So errors of
+    the store are ignored, and the numbers are then unknown.
     """
 
     def __init__(self, group: Any, rank: int, size: int) -> None:

@@ -56,8 +56,8 @@ def coordinates_in_blocks(
     With fewer fitted points x_i than dimensions, let X have rows x_i - mean. The directions are X' v / sqrt(w) for
     eigenvectors v and eigenvalues w of X X'. So the coordinates of all points follow from their products with the
     fitted points, and the directions, of d values each, are not computed. Products have an error of some eps |x|^2, and
-    coordinates an error of some eps |x|^2 / sqrt(w). If the least w makes this error too large, coordinates come from a
-    QR decomposition of X'; where a row has points that are not fitted, `fit_subspace` computes it with all directions.
+    coordinates an error of some eps |x|^2 / sqrt(w). If the least w makes this error too large, and all points are
+    fitted, the coordinates come from a QR decomposition of X'; otherwise `fit_subspace` computes the directions.
     """
     n, r, d = points.shape
     n_fitted = n * fitted

@@ -24,7 +24,7 @@ def class_numbers(labels: object, n_inputs: int) -> Integers:
     ----------
     labels : array-like of shape (n_inputs,), (n_inputs, 1) or (n_inputs, classes)
         Integers, booleans, whole floats or strings, or one-hot rows of two or more classes. A tensor, an array, a list,
-        or a pandas Series, whose categories may be any values.
+        or a pandas Series, whose categories may also be objects with a text of their own, such as intervals.
     n_inputs : int
         Number of inputs.
 

@@ -70,7 +70,7 @@ class LayerPair:
         return self.network.noise[self.second]
 
     def recorded(self, inputs: Sequence[Tensor], passes: Passes) -> Tensor:
-        """Return the signals (n, r, d) of the only layer of `passes`, which all processes share."""
+        """Run `passes`, which the processes share, and return the signals (n, r, d) of their only layer."""
         (layer,) = passes.layers
         shared = dataclasses.replace(passes, processes=self.workers.processes)
         return as_floats(f"signals of layer {layer!r}", record(self.network, inputs, shared)[layer])

@@ -97,9 +97,11 @@ def information_between_layers(
     estimator : {"draws", "known"}
         With "known" the network is differentiated, and the noises behind each query are inferred, as in
         `layer_information`: narrower intervals in wide layers. There are no `draws`, and at least 1024 queries in all.
+        Unless the layers are neighbours, each query has its own linear model and a copy of its input.
     group : torch.distributed.ProcessGroup, optional
-        Processes that make this call together, with the same arguments, and share its passes and queries. All get
-        the result, which has the same bits for any number of processes on CPUs. By default this process works alone.
+        Processes that make this call together, with the same arguments, and share its passes and queries (with
+        ``estimator="known"`` only the passes that record T_k). All get the result, which has the same bits for any
+        number of processes on CPUs. By default this process works alone.
 
     Returns
     -------
@@ -107,7 +109,7 @@ def information_between_layers(
         `lower` to `upper` is a confidence interval for I(T_k;T_l). `value` is the mean of the two bounds, moved into
         the interval, and `standard_error` its error from the queries and from the gap between the bounds. If the
         interval is wider than 0.5 nats, `value` is its midpoint, and `standard_error` is NaN. `draws` is the number of
-        passes per input.
+        passes per input; 1 with ``estimator="known"``.
 
     Raises
     ------
@@ -137,11 +139,11 @@ def information_between_layers(
     given any t_k. Between neighbours both densities given t_k are the exact density of the noise. Further queries, used
     for nothing else, choose q. Each end of the interval has half of the risk. With a little of a wide density in q, the
     terms of the upper end are bounded, and the end is a bet, which holds for any number of queries; the flag
-    ``"tail_assumed"`` says that the bound of the terms assumes that no signal lies more than 10 times as far out as
-    those of the pool and of the queries that choose q, or as far from their subspace, because the activation function
-    does not bound them. The lower end is a Student bound, from the spread over the queries of each input, less an
-    allowance for events that occur in none of the queries. Between neighbours the lower bound cannot exceed the
-    logarithm of the number of all draws.
+    ``"tail_assumed"`` says that the activation function does not bound the signals, so that the bound of the terms
+    assumes that no signal lies more than 10 times as far out as those of the pool and of the queries that choose q, or
+    more than 10 times as far from the subspace of the pool as those of these queries. The lower end is a Student bound,
+    from the spread over the queries of each input, less an allowance for events that occur in none of the queries.
+    Between neighbours the lower bound cannot exceed the logarithm of the number of all draws.
 
     With ``estimator="known"``, h(T_l) and h(T_l|T_k) are bounded from both sides by importance samples of the noises
     that act on T_l, given x and given T_k, and the lower end is at least that of I(X;T_l). All ends are bets.

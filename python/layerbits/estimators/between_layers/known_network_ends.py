@@ -35,7 +35,7 @@ class PairBounds:
     means : Interval
         The bound below and the bound above, on average.
     standard_error : float
-        Standard error of their middle.
+        Standard error of their middle, or more.
     tail_assumed : bool
         Whether an end assumes how far signals may lie out.
     """

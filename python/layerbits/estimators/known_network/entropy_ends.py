@@ -88,9 +88,10 @@ class EntropyMeasure:
 
     @classmethod
     def of(cls, proposals: Proposals, n_terms: int, risk: float, n_inputs: int | None = None) -> EntropyMeasure:
-        """Return the measure for a number of final queries; signals of the first `n_inputs` inputs, or of all, fix it.
+        """Return the measure for a number of final queries.
 
-        Inputs that are random themselves, and those of final queries, must not fix it.
+        Signals of the first `n_inputs` inputs, by default of all, choose the wide density. Where inputs are random,
+        those of final queries must not be among these inputs.
         """
         model = proposals.model
         generator = stream(proposals.seed, RandomStream.KNOWN_RANGE)

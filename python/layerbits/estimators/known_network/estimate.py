@@ -199,7 +199,8 @@ def entropy_of_random_inputs(
     Parameters
     ----------
     sizes : sequence of int
-        Numbers of successive inputs: those of the pilot, then of each final pass, whose mean expectation is h(T|X).
+        Numbers of successive inputs: those of the pilot, then those of each final pass. The mean over the inputs of a
+        final pass must have the expectation h(T|X).
     """
     proposals = Proposals(model, seed, max_memory)
     queries = KnownQueries.sample(model, [model.n_inputs], seed)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import subprocess
 import sys
 
@@ -99,6 +100,15 @@ def test_wrong_settings_in_a_file_are_named_in_one_line(content, texts, tmp_path
     assert main([*NEURON, f"--config={file}", f"--out={tmp_path / 'run'}"]) == 2
     assert assert_one_error_line(*texts) == ""
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("file", ["/dev/zero", "pipe"])
+def test_special_file_of_settings_is_refused(file, tmp_path, assert_one_error_line):
+    if file == "pipe":
+        file = tmp_path / file
+        os.mkfifo(file)
+    assert main([*NEURON, f"--config={file}"]) == 2
+    assert_one_error_line("--config: ", "cannot be read (it is not a regular file)")
 
 
 def test_missing_file_of_settings_is_named(tmp_path, assert_one_error_line):

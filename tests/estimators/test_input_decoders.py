@@ -251,6 +251,17 @@ def test_layer_information_refuses_a_broken_decoder_by_name():
         lb.layer_information(model, inputs, draws=16, decoders=[next(iter(BROKEN))()])
 
 
+def test_known_network_refuses_decoders(tmp_path):
+    model, inputs = network()
+    settings = lb.MeasurementSettings(estimator="known")
+    with pytest.raises(ValueError, match=r"^decoders: got 1 with estimator='known', wanted none"):
+        lb.layer_information(model, inputs, decoders=[IsotropicGaussians()], estimator="known")
+    with pytest.raises(ValueError, match=r"^decoders: got 1 with estimator='known', wanted none"):
+        lb.Monitor(model, inputs, at=[0], decoders=[IsotropicGaussians()], settings=settings, directory=tmp_path)
+    with pytest.raises(ValueError, match=r"^decoders: got 1 with estimator='known', wanted none"):
+        lb.information_between_layers(model, inputs, "1", "3", decoders=[IsotropicGaussians()], estimator="known")
+
+
 def test_monitor_records_decoders_and_refuses_to_continue_with_others(tmp_path):
     model, inputs = network()
 

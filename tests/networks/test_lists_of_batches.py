@@ -1,9 +1,11 @@
 """A list of samples is not read as batches, and an iterable that does not end is read in part."""
 
+import collections
 import itertools
 import random
 
 import numpy as np
+import pandas
 import pytest
 import torch
 from torch.utils.data import DataLoader, Dataset
@@ -86,6 +88,23 @@ def test_as_many_labels_as_items_do_not_make_batches():
         pytest.raises(ValueError, match=r"^labels: got shape \(30,\), wanted \(90,\)"),
     ):
         read_inputs(list(TOKENS), tanh_mlp(4, 3, 2), LABELS)
+
+
+@pytest.mark.parametrize("make", [collections.UserDict, pandas.DataFrame], ids=["mappings", "data frames"])
+def test_an_iterable_of_the_same_batches_may_have_labels_apart(make):
+    class Batches:
+        def __iter__(self):
+            return (
+                make({"first": part[:, 0].numpy(), "second": part[:, 1].numpy()}) for part in TOKENS[:, 0].split(10)
+            )
+
+    class Sum(torch.nn.Sequential):
+        def forward(self, first, second=None):
+            columns = first if second is None else torch.stack([first, second], 1)
+            return super().forward(columns)
+
+    data = read_inputs(Batches(), Sum(torch.nn.Linear(2, 2), torch.nn.Tanh()), LABELS)
+    assert len(data) == 30
 
 
 def test_an_endless_iterable_gives_a_subset_of_its_first_rows():

@@ -21,7 +21,7 @@ from layerbits._base.information_table import COLUMNS, InformationTable, flat_na
 from layerbits._base.notebook_tables import HtmlRow, fixed, html_table
 from layerbits._base.optional_packages import data_frame, data_set, require_package
 from layerbits._base.progress_bars import progress, progress_bar
-from layerbits._base.regular_files import open_regular
+from layerbits._base.regular_files import open_regular, read_regular
 from layerbits._base.results import (
     BEFORE_ROUNDING,
     MASKED,

@@ -16,6 +16,7 @@ else:
 
 _LARGEST_FILE = 2**20  # bytes
 
+
 def add_settings(parser: argparse.ArgumentParser) -> None:
     """Add the options for settings to a command."""
     add_path(parser, "--config", "FILE.toml", "read settings from lines KEY = VALUE; --set replaces them")

@@ -129,7 +129,7 @@ def layer_information(
     decoders : sequence of InputDecoder, optional
         Decoders q(x|t) of your own, objects with ``fit(signals, inputs)`` and ``scores(queries)``. At layers behind
         noise they compete with the built-in ones for the lower ends of I(X;T), I(T;Y) and I(X;T|Y), which hold for
-        every decoder. The column `decoder` names the best one. ``estimator="known"`` tries none of them.
+        every decoder. The column `decoder` names the best one. ``estimator="known"`` refuses them.
     group : torch.distributed.ProcessGroup, optional
         Processes that make this call together, with the same arguments, and share its passes and queries. All get
         the table, which has the same bits for any number of processes on CPUs. By default this process works alone.

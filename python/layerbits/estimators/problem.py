@@ -155,7 +155,9 @@ class Problem:
             self.network.module.to("meta")
 
     def check_settings(self, settings: MeasurementSettings) -> None:
-        """Raise a ValueError if the settings have a single draw and a layer behind noise takes draws."""
+        """Raise a ValueError if a layer behind noise has a single draw, or decoders and no draws."""
+        if settings.estimator == KNOWN and self.decoders:
+            raise ValueError(f"decoders: got {len(self.decoders)} with estimator='known', wanted none; use 'auto'")
         later_layers = [layer for layer in self.layers if layer not in self.network.behind_no_noise]
         if later_layers and settings.estimator != KNOWN and settings.draws_for(self.n_inputs) < 2:
             # Without `draws`, only `max_draws` makes the default number smaller than 2.

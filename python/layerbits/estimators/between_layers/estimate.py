@@ -93,7 +93,7 @@ def information_between_layers(
     decoders : sequence of InputDecoder, optional
         Decoders q(x|t) of T_l, of your own, as in `layer_information`. They bound I(X;T_l), which is at most I(T_k;T_l)
         in a chain, from below; the lower end of the interval is the larger one of two, each at half of its risk.
-        ``estimator="known"`` tries none of them.
+        ``estimator="known"`` refuses them.
     estimator : {"draws", "known"}
         With "known" the network is differentiated, and the noises behind each query are inferred, as in
         `layer_information`: narrower intervals in wide layers. There are no `draws`, and at least 1024 queries in all.
@@ -170,6 +170,8 @@ def information_between_layers(
         if estimator not in (DRAWS, KNOWN):
             raise ValueError(f"estimator: got {shown(estimator)!r}, wanted {DRAWS!r} or {KNOWN!r}")
         own_decoders = checked_decoders(decoders)
+        if own_decoders and estimator == KNOWN:
+            raise ValueError(f"decoders: got {len(own_decoders)} with estimator='known', wanted none; use 'draws'")
         data = read_inputs(inputs, model, max_memory=max_memory)
         model = unsharded(model, processes)
         options = (first, second, draws, queries, level, seed, max_memory, decoders, estimator)

@@ -98,14 +98,16 @@ def marginal_log_densities(
 def _omitted_terms(sample: PairSample, evaluated: int, weight: float) -> tuple[Doubles, float]:
     """Return the terms (n, q) of the omitted dimensions and an upper bound of all such terms; 0 if there are none.
 
-    Signals without a known bound are assumed to lie at most 10 times as far from the subspace as those that choose q.
+    Signals without a known bound are assumed to lie at most 10 times as far from the subspace as those that choose q
+    and the noise together.
     """
     omitted = sample.omitted
     if omitted is None:
         return np.zeros(sample.queries.shape), 0.0
     if not math.isfinite(omitted.largest_square):
         distances = np.sqrt(omitted.squares)
-        radius = assumed_radius(float(distances[:, evaluated:].max()), float(distances[:, :evaluated].max()), 0.0)
+        pilot, final = float(distances[:, evaluated:].max()), float(distances[:, :evaluated].max())
+        radius = assumed_radius(pilot, final, math.sqrt(omitted.count))
         omitted = dataclasses.replace(omitted, largest_square=radius**2)
     return omitted.terms(weight), omitted.largest_term(weight)
 

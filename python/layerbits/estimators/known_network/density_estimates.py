@@ -29,6 +29,9 @@ BOUNDED_PRIOR_WEIGHT = 0.05
 # Samples of a bounded estimate, with the query's own noise.
 _BOUNDED_SAMPLES = 16
 
+# Models of a batch that `OwnEstimates` compares with their queries, and so with those of the others: its memory.
+_OWN_MODELS = 64
+
 
 @dataclasses.dataclass(frozen=True)
 class Effort:
@@ -195,7 +198,12 @@ class OwnEstimates:
         linear, fresh, bounded = torch.empty(3, n_queries, dtype=torch.float64)
         sampler = WeightSampler(proposals, seed)
         bounded_sampler = _bounded_sampler(proposals, seed)
-        for models in proposals.batches():
+        parts = (
+            batch.select(part)
+            for batch in proposals.batches()
+            for part in torch.split(torch.arange(len(batch.rows)), _OWN_MODELS)
+        )
+        for models in parts:
             own = slice(int(models.rows[0]), int(models.rows[-1]) + 1)
             at = queries.select(own)
             linear[own] = models.log_densities(at.points).diagonal()

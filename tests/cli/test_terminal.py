@@ -42,7 +42,15 @@ def test_messages_have_no_control_characters(arguments, capsys):
     assert all(line.isprintable() for line in (captured.out + captured.err).splitlines())
 
 
-def test_hangup_interrupts_a_run(tmp_path, capsys):
+@pytest.fixture
+def hangup_ends_the_process():
+    """Reset SIGHUP, which a command under nohup ignores, as the tests themselves may."""
+    previous_handler = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, previous_handler)
+
+
+def test_hangup_interrupts_a_run(tmp_path, capsys, hangup_ends_the_process):
     with call_after_epoch(2, lambda: os.kill(os.getpid(), signal.SIGHUP)):
         assert main([*TINY_RUN, f"--out={tmp_path}"]) == 130
     assert "add --resume to the command to continue" in capsys.readouterr().err

@@ -106,7 +106,7 @@ def test_only_the_gap_within_the_interval_counts_as_a_part_of_its_width():
 
 @pytest.mark.parametrize(
     ("ends", "cause"),
-    # Of the width of 0.2, the gap between the bounds is 0.2 or 0.05, and the omitted dimensions add 0.15, 0.2 or 0.
+    # The width is 0.2: the gap between the bounds has a part of 0.2 or 0.05, the omitted dimensions 0, 0.15 or 0.2.
     [((1.1, 1.3), "decoder"), ((0.95, 1.15), "queries"), ((1.35, 1.55), "dimensions"), ((1.1, 1.1), "")],
 )
 def test_ends_of_other_layers_leave_other_causes(ends, cause):

@@ -278,7 +278,7 @@ def test_noise_with_a_wrong_number_of_units_is_refused(sigma, inputs):
 
 def test_noise_with_a_wrong_number_of_channels_is_refused():
     with pytest.raises(
-        ValueError, match=r"got noise of 4 units for '0', wanted 6, or 2 for axis 1, or 3 for the last axis, for"
+        ValueError, match=r"got noise of 4 units for '0', wanted 6, or 2 for axis 1, or 3 for axis 2, for"
     ):
         noisy_identity(torch.ones(4))(torch.zeros(5, 2, 3))
 

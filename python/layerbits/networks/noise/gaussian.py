@@ -108,8 +108,8 @@ class GaussianNoise:
             )
         if math.prod(shape[1:]) == len(self.scale) or self._axis(shape) is not None:
             return
-        several = self.scale.ndim == 1 and len(shape) > 2
-        channels = f", or {shape[1]} for axis 1, or {shape[-1]} for the last axis," if several else ""
+        channels = f", or {shape[1]} for axis 1," if self.scale.ndim == 1 and len(shape) > 2 else ""
+        channels += f" or {shape[2]} for axis 2," if channels and len(shape) == 3 else ""
         raise ValueError(
             f"sigma: got noise of {len(self.scale)} units for {layer!r}, wanted {math.prod(shape[1:])}{channels} for "
             f"its signal of shape {tuple(shape)}"
@@ -149,14 +149,15 @@ class GaussianNoise:
     def _axis(self, shape: Sequence[int]) -> int | None:
         """Return the axis of signals (n, ...) to which the standard deviations belong; None if they are of the units.
 
-        It is axis 1, that of the channels, or the last, that of the features, if no other axis has this length.
+        Axis 1 is that of the channels, axis 2 of tokens (n, L, C) that of the features. The last axis of a map
+        (n, h, w, C) is never taken: where h is C, axis 1 would be.
         """
         if not isinstance(self.scale, Tensor) or self.scale.ndim != 1 or len(shape) < 3:
             return None
         count = len(self.scale)
-        if count == math.prod(shape[1:]) or count not in (shape[1], shape[-1]):
+        if count == math.prod(shape[1:]):
             return None
-        return 1 if count == shape[1] else len(shape) - 1 if count not in shape[2:-1] else None
+        return 1 if count == shape[1] else 2 if len(shape) == 3 and count == shape[2] else None
 
     def add(self, signal: Tensor, normal: Tensor) -> Tensor:
         """Add noise to a signal (n, ...), from standard normal values of the same shape and device.

@@ -14,6 +14,8 @@ import math
 import torch
 from torch import Tensor
 
+from layerbits.kernels import single_threaded_torch
+
 # Loss of information, in nats, below the resolution of every estimate here.
 NEGLIGIBLE = 1e-7
 
@@ -65,6 +67,7 @@ class Subspace:
         return Subspace(self.origin.to(dtype), None if self.directions is None else self.directions.to(dtype))
 
 
+@single_threaded_torch()  # the bits of its products depend on the number of threads
 def fit_subspace(
     centers: Tensor, sigma: float, *, max_dimensions: int | None = None, max_cost: float = NEGLIGIBLE
 ) -> Subspace:
@@ -98,6 +101,7 @@ def fit_subspace(
     return Subspace(origin, axes)
 
 
+@single_threaded_torch()  # the bits of its products depend on the number of threads
 def affine_coordinates(
     centers: Tensor,
     sigma: float,

@@ -19,6 +19,8 @@ VARIANTS = {
     *("neuron-0.2", "neuron-1", "scalar-2", "scalar-2-of-32", "scalar-3-of-32", "scalar-3-steep"),
     *("scalar-2-of-8", "scalar-3", "population", "broadcast-64", "linear-cube-4", "linear-cube-6"),
 }
+# Tasks of a third of a second to a second an estimate.
+SLOW = {"saturated", "dead", "equal-inputs", "linear-plane", "scalar-2-flips", "scalar-3-biased", "scalar-2-steep"}
 MODULES = {task.name: task for task in V2}
 # A task of most kinds; `-m stress` runs all.
 KINDS = [
@@ -56,7 +58,8 @@ def frequent_misses(task, allowed, **options):
 @by_name([task for task in V1 if task.name not in VARIANTS])
 def test_intervals_contain_the_true_value(task):
     """Few queries are the harder case."""
-    assert frequent_misses(task, HUNDRED_SEEDS, tolerance=0.03, queries=64) == {}
+    allowed = THIRTY_SEEDS if task.name in SLOW else HUNDRED_SEEDS
+    assert frequent_misses(task, allowed, tolerance=0.03, queries=64) == {}
 
 
 @pytest.mark.usefixtures("one_thread")

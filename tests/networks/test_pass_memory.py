@@ -204,12 +204,14 @@ def test_readouts_count_with_their_own_size(monkeypatch):
     monkeypatch.setattr(all_layers, "sample_layers", sampled)
     inputs = normal_tensor(50, 64, 4, seed=5).float()
     noisy = noisy_identities(3, inputs=inputs)
-    options = {"draws": 4, "queries": 2, "readout": "mean"}
-    tables = [lb.layer_information(noisy, inputs, max_memory=size, **options) for size in (2**30, 2**20)]
+    options = {"draws": 4, "queries": 2, "estimator": "draws"}
+    tables = [
+        lb.layer_information(noisy, inputs, max_memory=size, readout="mean", **options) for size in (2**30, 2**20)
+    ]
     # Each of the three readouts takes at most 50 * 4 * 4 * 8 bytes of the budget.
     assert groups == [("0[mean]", "1[mean]", "2[mean]")] * 2
     assert [row.value for row in tables[0]] == [row.value for row in tables[1]]
     groups.clear()
     # Each whole layer behind noise takes 50 * 8 * 256 * 8 = 819,200 bytes.
-    lb.layer_information(noisy, inputs, max_memory=2**20, draws=8, queries=2)
+    lb.layer_information(noisy, inputs, max_memory=2**20, **options | {"draws": 8})
     assert groups == [("0", "1"), ("2",)]

@@ -141,7 +141,8 @@ def known_layers(
     """
     if settings.estimator not in (KNOWN, AUTO):
         return {}
-    is_on_cpu = all(parameter.device.type == "cpu" for parameter in problem.model.parameters())
+    tensors = (*problem.model.parameters(), *problem.model.buffers(), *problem.inputs.tensors)
+    is_on_cpu = all(tensor.device.type == "cpu" for tensor in tensors)
     if settings.estimator == AUTO and (problem.n_inputs > _MAX_INPUTS or not is_on_cpu):
         return {}
     exact = parts_behind_no_noise(problem, tuple(problem.parts))

@@ -90,7 +90,7 @@ def test_a_smaller_budget_changes_rounding_alone():
 def test_functions_that_run_passes_obey_the_budget(tmp_path):
     plain, noisy = token_network(64), token_network(64)
     lb.noisify(noisy, sigma=0.1, layers=["2", "3"], inputs=TOKENS)
-    settings = lb.MeasurementSettings(draws=4, max_memory=2**20)
+    settings = lb.MeasurementSettings(draws=4, max_memory=2**20, estimator="draws")
     calls = [
         (noisy, lambda size: lb.propagate(noisy, TOKENS, draws=4, max_memory=size)),
         (plain, lambda size: lb.layer_activations(plain, TOKENS, max_memory=size)),

@@ -138,3 +138,27 @@ def test_process_exits_while_threads_are_idle_or_busy(busy):
         print("end")
     """
     assert run_fresh(script, busy, timeout=30) == ["end"]
+
+
+def test_garbage_that_is_collected_while_frames_are_listed_does_not_hang():
+    """Up to Python 3.11 a finalizer waits for ever within `sys._current_frames` if it needs the list of threads."""
+    run_fresh(
+        """
+        import gc
+        from layerbits.networks.execution.originals import _is_alone
+
+        class Garbage:
+            def __init__(self):
+                self.cycle = self
+
+            def __del__(self):
+                sys._current_frames()
+
+        for objects in range(1, 60):  # one of them begins a collection at an allocation within the function
+            gc.collect()
+            gc.set_threshold(objects)
+            Garbage()
+            assert _is_alone()
+        assert gc.isenabled()
+        """
+    )

@@ -6,6 +6,8 @@ A hook, for instance, may close over the network.
 from __future__ import annotations
 
 import contextlib
+import gc
+import os
 import sys
 import sysconfig
 import threading
@@ -30,6 +32,18 @@ _TENSORS_AND_PARTS = ("_parameters", "_buffers", "_modules")
 # notebook, do not write on it.
 _STANDARD_LIBRARY = sysconfig.get_paths()["stdlib"]
 _PACKAGES = ("site-packages", "dist-packages")
+
+# Held while garbage collection is off, so that a thread does not take the setting of another for the user's.
+_collection_off = threading.Lock()
+
+
+def _replace_lock_in_child() -> None:
+    """Replace the lock in a forked child: a thread that the child does not have may hold it."""
+    global _collection_off
+    _collection_off = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_replace_lock_in_child)
 
 
 @contextlib.contextmanager
@@ -137,9 +151,24 @@ class _State:
 
 def _is_alone() -> bool:
     """Return whether no other thread runs code of the user or of torch."""
-    return not any(
-        _may_write(frame) for thread, frame in sys._current_frames().items() if thread != threading.get_ident()
-    )
+    frames = _frames_of_threads()
+    return not any(_may_write(frame) for thread, frame in frames.items() if thread != threading.get_ident())
+
+
+def _frames_of_threads() -> Mapping[int, types.FrameType]:
+    """Return the current frame of each thread, without garbage collection meanwhile.
+
+    Up to Python 3.11 a collection within `sys._current_frames` waits for ever if a finalizer needs the list of
+    threads, which the function has locked (CPython issue 106883).
+    """
+    with _collection_off:
+        is_on = gc.isenabled()
+        gc.disable()
+        try:
+            return sys._current_frames()
+        finally:
+            if is_on:
+                gc.enable()
 
 
 def _may_write(frame: types.FrameType | None) -> bool:

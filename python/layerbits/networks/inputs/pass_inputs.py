@@ -118,9 +118,10 @@ def read_inputs(
         of batches to that device.
     labels : object
         Labels of the inputs as in `class_numbers`; a key, position or function that finds the labels in a batch, from
-        whose arguments they are removed; or a mapping of names to any of these. If one item is left of a tuple or list,
-        it may hold all arguments: a mapping of their names, or at least two that the network requires. Labels apart
-        from the batches of an iterable must have the order of its rows.
+        whose arguments they are removed; or a mapping of names to any of these. A function gets the batches as they
+        are, before their tensors are moved to the device of the network. If one item is left of a tuple or list, it may
+        hold all arguments: a mapping of their names, or at least two that the network requires. Labels apart from the
+        batches of an iterable must have the order of its rows.
     limit : int, optional
         Largest number of rows to keep, sampled at random; by default all rows are kept. Of an iterable of unknown
         length, the first 100 `limit` rows are read.

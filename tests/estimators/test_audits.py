@@ -22,7 +22,7 @@ def row(quantity, plug_in, *, lower=0.0, upper=1.0, layer="1"):
     )
 
 
-def with_notes(rows, previous=None, shortfall=""):
+def with_notes(rows, previous=None, shortfall=None):
     """Return rows with notes, where the bet on queries that separate all inputs leaves 0.05 nats."""
     return audits.with_notes(rows, previous, CEILINGS, shortfall, math.log(4) - 0.05)
 
@@ -119,8 +119,8 @@ def test_layer_is_not_compared_with_a_layer_that_it_does_not_depend_on():
 @pytest.mark.parametrize(
     ("quantity", "plug_in", "note"),
     [
-        ("I(X;T)", math.log(4) + 0.05, "above its ceiling 1.3863: raise draws or queries"),
-        ("I(T;Y)", math.log(2) + 0.05, "above its ceiling 0.6931: raise draws or queries"),
+        ("I(X;T)", math.log(4) + 0.05, "above its ceiling 1.3863: take more draws or queries"),
+        ("I(T;Y)", math.log(2) + 0.05, "above its ceiling 0.6931: take more draws or queries"),
         ("I(X;T)", math.log(4) + 0.03, ""),  # within three standard errors
         ("I(T;Y)", math.log(2) + 0.01, ""),
         ("h(T)", 50.0, ""),
@@ -147,10 +147,11 @@ def test_intervals_that_exclude_one_another_are_noted(ends, flags):
     rows = [row(name, 0.3, lower=lower, upper=upper) for name, (lower, upper) in intervals.items()]
     noted_rows = with_notes(rows)
     assert tuple(flag for row in noted_rows for flag in row.flags) == flags
-    assert [row.note for row in noted_rows if row.note] == [SENTENCES[flag] for flag in flags]
+    sentences = [SENTENCES[flag].format(means="draws or queries") for flag in flags]
+    assert [row.note for row in noted_rows if row.note] == sentences
 
 
-@pytest.mark.parametrize(("upper", "note"), [(0.5, ""), (0.29, "above '0' before it: raise draws")])
+@pytest.mark.parametrize(("upper", "note"), [(0.5, ""), (0.29, "above '0' before it: take more draws or queries")])
 def test_layer_is_compared_with_the_layer_before(upper, note):
     previous = row("I(X;T)", 0.2, upper=upper, layer="0")
     (result,) = with_notes([row("I(X;T)", 0.6, lower=0.3)], previous)
@@ -159,11 +160,19 @@ def test_layer_is_compared_with_the_layer_before(upper, note):
 
 def test_notes_and_flags_are_joined_in_the_same_order():
     measured = dataclasses.replace(row("I(X;T)", 1.5, lower=1.33, upper=1.4), flags=("masked",))
-    (result,) = with_notes([measured], shortfall="fell short")
+    (result,) = with_notes([measured], shortfall=audits.Shortfall(0.1, "4 draws", "draws", "raise max_draws"))
     assert result.note == (
-        "fell short; above its ceiling 1.3863: raise draws or queries; saturated: at most 0.0563 nats below log N"
+        "tolerance 0.1 not reached within 4 draws, limited by draws: raise max_draws; above its ceiling 1.3863: take "
+        "more draws or queries; saturated: at most 0.0563 nats below log N"
     )
     assert result.flags == ("masked", "tolerance_missed", "above_ceiling", "saturated")
+
+
+def test_notes_on_rows_without_draws_name_no_draws():
+    crossed = dataclasses.replace(row("I(X;T)", 0.6, lower=0.3, upper=0.2), draws=1)
+    (result,) = with_notes([crossed], row("I(X;T)", 0.2, upper=0.1, layer="0"))
+    assert result.flags == ("ends_cross", "above_previous_layer")
+    assert result.note == "its bounds exclude each other: take more queries; above '0' before it: take more queries"
 
 
 def test_every_flag_is_documented():

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from layerbits import layer_information, noisify
+from layerbits.estimators.audits import Shortfall
 from layerbits.estimators.data_processing import Chains
 from layerbits.estimators.decoder_bound import DecoderBound
 from layerbits.estimators.layer_measurement import LayerMeasurement
@@ -152,18 +153,22 @@ def test_tolerance_counts_as_reached_by_an_end_of_another_layer():
 def test_note_on_a_missed_tolerance_names_the_cause_of_the_interval_with_ends_of_other_layers():
     """The gap from 1.1 to the plug-in bound is 0.8 of the own width of 1, and 0.05 of the remaining width of 0.15."""
 
-    def measurement(plug_in, shortfall=""):
+    def measurement(plug_in, shortfall=None):
         decoder = DecoderBound("mixture", JackknifeMean(1.1, (np.zeros((50, 2)),)), 1.0, 0.0)
         bounds = Bounds(JackknifeMean(plug_in, (np.zeros((50, 3)),)), decoder, own_share=0.1)
         estimate = information_estimate(bounds, plug_in + 0.1, 2.0, 0.0, lent=Interval(0.9, plug_in + 0.05))
         return LayerMeasurement(4, {"I(X;T)": estimate}, shortfall)
 
-    sentence = "tolerance 0.01 not reached within max_draws 4, limited by {}: raise max_draws"
-    measurements = {"0": measurement(1.1), "1": measurement(1.9, sentence.format("decoder"))}
-    combined = Chains(earlier={"1": ("0",)}, later={"0": ("1",)}).combined("1", measurements, tolerance=0.01)
+    # A limit that reads like the cause is left as it is.
+    shortfall = Shortfall(0.01, "limited by decoder: 4", "decoder", "raise max_draws")
+    measurements = {"0": measurement(1.1), "1": measurement(1.9, shortfall)}
+    combined = Chains(earlier={"1": ("0",)}, later={"0": ("1",)}).combined("1", measurements)
     assert combined.estimates["I(X;T)"].interval == Interval(1.0, pytest.approx(1.15))
     assert combined.estimates["I(X;T)"].limited_by == "queries"
-    assert combined.shortfall == sentence.format("queries")
+    assert combined.shortfall.note == (
+        "tolerance_missed",
+        "tolerance 0.01 not reached within limited by decoder: 4, limited by queries: raise max_draws",
+    )
 
 
 def test_layer_that_is_narrow_by_ends_of_other_layers_has_no_further_round():

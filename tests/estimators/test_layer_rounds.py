@@ -43,6 +43,10 @@ class Run:
         return estimate_layer(problem, layer, samples, risk, seed, shares)
 
     @property
+    def sentence(self):
+        return self.measurement.shortfall.note[1]
+
+    @property
     def half_width(self):
         return self.measurement.estimates["I(X;T)"].interval.half_width
 
@@ -76,7 +80,7 @@ def measure(monkeypatch):
 
 def test_without_a_tolerance_a_single_round_has_all_of_the_risk(measure):
     run = measure()
-    assert (run.efforts, run.risks, run.measurement.shortfall) == ([(16, 4)], [pytest.approx(0.025)], "")
+    assert (run.efforts, run.risks, run.measurement.shortfall) == ([(16, 4)], [pytest.approx(0.025)], None)
     interval = run.measurement.estimates["I(X;T)"].interval
     assert run.reports == [f"{SECOND}: {interval.lower:.3f} to {interval.upper:.3f} nats, 16 draws"]
 
@@ -85,7 +89,7 @@ def test_without_a_tolerance_a_single_round_has_all_of_the_risk(measure):
 def test_rounds_go_on_until_the_tolerance_is_met(measure, layer, draws):
     run = measure(layer, draws=draws, tolerance=0.1)
     assert run.half_width <= 0.1 < measure(layer, draws=draws).half_width
-    assert run.measurement.shortfall == ""
+    assert run.measurement.shortfall is None
     assert len(run.reports) == len(run.efforts) > 1
     assert run.measurement.draws == run.efforts[-1][0]
     assert len(set(run.seeds)) == len(run.seeds)
@@ -114,7 +118,7 @@ def test_rounds_double_draws_or_queries_and_take_queries_from_at_most_half_of_th
 def test_limit_of_draws_is_kept_and_named(measure, max_draws):
     run = measure(tolerance=1e-4, max_draws=max_draws)
     limit = run.measurement.estimates["I(X;T)"].limited_by
-    assert run.measurement.shortfall == (
+    assert run.sentence == (
         f"tolerance 0.0001 not reached within max_draws {max_draws}, limited by {limit}: raise max_draws"
     )
     assert max(draws for draws, _ in run.efforts) <= max_draws < 2 * run.measurement.draws
@@ -133,8 +137,8 @@ def test_no_round_begins_that_would_end_too_late(measure, monkeypatch, layer, dr
 
     monkeypatch.setattr(Run, "estimate", lambda run, *arguments: estimate(*arguments))
     run = measure(layer, draws=draws, tolerance=1e-5, max_seconds=1000.0)
-    assert run.measurement.shortfall.startswith("tolerance 1e-05 not reached within max_seconds 1000, limited by ")
-    assert run.measurement.shortfall.endswith(": raise max_seconds")
+    assert run.sentence.startswith("tolerance 1e-05 not reached within max_seconds 1000, limited by ")
+    assert run.sentence.endswith(": raise max_seconds")
     assert len(run.efforts) > 1
     assert clock.now <= 1000 < clock.now + 2 * math.prod(run.efforts[-1])
 
@@ -145,12 +149,12 @@ def test_no_round_begins_that_would_end_too_late(measure, monkeypatch, layer, dr
 def test_main_cause_of_the_width_decides_whether_queries_or_draws_are_doubled(measure, limited_by, effort):
     run = measure(tolerance=1e-4, max_draws=63, limited_by=limited_by)
     assert run.efforts[1] == effort
-    assert f"limited by {limited_by}: " in run.measurement.shortfall
+    assert f"limited by {limited_by}: " in run.sentence
 
 
 def test_omitted_dimensions_of_a_known_channel_end_the_rounds(measure):
     run = measure(FIRST, draws=1, tolerance=1e-4, limited_by="dimensions")
-    assert (len(run.efforts), run.measurement.shortfall) == (
+    assert (len(run.efforts), run.sentence) == (
         1,
         "tolerance 0.0001 not reached within any number of draws, limited by dimensions: raise tolerance",
     )
@@ -164,7 +168,7 @@ def test_queries_of_the_first_layer_have_a_limit(measure, monkeypatch):
     monkeypatch.setattr(layer_rounds, "MAX_QUERIES", 12 * 64)
     run = measure(FIRST, draws=1, tolerance=1e-5)
     assert run.efforts == [(1, 4), (1, 8), (1, 16), (1, 32), (1, 64)]
-    assert run.measurement.shortfall == (
+    assert run.sentence == (
         "tolerance 1e-05 not reached within 64 queries of an input, limited by queries: raise tolerance"
     )
 

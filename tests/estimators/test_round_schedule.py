@@ -80,7 +80,7 @@ def estimates(width, limited_by):
 
 def shortfall(rounds):
     (measurement,) = rounds.measurements.values()
-    return measurement.shortfall
+    return "" if measurement.shortfall is None else measurement.shortfall.note[1]
 
 
 def test_layer_that_cannot_succeed_does_not_take_the_time_of_one_that_can(run):

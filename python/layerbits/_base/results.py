@@ -75,8 +75,8 @@ class Estimate(Result):
     converged : bool
         False if the half width of the interval exceeds the requested tolerance.
     flags : tuple of str
-        Between two layers ``"tail_assumed"``, as in `InformationRow`: `upper` makes this assumption. Of a change, the
-        flags of both rows.
+        Between two layers ``"tail_assumed"``, as in `InformationRow`: `upper` makes this assumption, and `lower` too
+        unless the layers are neighbours. Of a change, the flags of both rows.
 
     Examples
     --------

@@ -51,9 +51,7 @@ def measure_layers(problem: Problem, settings: MeasurementSettings, n_tables: in
     rows: list[InformationRow] = []
     information: dict[str, InformationRow] = {}
     for name, part in problem.parts.items():
-        combined = {
-            labels: chains.combined(name, of_labels, settings.tolerance) for labels, of_labels in measurements.items()
-        }
+        combined = {labels: chains.combined(name, of_labels) for labels, of_labels in measurements.items()}
         # I(X;T) is at most that of each layer through which the input acts.
         earlier = [information[layer] for layer in chains.earlier.get(name, ())]
         least = min(earlier, key=lambda row: row.upper, default=None)
@@ -95,9 +93,9 @@ def _wide_layers(rounds: Mapping[str, LayerRounds], chains: Chains, tolerance: f
     if tolerance is None:
         return {}
     measurements = next(iter(_by_label_set(rounds).values()))
-    combined = {name: chains.combined(name, measurements, tolerance) for name in rounds}
+    combined = {name: chains.combined(name, measurements) for name in rounds}
     return {
         name: rounds[name]
         for name, measurement in combined.items()
-        if measurement.estimates["I(X;T)"].interval.half_width > tolerance and not measurement.shortfall
+        if measurement.estimates["I(X;T)"].interval.half_width > tolerance and measurement.shortfall is None
     }

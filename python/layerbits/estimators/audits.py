@@ -30,11 +30,11 @@ SENTENCES = {
     "saturated": "saturated: at most {shortfall:.4f} nats below log N",
     "tolerance_missed": "tolerance {tolerance:g} not reached within {limit}, limited by {cause}: {remedy}",
     "data_processing": "{ends}",
-    "above_previous_layer": "above {layer!r} before it: raise draws",
-    "above_ceiling": "above its ceiling {ceiling:.4f}: raise draws or queries",
-    "ends_cross": "its bounds exclude each other: raise draws",
-    "sum_differs": "I(X;T) is not the sum of I(T;Y) and this: raise draws or queries",
-    "above_larger_view": "above {view}, which contains it: raise draws, queries or count",
+    "above_previous_layer": "above {layer!r} before it: take more {means}",
+    "above_ceiling": "above its ceiling {ceiling:.4f}: take more {means}",
+    "ends_cross": "its bounds exclude each other: take more {means}",
+    "sum_differs": "I(X;T) is not the sum of I(T;Y) and this: take more {means}",
+    "above_larger_view": "above {view}, which contains it: take more {means}",
     "below_larger_sigma": "below that at sigma = {sigma:g}: raise queries",
 }
 """The sentence of each flag of a note; `InformationRow` and `SigmaRow` describe the flags."""
@@ -46,6 +46,38 @@ Notes = Sequence[tuple[str, str]]
 def note(flag: str, **values: object) -> tuple[str, str]:
     """Return a flag and its sentence with values."""
     return flag, SENTENCES[flag].format(**values)
+
+
+@dataclasses.dataclass(frozen=True)
+class Shortfall:
+    """Why an interval is wider than the tolerance asks.
+
+    Attributes
+    ----------
+    tolerance : float
+        Wanted half width.
+    limit : str
+        The limit that ended the rounds, in words.
+    cause : str
+        Main cause of the width, as `TwoSidedEstimate.limited_by`.
+    remedy : str
+        The options that help, in words.
+    """
+
+    tolerance: float
+    limit: str
+    cause: str
+    remedy: str
+
+    @property
+    def note(self) -> tuple[str, str]:
+        """The flag and its sentence."""
+        return note("tolerance_missed", **vars(self))
+
+
+def means_of(row: InformationRow) -> str:
+    """Return what can be raised to narrow the interval of a row: a known channel or network has no draws."""
+    return "draws or queries" if row.draws > 1 else "queries"
 
 
 def noted(row: _Row, notes: Notes) -> _Row:
@@ -64,7 +96,7 @@ def with_notes(
     rows: Sequence[InformationRow],
     previous: InformationRow | None,
     ceilings: Mapping[str, float],
-    shortfall: str,
+    shortfall: Shortfall | None,
     separated_lower: float,
     taken: Mapping[str, str] = MappingProxyType({}),
 ) -> list[InformationRow]:
@@ -78,8 +110,8 @@ def with_notes(
         I(X;T) of the earlier layer of a chain whose upper end is the least; None if there is no such layer.
     ceilings : mapping of str to float
         Largest value of each information that the entropies of X and Y allow.
-    shortfall : str
-        Why the tolerance was missed; empty otherwise.
+    shortfall : Shortfall or None
+        Why the tolerance was missed; None otherwise.
     separated_lower : float
         The lower end of I(X;T) that as many queries leave if they separate all inputs.
     taken : mapping of str to str
@@ -87,22 +119,22 @@ def with_notes(
     """
     by_quantity = {row.quantity: row for row in rows}
     notes: dict[str, list[tuple[str, str]]] = {quantity: [] for quantity in by_quantity}
-    if shortfall:
-        notes["I(X;T)"].append(("tolerance_missed", shortfall))
+    if shortfall is not None:
+        notes["I(X;T)"].append(shortfall.note)
     for quantity, ends in taken.items():
         notes[quantity].append(note("data_processing", ends=ends))
     for quantity, row in by_quantity.items():
         if row.lower > row.upper:
-            notes[quantity].append(note("ends_cross"))
+            notes[quantity].append(note("ends_cross", means=means_of(row)))
         ceiling = ceilings.get(quantity, math.inf)
         if row.plug_in - row.plug_in_error * _STANDARD_ERRORS > ceiling + MARGIN:
-            notes[quantity].append(note("above_ceiling", ceiling=ceiling))
+            notes[quantity].append(note("above_ceiling", ceiling=ceiling, means=means_of(row)))
     information = by_quantity["I(X;T)"]
     notes["I(X;T)"] += saturation_notes(information.lower, ceilings["I(X;T)"], separated_lower)
     if previous is not None and information.lower > previous.upper + MARGIN:
-        notes["I(X;T)"].append(note("above_previous_layer", layer=previous.layer))
+        notes["I(X;T)"].append(note("above_previous_layer", layer=previous.layer, means=means_of(information)))
     if "I(X;T|Y)" in by_quantity and not _is_sum(by_quantity):
-        notes["I(X;T|Y)"].append(note("sum_differs"))
+        notes["I(X;T|Y)"].append(note("sum_differs", means=means_of(by_quantity["I(X;T|Y)"])))
     return [noted(row, notes[row.quantity]) for row in rows]
 
 

@@ -76,9 +76,7 @@ class Chains:
             lent=_LENT_SHARE / most_ends,
         )
 
-    def combined(
-        self, name: str, measurements: Mapping[str, LayerMeasurement], tolerance: float | None
-    ) -> LayerMeasurement:
+    def combined(self, name: str, measurements: Mapping[str, LayerMeasurement]) -> LayerMeasurement:
         """Return the measurement of a layer, or another part, with the best ends of its chains.
 
         `measurements` are those of all parts with one label set, without ends of other layers. The note on a missed
@@ -91,10 +89,10 @@ class Chains:
                 lower_ends = {other: _lent(measurements[other], quantity).lower for other in self.later.get(name, ())}
                 upper_ends = {other: _lent(measurements[other], quantity).upper for other in self.earlier.get(name, ())}
                 estimates[quantity] = _with_ends(estimate, lower_ends, upper_ends)
-        own, information = measurement.estimates["I(X;T)"], estimates["I(X;T)"]
-        is_narrow = tolerance is not None and information.interval.half_width <= tolerance
-        cause, own_cause = (f"limited by {estimate.limited_by}:" for estimate in (information, own))
-        shortfall = "" if is_narrow else measurement.shortfall.replace(own_cause, cause)
+        information, shortfall = estimates["I(X;T)"], measurement.shortfall
+        if shortfall is not None:
+            is_narrow = information.interval.half_width <= shortfall.tolerance
+            shortfall = None if is_narrow else dataclasses.replace(shortfall, cause=information.limited_by)
         return dataclasses.replace(measurement, estimates=estimates, shortfall=shortfall)
 
 

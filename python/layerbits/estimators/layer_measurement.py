@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 
+from layerbits.estimators.audits import Shortfall
 from layerbits.estimators.best_ends import best_ends
 from layerbits.estimators.classes import Classes
 from layerbits.estimators.first_layer import first_layer_estimates
@@ -35,13 +36,13 @@ class LayerMeasurement:
         Noisy passes per input.
     estimates : mapping of str to TwoSidedEstimate
         The estimate of each quantity.
-    shortfall : str
-        Why the tolerance was missed; empty otherwise.
+    shortfall : Shortfall or None
+        Why the tolerance was missed; None otherwise.
     """
 
     draws: int
     estimates: Mapping[str, TwoSidedEstimate]
-    shortfall: str = ""
+    shortfall: Shortfall | None = None
 
 
 def sample_seeds(settings: MeasurementSettings, seed: int) -> list[int]:

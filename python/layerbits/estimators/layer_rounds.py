@@ -13,7 +13,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 
-from layerbits.estimators.audits import note
+from layerbits.estimators.audits import Shortfall
 from layerbits.estimators.known_layer import KnownLayer, known_layers
 from layerbits.estimators.layer_groups import is_wide
 from layerbits.estimators.layer_measurement import LayerMeasurement, estimate_layer, sample_seeds
@@ -124,10 +124,7 @@ class LayerRounds:
 
     def end_at(self, limit: str) -> None:
         """Note in the measurements that the tolerance was missed, the limit, and the option that helps."""
-        cause = self.rounds[-1].limited_by
-        _, shortfall = note(
-            "tolerance_missed", tolerance=self._tolerance, limit=limit, cause=cause, remedy=self._remedy(limit)
-        )
+        shortfall = Shortfall(self._tolerance, limit, self.rounds[-1].limited_by, self._remedy(limit))
         for labels, measurement in self.measurements.items():
             self.measurements[labels] = dataclasses.replace(measurement, shortfall=shortfall)
 

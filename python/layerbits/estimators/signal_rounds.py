@@ -15,7 +15,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from layerbits.estimators.audits import note
+from layerbits.estimators.audits import Shortfall
 from layerbits.estimators.classes import Classes
 from layerbits.estimators.input_decoders import InputDecoder
 from layerbits.estimators.layer_measurement import LayerMeasurement, SampleSource, estimate_samples
@@ -77,8 +77,7 @@ class SignalRounds:
             expected_end = time.monotonic() + (time.monotonic() - started) * larger.queries / effort.queries
             limit, remedy = self._limit(effort, larger, information.limited_by, expected_end > deadline)
             if limit:
-                values = {"tolerance": settings.tolerance, "limit": limit, "cause": information.limited_by}
-                _, shortfall = note("tolerance_missed", **values, remedy=remedy)
+                shortfall = Shortfall(settings.tolerance, limit, information.limited_by, remedy)
                 return {
                     name: dataclasses.replace(measurement, shortfall=shortfall)
                     for name, measurement in measurements.items()

@@ -26,7 +26,7 @@ from layerbits.mixtures import means_of, scales_of
 
 # Signals without a known bound are assumed to lie at most this many times as far from the center as those of the pilot.
 # In d dimensions a factor of 10 adds d log 10 nats to the largest surprisal.
-_TAIL_FACTOR = 10.0
+TAIL_FACTOR = 10.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,8 +141,8 @@ def assumed_radius(farthest_of_pilot: float, farthest: float, noise: float) -> f
     `farthest` is the largest distance of the signals that a bet evaluates. The radius must not depend on these signals,
     so the pilot decides. If they show that the assumption is false, all signals decide, and no end is certain.
     """
-    radius = _TAIL_FACTOR * (farthest_of_pilot + noise)
-    return radius if farthest <= radius else _TAIL_FACTOR * (farthest + noise)
+    radius = TAIL_FACTOR * (farthest_of_pilot + noise)
+    return radius if farthest <= radius else TAIL_FACTOR * (farthest + noise)
 
 
 def _log_cauchy_constant(dim: int) -> float:

@@ -142,8 +142,9 @@ def information_between_layers(
     ``"tail_assumed"`` says that the activation function does not bound the signals, so that the bound of the terms
     assumes that no signal lies more than 10 times as far out as those of the pool and of the queries that choose q, or
     more than 10 times as far from the subspace of the pool as those of these queries. The lower end is a Student bound,
-    from the spread over the queries of each input, less an allowance for events that occur in none of the queries.
-    Between neighbours the lower bound cannot exceed the logarithm of the number of all draws.
+    from the spread over the queries of each input, less an allowance for events that occur in none of the queries,
+    which makes the same assumption unless the layers are neighbours. Between neighbours the lower bound cannot exceed
+    the logarithm of the number of all draws.
 
     With ``estimator="known"``, h(T_l) and h(T_l|T_k) are bounded from both sides by importance samples of the noises
     that act on T_l, given x and given T_k, and the lower end is at least that of I(X;T_l). All ends are bets.

@@ -20,7 +20,7 @@ from layerbits.estimators.known_network.density_estimates import BOUNDED_PRIOR_W
 from layerbits.estimators.known_network.proposals import Proposals
 from layerbits.estimators.known_network.queries import KnownQueries
 from layerbits.estimators.log_densities import Queries
-from layerbits.estimators.wide_density import WideDensity
+from layerbits.estimators.wide_density import TAIL_FACTOR, WideDensity
 from layerbits.kernels import RandomStream, standard_normal, stream
 from layerbits.statistics import lower_mean_bound, unseen_probability, upper_mean_bound
 
@@ -121,6 +121,18 @@ class EntropyMeasure:
         d = self.proposals.model.n_units
         limit = d + _DEVIATIONS * math.sqrt(2 * d)
         return limit, float(d * chdtr(d + 2, limit) + limit * chdtrc(d, limit))
+
+    def of_passes(self, above: Sequence[Doubles], below: Sequence[Doubles]) -> EntropyTerms:
+        """Return the terms at the pilot queries, and of each final pass, with their limits.
+
+        A term above an assumed limit shows that the assumption is false. The limit is then that of a signal 10 times as
+        far out as the one of this term, as in `assumed_radius`, and no end is certain.
+        """
+        largest, observed = self.largest, max(float(terms.max()) for terms in above)
+        if self.wide.tail_assumed and observed > largest:
+            # A signal F times as far out has a surprisal that is at most (1 + d) log F larger.
+            largest = observed + (1 + self.proposals.model.n_units) * math.log(TAIL_FACTOR)
+        return EntropyTerms(above, below, largest, self.least, self.wide.tail_assumed)
 
     def terms(self, queries: KnownQueries, estimates: OwnEstimates) -> tuple[Doubles, Doubles]:
         """Return the terms above and below at queries."""

@@ -153,9 +153,7 @@ def _estimates(
         for quantity in classes.quantities
         if not quantity.is_entropy
     }
-    given_input = EntropyTerms(
-        passes["above"], passes["below"], entropy.largest, entropy.least, entropy.wide.tail_assumed
-    )
+    given_input = entropy.of_passes(passes["above"], passes["below"])
     estimates = {name: of_name.estimate(shares) for name, of_name in information.items()}
     estimates |= _entropies(given_input, information["I(X;T)"], risk)
     return {quantity.name: estimates[quantity.name] for quantity in classes.quantities}
@@ -208,7 +206,7 @@ def entropy_of_random_inputs(
     estimates = OwnEstimates.of(proposals, queries, _OWN_SAMPLES, seed)
     cuts = np.cumsum(sizes)[:-1]
     above, below = (np.split(terms, cuts) for terms in measure.terms(queries, estimates))
-    return EntropyTerms(above, below, measure.largest, measure.least, measure.wide.tail_assumed)
+    return measure.of_passes(above, below)
 
 
 def _entropy(interval: Interval, below: Doubles, above: Doubles, tail_assumed: bool) -> TwoSidedEstimate:

@@ -169,6 +169,8 @@ def _as_draws(layer: str, array: object, estimator: str) -> Tensor:
         )
     if not signals.isfinite().all():
         raise ValueError(f"{name}: got NaN or infinity, wanted finite numbers")
+    # Sums over values in another order in memory would differ by rounding.
+    signals = signals.contiguous()
     return signals if signals.ndim == 3 else signals[:, None]
 
 

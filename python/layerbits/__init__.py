@@ -1,7 +1,5 @@
 """Information in the layers of neural networks about their inputs and labels."""
 
-from importlib.metadata import PackageNotFoundError as _PackageNotFoundError
-from importlib.metadata import version as _version
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import NoReturn as _NoReturn
 
@@ -19,6 +17,7 @@ from layerbits._base import (
     NoNoiseError,
     UsageError,
 )
+from layerbits._base import installed_version as _installed_version
 from layerbits._base import missing_attribute as _missing_attribute
 from layerbits.estimators import (
     InputDecoder,
@@ -67,10 +66,7 @@ from layerbits.networks import (
 )
 from layerbits.training import Monitor, ParsevalRegularizer, log_spaced, read_history
 
-try:
-    __version__ = _version("layerbits")
-except _PackageNotFoundError:  # a source tree that is not installed
-    __version__ = "unknown"
+__version__ = _installed_version("layerbits")
 
 __all__ = [
     "Backend",

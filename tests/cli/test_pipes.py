@@ -38,9 +38,38 @@ def test_pipe_of_a_worker_process_that_ends_is_an_error(stdout, monkeypatch, cap
     assert capsys.readouterr().err == "layerbits: BrokenPipeError: worker has ended\n"
 
 
-def test_output_on_a_full_disk_is_one_line(monkeypatch, capfd):
-    with open("/dev/full", "w") as stdout:
+@pytest.mark.parametrize("buffering", [-1, 0])
+def test_output_on_a_full_disk_is_one_line(buffering, monkeypatch, capfd):
+    with open("/dev/full", "wb", buffering=buffering) as binary:
+        stdout = io.TextIOWrapper(binary, write_through=buffering == 0)
         monkeypatch.setattr(sys, "stdout", stdout)
         assert main(["list"]) == 2
         monkeypatch.undo()
+        stdout.close()
     assert capfd.readouterr().err == "layerbits: stdout: cannot be written to (No space left on device)\n"
+
+
+def test_output_on_a_closed_stdout_is_one_line(monkeypatch, capsys, tmp_path):
+    with (tmp_path / "stdout").open("w") as stdout:
+        pass
+    monkeypatch.setattr(sys, "stdout", stdout)
+    assert main(["list"]) == 2
+    assert capsys.readouterr().err == "layerbits: stdout: cannot be written to (I/O operation on closed file.)\n"
+
+
+def test_output_that_the_encoding_lacks_is_one_line(monkeypatch, capfd, tmp_path):
+    with (tmp_path / "stdout").open("w", encoding="ascii") as stdout:
+        monkeypatch.setattr(sys, "stdout", stdout)
+        monkeypatch.setattr(command_line, "versions", lambda: {"\u03c3": "1"})
+        assert main(["info"]) == 2
+        monkeypatch.undo()
+    assert capfd.readouterr().err.startswith("layerbits: stdout: cannot be written to ('ascii' codec can't encode")
+
+
+@pytest.mark.parametrize("arguments", [["run", "--nonesuch"], ["nonesuch"]])
+def test_usage_without_stderr_is_not_printed_on_stdout(arguments, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stderr", None)
+    with pytest.raises(SystemExit) as error:
+        main(arguments)
+    assert error.value.code == 2
+    assert capsys.readouterr().out == ""

@@ -18,6 +18,7 @@ from layerbits._base.files import DRAFT_PREFIX, file_stamp, replacing
 from layerbits._base.folder_lock import LOCK_FILE, FolderLock
 from layerbits._base.information_history import InformationHistory
 from layerbits._base.information_table import COLUMNS, InformationTable, flat_name
+from layerbits._base.installed_versions import installed_version
 from layerbits._base.notebook_tables import HtmlRow, fixed, html_table
 from layerbits._base.optional_packages import data_frame, data_set, require_package
 from layerbits._base.progress_bars import progress, progress_bar
@@ -92,6 +93,7 @@ __all__ = [
     "flat_name",
     "has_no_values",
     "html_table",
+    "installed_version",
     "is_verified",
     "missing_attribute",
     "open_regular",

@@ -31,6 +31,9 @@ class InformationTable:
     limits : mapping of str to float
         Largest possible value of an information by its symbol, in the unit of the rows: log N for ``"I(X;T)"``, the
         entropy of the labels for ``"I(T;Y)"``. Empty if unknown. Equal rows make equal tables, whatever the limits.
+    provenance : mapping of str to object
+        What is needed to get the numbers again: versions, threads, instruction sets, device, seed, and SHA-256 hashes
+        of weights, inputs and labels, or of the signals. Empty if unknown.
 
     Examples
     --------
@@ -47,6 +50,7 @@ class InformationTable:
 
     rows: tuple[InformationRow, ...]
     limits: Mapping[str, float] = dataclasses.field(default_factory=dict, compare=False)
+    provenance: Mapping[str, object] = dataclasses.field(default_factory=dict, compare=False)
 
     def __iter__(self) -> Iterator[InformationRow]:
         return iter(self.rows)
@@ -64,7 +68,7 @@ class InformationTable:
             rows = tuple(row for row in self.rows if row.layer == key)
             if not rows:
                 raise KeyError(f"no layer {key!r}; the table has {', '.join(map(repr, self.layers)) or 'none'}")
-            return InformationTable(rows, self.limits)
+            return InformationTable(rows, self.limits, self.provenance)
         for row in self.rows:
             if (row.layer, row.quantity) == key:
                 return row
@@ -86,7 +90,7 @@ class InformationTable:
         """The table in bits."""
         in_bits = {row.unit for row in self.rows} == {"bits"}
         limits = {name: limit / (1 if in_bits else math.log(2)) for name, limit in self.limits.items()}
-        return InformationTable(tuple(row.bits for row in self.rows), limits)
+        return InformationTable(tuple(row.bits for row in self.rows), limits, self.provenance)
 
     def scalars(self, prefix: str = "information") -> dict[str, float]:
         """Return values and ends by flat names, which loggers of experiments take.

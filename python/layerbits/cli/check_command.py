@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from layerbits._base import UsageError, write_csv
 from layerbits.calibration import BASELINES, V1, V2, V3, Coverage, coverage_in_processes, expected_seconds
 from layerbits.cli.parser_parts import add_path
-from layerbits.cli.terminal import duration
+from layerbits.cli.terminal import duration, print_text
 from layerbits.kernels import threads
 
 if TYPE_CHECKING:
@@ -46,17 +46,17 @@ def _check(arguments: argparse.Namespace) -> int:
     processes = threads()
     seconds = expected_seconds(tasks, seeds) / processes
     cores = f"{processes} core{'s' * (processes > 1)}"
-    print(f"{len(tasks)} tasks, {seeds} seeds: about {duration(seconds)} on {cores}", flush=True)
+    print_text(f"{len(tasks)} tasks, {seeds} seeds: about {duration(seconds)} on {cores}")
     rows = coverage_in_processes(tasks, seeds=range(seeds), processes=processes)
     if out is not None:
         columns = [field.name for field in dataclasses.fields(Coverage)]
         write_csv(out, columns, map(dataclasses.astuple, rows), checksum=False)
-    print(f"{'task':<20} {'quantity':<10}     truth      mean rms error contained half width achievable")
+    print_text(f"{'task':<20} {'quantity':<10}     truth      mean rms error contained half width achievable")
     for row in rows:
         truth = "  refused" if math.isnan(row.truth) else f"{row.truth:9.4f}"
         numbers = f"{truth} {row.mean_value:9.4f} {row.rms_error:9.4f} {f'{row.hits}/{row.seeds}':>9}"
         line = f"{row.task:<20} {row.quantity:<10} {numbers} {row.half_width:10.4f} {row.achievable:10.4f}"
-        print(line if row.sufficient else f"{line}  too rarely: wanted {row.required_hits}")
+        print_text(line if row.sufficient else f"{line}  too rarely: wanted {row.required_hits}")
     failing = sum(not row.sufficient for row in rows)
-    print(f"{failing} of {len(rows)} quantities contain the true value, or are refused, too rarely")
+    print_text(f"{failing} of {len(rows)} quantities contain the true value, or are refused, too rarely")
     return int(failing > 0)

@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             return _execute(argv)
         finally:  # help, too, is still in the buffer; the interpreter would report a closed pipe
-            if sys.stdout:
+            if sys.stdout and not sys.stdout.closed:
                 sys.stdout.flush()
     except BrokenPipeError:
         discard_output()
@@ -110,11 +110,11 @@ def _parser() -> argparse.ArgumentParser:
 
 def _list(arguments: argparse.Namespace) -> int:
     if arguments.json:
-        print(json.dumps([_description(name) for name in EXPERIMENTS], indent=2, ensure_ascii=False))
+        print_text(json.dumps([_description(name) for name in EXPERIMENTS], indent=2, ensure_ascii=False))
         return 0
     width = max(map(len, EXPERIMENTS))
     for name, experiment in EXPERIMENTS.items():
-        print(f"{name:<{width}}  {experiment.description}")
+        print_text(f"{name:<{width}}  {experiment.description}")
     return 0
 
 
@@ -130,9 +130,9 @@ def _description(name: str) -> dict[str, object]:
 
 def _info(_: argparse.Namespace) -> int:
     for package, version in versions().items():
-        print(f"{package:<10}  {version}")
+        print_text(f"{package:<10}  {version}")
     for backend in backends():
-        print(backend)
+        print_text(str(backend))
     return 0
 
 
@@ -149,7 +149,7 @@ def _completion(arguments: argparse.Namespace) -> int:
     import shtab
 
     names = f"_layerbits_experiments() {{ compgen -W '{' '.join(EXPERIMENTS)}' -- \"$1\"; }}"
-    print(shtab.complete(_parser(), shell=arguments.shell, preamble=names if arguments.shell == "bash" else ""))
+    print_text(shtab.complete(_parser(), shell=arguments.shell, preamble=names if arguments.shell == "bash" else ""))
     return 0
 
 

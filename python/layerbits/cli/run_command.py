@@ -52,9 +52,9 @@ class _Help(argparse.Action):
         experiment = None if namespace.name is None else experiment_named(namespace.name)
         parser.print_help()
         if experiment is not None:
-            print(f"\n{experiment.name}: {experiment.description}\n\nsettings:")
+            print_text(f"\n{experiment.name}: {experiment.description}\n\nsettings:")
             for line in settings_lines(settings_table(experiment.config_type()), experiment.quick):
-                print(line)
+                print_text(line)
         parser.exit()
 
 
@@ -74,7 +74,7 @@ def _run(arguments: argparse.Namespace) -> int:
         return print_error(f"interrupted; results so far are in {path}: add --resume to the command to continue", 130)
     print_text(f"results are in {path}")
     for key, value in folder.summary.items():
-        print(f"  {key.replace('_', ' ')}: {value:.4g}")
+        print_text(f"  {key.replace('_', ' ')}: {value:.4g}")
     return 0
 
 

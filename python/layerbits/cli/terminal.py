@@ -13,6 +13,7 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
+from layerbits._base import UsageError
 from layerbits.experiments import Setting
 
 
@@ -22,8 +23,15 @@ def printable(text: str) -> str:
 
 
 def print_text(text: str) -> None:
-    """Print lines on stdout, without other control characters."""
-    print("\n".join(map(printable, text.split("\n"))), flush=True)
+    """Print lines on stdout, without other control characters; raise UsageError if stdout cannot be written to."""
+    try:
+        print("\n".join(map(printable, text.split("\n"))), flush=True)
+    except BrokenPipeError:  # the reader has ended, which is no error
+        raise
+    except (OSError, ValueError) as error:  # ValueError: stdout is closed, or cannot encode the text
+        discard_output()
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UsageError(f"stdout: cannot be written to ({reason})") from error
 
 
 class Parser(argparse.ArgumentParser):
@@ -31,6 +39,8 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print the message and the usage, and exit with status 2."""
+        if sys.stderr is None:  # argparse would print the usage on stdout
+            self.exit(2)
         super().error(printable(message))
 
 
@@ -54,7 +64,7 @@ def is_reader_gone() -> bool:
 
 def discard_output() -> None:
     """Discard the text that waits in the buffer of stdout, and all later text."""
-    with open(os.devnull, "w") as nowhere:
+    with open(os.devnull, "w") as nowhere, contextlib.suppress(ValueError):  # stdout is closed
         os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 

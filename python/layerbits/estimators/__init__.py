@@ -45,6 +45,7 @@ the other passes. For an entropy, the plug-in bound is the lower one.
     audits                  notes on saturation and on estimates that theory rules out
     layer_rows              the rows of a table from the measurements of a layer
     network_information     layer_information
+    provenance              hashes of the network and the data, for tables and for the files of a monitor
     all_layers              measure_layers: the layers in common passes and in rounds
     layer_arrays            arrays by layer, for information and sigma_profile
     recorded_signals        information, of signals that another program recorded
@@ -69,6 +70,13 @@ from layerbits.estimators.input_decoders import InputDecoder, decoder_descriptio
 from layerbits.estimators.network_decoder import NetworkDecoder
 from layerbits.estimators.network_information import layer_information
 from layerbits.estimators.problem import Problem
+from layerbits.estimators.provenance import (
+    data_digest,
+    environment_of,
+    network_digest,
+    noise_description,
+    provenance_of_table,
+)
 from layerbits.estimators.recorded_signals import information
 from layerbits.estimators.settings import MeasurementSettings
 from layerbits.estimators.sigma_profile_table import SigmaProfile, SigmaRow
@@ -82,11 +90,16 @@ __all__ = [
     "Problem",
     "SigmaProfile",
     "SigmaRow",
+    "data_digest",
     "decoder_descriptions",
+    "environment_of",
     "information",
     "information_between_layers",
     "layer_information",
     "measure_layers",
+    "network_digest",
+    "noise_description",
+    "provenance_of_table",
     "sigma_profile",
     "suggest_sigma",
 ]

@@ -75,7 +75,7 @@ class Shortfall:
         return note("tolerance_missed", **vars(self))
 
 
-def means_of(row: InformationRow) -> str:
+def options_of(row: InformationRow) -> str:
     """Return what can be raised to narrow the interval of a row: a known channel or network has no draws."""
     return "draws or queries" if row.draws > 1 else "queries"
 
@@ -125,16 +125,16 @@ def with_notes(
         notes[quantity].append(note("data_processing", ends=ends))
     for quantity, row in by_quantity.items():
         if row.lower > row.upper:
-            notes[quantity].append(note("ends_cross", means=means_of(row)))
+            notes[quantity].append(note("ends_cross", means=options_of(row)))
         ceiling = ceilings.get(quantity, math.inf)
         if row.plug_in - row.plug_in_error * _STANDARD_ERRORS > ceiling + MARGIN:
-            notes[quantity].append(note("above_ceiling", ceiling=ceiling, means=means_of(row)))
+            notes[quantity].append(note("above_ceiling", ceiling=ceiling, means=options_of(row)))
     information = by_quantity["I(X;T)"]
     notes["I(X;T)"] += saturation_notes(information.lower, ceilings["I(X;T)"], separated_lower)
     if previous is not None and information.lower > previous.upper + MARGIN:
-        notes["I(X;T)"].append(note("above_previous_layer", layer=previous.layer, means=means_of(information)))
+        notes["I(X;T)"].append(note("above_previous_layer", layer=previous.layer, means=options_of(information)))
     if "I(X;T|Y)" in by_quantity and not _is_sum(by_quantity):
-        notes["I(X;T|Y)"].append(note("sum_differs", means=means_of(by_quantity["I(X;T|Y)"])))
+        notes["I(X;T|Y)"].append(note("sum_differs", means=options_of(by_quantity["I(X;T|Y)"])))
     return [noted(row, notes[row.quantity]) for row in rows]
 
 

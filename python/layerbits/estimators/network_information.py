@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 from torch import nn
@@ -10,6 +11,7 @@ from layerbits._base import InformationTable, refuse_earlier_parameters
 from layerbits.estimators.all_layers import measure_layers
 from layerbits.estimators.input_decoders import InputDecoder
 from layerbits.estimators.problem import Problem
+from layerbits.estimators.provenance import provenance_of_table
 from layerbits.estimators.settings import MeasurementSettings
 from layerbits.kernels import Devices, Group, Processes
 from layerbits.networks import MAX_MEMORY, Inputs, Labels, Layers, Readouts, Sigma, global_states_restored, read_inputs
@@ -219,4 +221,5 @@ def layer_information(
             max_memory=settings.max_memory,
             decoders=decoders,
         )
-        return measure_layers(problem, settings)
+        table = measure_layers(problem, settings)
+        return dataclasses.replace(table, provenance=provenance_of_table(problem, settings.seed))

@@ -13,9 +13,10 @@ from layerbits.estimators.classes import Classes, classes_by_label_set, count_qu
 from layerbits.estimators.input_decoders import InputDecoder, checked_decoders
 from layerbits.estimators.layer_arrays import arrays_by_layer
 from layerbits.estimators.layer_rows import layer_rows
+from layerbits.estimators.provenance import data_digest
 from layerbits.estimators.settings import AUTO, KNOWN, MeasurementSettings
 from layerbits.estimators.signal_rounds import SignalRounds
-from layerbits.kernels import Devices, Workers, as_floats, resolve_devices
+from layerbits.kernels import Devices, Workers, as_floats, environment, resolve_devices
 from layerbits.networks import Deviations, GaussianNoise, gaussian_noise, unit_in_last_place
 from layerbits.statistics import class_numbers
 
@@ -141,7 +142,8 @@ def information(
         rows += layer_rows(layer, label_sets[layer], measurements, settings.estimator, seconds)
     # Layers may have different numbers of inputs; then no limit holds for all.
     limits, *other_limits = map(limits_by_symbol, label_sets.values())
-    return InformationTable(tuple(rows), limits if all(other == limits for other in other_limits) else {})
+    provenance = {**environment(), "seed": settings.seed, "signals": data_digest(tuple(draws.values()))}
+    return InformationTable(tuple(rows), limits if all(other == limits for other in other_limits) else {}, provenance)
 
 
 def _as_draws(layer: str, array: object, estimator: str) -> Tensor:
@@ -169,6 +171,8 @@ def _as_draws(layer: str, array: object, estimator: str) -> Tensor:
         )
     if not signals.isfinite().all():
         raise ValueError(f"{name}: got NaN or infinity, wanted finite numbers")
+    # Sums over values in another order in memory would differ by rounding.
+    signals = signals.contiguous()
     return signals if signals.ndim == 3 else signals[:, None]
 
 

@@ -258,4 +258,5 @@ def _as_points(layer: str, activations: Array) -> Tensor:
         raise ValueError(f"{name}: got shape {tuple(points.shape)}, wanted (n, ...) with n >= 1")
     if not points.isfinite().all():
         raise ValueError(f"{name}: got NaN or infinity, wanted finite numbers")
-    return points.reshape(len(points), -1)
+    # Sums over values in another order in memory would differ by rounding.
+    return points.reshape(len(points), -1).contiguous()

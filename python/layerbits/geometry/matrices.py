@@ -26,4 +26,4 @@ def as_finite_matrix(name: str, array: Array) -> Tensor:
     lower, upper = (float(end) for end in tensor.aminmax())  # NaN if any entry is
     if not -math.inf < lower <= upper < math.inf:
         raise ValueError(f"{name}: got NaN or infinity, wanted finite numbers")
-    return tensor
+    return tensor.contiguous()  # sums over values in another order in memory would differ by rounding

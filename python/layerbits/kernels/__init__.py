@@ -16,7 +16,7 @@ from layerbits.kernels.operations import (
     log_sum_exp_full,
     log_sum_exp_isotropic,
 )
-from layerbits.kernels.processes import ALONE, Group, Processes, digest
+from layerbits.kernels.processes import ALONE, Group, Processes, digest, environment, other_environment
 from layerbits.kernels.random_streams import (
     NormalStream,
     RandomStream,
@@ -51,6 +51,7 @@ __all__ = [
     "digest",
     "distance_histogram",
     "empty_for_draws",
+    "environment",
     "fill_rows",
     "isotropic_log_sums",
     "largest_distance",
@@ -58,6 +59,7 @@ __all__ = [
     "log_sum_exp_full",
     "log_sum_exp_isotropic",
     "log_sums",
+    "other_environment",
     "resolve_devices",
     "shared_distance_histogram",
     "shared_largest_distance",

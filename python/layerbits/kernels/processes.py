@@ -24,7 +24,7 @@ import torch
 import torch.distributed
 from torch import Tensor
 
-from layerbits._base import GroupError
+from layerbits._base import GroupError, installed_version
 from layerbits.kernels.back_ends import cpu
 
 T = TypeVar("T")
@@ -164,13 +164,13 @@ class Processes:
         """
         if self.size == 1:
             return
-        ours = {**{part: digest(value) for part, value in parts.items()}, **_environment()}
+        ours = {**{part: digest(value) for part, value in parts.items()}, **environment()}
         gathered = self.gather(f"the arguments of {name}", lambda: ours)
         for rank, theirs in enumerate(gathered):
             for part, wanted in gathered[0].items():
                 if theirs.get(part) != wanted:
                     self._failed = True
-                    detail = f" ({theirs[part]} and {wanted})" if part in _environment() else ""
+                    detail = f" ({theirs[part]} and {wanted})" if part in environment() else ""
                     raise ValueError(
                         f"group: got another {part} on rank {rank} than on rank 0{detail}, wanted the same on every "
                         "rank; every process passes the same network, all of the data and the same options"
@@ -271,9 +271,20 @@ def _rank_and_size(group: object) -> tuple[int, int]:
     return torch.distributed.get_rank(group), torch.distributed.get_world_size(group)
 
 
-def _environment() -> dict[str, str]:
-    """Return the versions, threads and instruction sets that results depend on."""
+def other_environment(earlier: Mapping[str, object]) -> str:
+    """Return the parts of `environment` that differ from an earlier one, with both values; empty if none does."""
+    present = environment()
+    parts = [part for part, value in present.items() if earlier.get(part, value) != value]
+    return ", ".join(f"{part} ({earlier[part]}, now {present[part]})" for part in parts)
+
+
+def environment() -> dict[str, str]:
+    """Return the versions, threads and instruction sets that results depend on.
+
+    AVX2 and AVX-512 give the same bits in layerbits, but not in torch; SSE2 and NEON round differently.
+    """
     return {
+        "version of layerbits": installed_version("layerbits"),
         "version of torch": str(torch.__version__),
         "version of numpy": np.__version__,
         "number of torch's threads": str(torch.get_num_threads()),

@@ -12,7 +12,7 @@ from layerbits._base import UsageError, read_json
 from layerbits.experiments import EXPERIMENTS, Experiment, with_settings
 from layerbits.report.folders import RECORD_FILE
 from layerbits.report.information_figure import plot_information
-from layerbits.training import SETTINGS_FILE, WEIGHTS
+from layerbits.training import ENVIRONMENTS, SETTINGS_FILE, WEIGHTS
 
 _MONITOR = "Information of the layers of a network at the epochs of its training."
 
@@ -79,7 +79,7 @@ def _monitor_record(folder: Path) -> dict[str, Any]:
     """Return the fields of a run.json for the folder of a `Monitor`; raise UsageError if its settings are damaged."""
     path = folder / SETTINGS_FILE
     settings = read_json(path) if path.exists() else {}
-    weights = settings.pop(WEIGHTS, {})
+    weights, _ = settings.pop(WEIGHTS, {}), settings.pop(ENVIRONMENTS, None)
     if not isinstance(weights, dict):
         raise UsageError(f"{path}: {WEIGHTS}: got {type(weights).__name__}, wanted hashes by epoch; use another folder")
     measured = f"{len(weights)} epochs measured" if weights else "measured by another program, or an earlier version"

@@ -17,7 +17,7 @@ SEEDS_COLUMNS = ("runs", "number", "seeds", "mean", "standard deviation", "least
 # The part of a name that contains the seed, such as -seed3 or seed=3.
 _SEED = re.compile(r"[-_., ]?seeds?[-_= ]?\d+", re.IGNORECASE)
 # Keys of information.json that may differ between such runs: seed, hashes of data that depend on it, left-out epochs.
-_MAY_DIFFER = ("seed", "inputs", "labels", "arguments", "left_out")
+_MAY_DIFFER = ("seed", "inputs", "labels", "arguments", "left_out", "environments")
 
 
 def run_names(folders: Sequence[Path]) -> list[str]:

@@ -4,6 +4,7 @@ from layerbits.training.checkpoints import Checkpoints, load_checkpoint
 from layerbits.training.curves import TrainingCurves
 from layerbits.training.epochs import log_spaced, nearest_epochs
 from layerbits.training.history import (
+    ENVIRONMENTS,
     INFORMATION_FILE,
     SETTINGS_FILE,
     WEIGHTS,
@@ -18,6 +19,7 @@ from layerbits.training.regularizers import ParsevalRegularizer
 from layerbits.training.session import TrainingSession, generator_seed
 
 __all__ = [
+    "ENVIRONMENTS",
     "INFORMATION_FILE",
     "MEASURES_FILE",
     "SETTINGS_FILE",

@@ -27,6 +27,11 @@ TRAINING_FILE, INFORMATION_FILE, SETTINGS_FILE = "training.csv", "information.cs
 
 # Key of the hashes of the weights in information.json.
 WEIGHTS = "weights"
+# Key of the versions, threads, instruction sets and devices of the measurements, with their epochs.
+ENVIRONMENTS = "environments"
+_EPOCHS = "epochs"
+# Keys of the provenance of a table that are settings or hashes of their own in information.json.
+_SHARED = ("seed", "inputs", "labels")
 # Key of the largest possible values of the information.
 LIMITS = "limits"
 
@@ -66,8 +71,12 @@ def write_training(path: Path, rows: Sequence[TrainingRow]) -> None:
     write_csv(path, TrainingRow._fields, rows)
 
 
-def read_information(path: Path, limits: Mapping[str, float] | None = None) -> dict[int, InformationTable]:
-    """Read an information.csv and return the table of each epoch, with the limits of the information.
+def read_information(
+    path: Path,
+    limits: Mapping[str, float] | None = None,
+    provenance: Mapping[int, Mapping[str, object]] | None = None,
+) -> dict[int, InformationTable]:
+    """Read an information.csv and return the table of each epoch, with its limits and provenance.
 
     Raises
     ------
@@ -82,7 +91,49 @@ def read_information(path: Path, limits: Mapping[str, float] | None = None) -> d
         raise
     except ValueError as error:
         raise damaged_file(path, str(error)) from error
-    return {epoch: InformationTable(tuple(epoch_rows), limits or {}) for epoch, epoch_rows in rows.items()}
+    return {
+        epoch: InformationTable(tuple(epoch_rows), limits or {}, (provenance or {}).get(epoch, {}))
+        for epoch, epoch_rows in rows.items()
+    }
+
+
+def environments_of(tables: Mapping[int, InformationTable]) -> list[dict[str, object]]:
+    """Return each environment of the tables once, with its epochs."""
+    groups: dict[str, dict[str, object]] = {}
+    epochs: dict[str, list[int]] = {}
+    for epoch in sorted(tables):
+        provenance = tables[epoch].provenance
+        environment = {key: value for key, value in provenance.items() if key not in (*_SHARED, WEIGHTS)}
+        groups[str(environment)] = environment
+        epochs.setdefault(str(environment), []).append(epoch)
+    return [{**environment, _EPOCHS: epochs[key]} for key, environment in groups.items()]
+
+
+def provenance_by_epoch(path: Path, settings: Mapping[str, Any]) -> dict[int, dict[str, object]]:
+    """Return the provenance of the table of each epoch from the content of an information.json.
+
+    Raises
+    ------
+    UsageError
+        The environments, of the file `path`, are damaged.
+    """
+    groups, weights = settings.get(ENVIRONMENTS, []), settings.get(WEIGHTS, {})
+    if not isinstance(groups, list) or not all(
+        isinstance(group, dict) and isinstance(group.get(_EPOCHS), list) and all(map(_is_epoch, group[_EPOCHS]))
+        for group in groups
+    ):
+        raise damaged_file(path, f"{ENVIRONMENTS} is no list of objects with epochs")
+    shared = {key: settings[key] for key in _SHARED if key in settings}
+    return {
+        epoch: {**{key: value for key, value in group.items() if key != _EPOCHS}, **shared}
+        | ({WEIGHTS: weights[str(epoch)]} if str(epoch) in weights else {})
+        for group in groups
+        for epoch in group[_EPOCHS]
+    }
+
+
+def _is_epoch(value: object) -> bool:
+    return type(value) is int
 
 
 def write_information(path: Path, tables: Mapping[int, InformationTable]) -> None:
@@ -126,7 +177,8 @@ def read_history(folder: str | os.PathLike[str]) -> InformationHistory:
         )
     if not isinstance(limits, dict) or not all(isinstance(limit, float) for limit in limits.values()):
         raise UsageError(f"{settings_path}: got limits {limits!r}, wanted numbers; name the folder of a Monitor")
-    tables = read_information(Path(folder, INFORMATION_FILE), limits)
+    provenance = provenance_by_epoch(settings_path, settings)
+    tables = read_information(Path(folder, INFORMATION_FILE), limits, provenance)
     return InformationHistory(tables, confidence, simultaneous)
 
 

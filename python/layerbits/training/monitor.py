@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import os
 import warnings
@@ -13,15 +14,23 @@ from typing import Any
 from torch import nn
 
 from layerbits._base import InformationHistory, InformationTable, UsageError, refuse_earlier_parameters
-from layerbits.estimators import InputDecoder, MeasurementSettings, Problem, measure_layers
+from layerbits.estimators import (
+    InputDecoder,
+    MeasurementSettings,
+    Problem,
+    data_digest,
+    environment_of,
+    measure_layers,
+    network_digest,
+)
 from layerbits.kernels import Devices, Group, Processes
 from layerbits.networks import Inputs, Labels, Layers, Readouts, Sigma, global_states_restored, read_inputs
 from layerbits.training.epochs import checked_epoch, checked_epochs
-from layerbits.training.history import INFORMATION_FILE, SETTINGS_FILE
+from layerbits.training.history import INFORMATION_FILE, SETTINGS_FILE, WEIGHTS
 from layerbits.training.measures import MeasureRow, Measures, checked_measures, measure_activations, measure_scalars
 from layerbits.training.monitor_record import MonitorRecord
 from layerbits.training.overhead import Overhead
-from layerbits.training.provenance import digest, network_digest, provenance_of
+from layerbits.training.provenance import provenance_of
 
 _DEFAULT_SETTINGS = MeasurementSettings()
 # Parameters of version 0.1 that are settings now.
@@ -151,6 +160,7 @@ class Monitor:
             self._measures = checked_measures(measures, self._problem)
             self._overhead = Overhead(max_overhead, self.at[-1], model)
             self._path = Path(directory, INFORMATION_FILE)
+            self._environment = environment_of(self._problem)
             provenance = provenance_of(self._problem, settings, self.at, tuple(self._measures))
             self._record = MonitorRecord(self._path.parent, provenance, writes=self._processes.rank == 0)
             self._problem.free_gathered_weights()
@@ -262,7 +272,7 @@ class Monitor:
         self._record.write()
 
     def _measure(self, epoch: int) -> None:
-        if digest(self._problem.inputs.tensors) != self._record.settings["inputs"]:
+        if data_digest(self._problem.inputs.tensors) != self._record.settings["inputs"]:
             raise ValueError(
                 "inputs: got tensors whose values have changed since the monitor was made, wanted the same inputs "
                 "at every epoch; pass a copy to the monitor, such as inputs.clone()"
@@ -270,7 +280,10 @@ class Monitor:
         problem = self._problem.for_present_network()
         table = measure_layers(problem, self._settings, n_tables=len(self.at))
         measures = measure_activations(problem, self._measures)
-        self._record.add(epoch, table, network_digest(problem), measures)
+        weights = network_digest(problem)
+        shared = {key: self._record.settings[key] for key in ("seed", "inputs", "labels")}
+        table = dataclasses.replace(table, provenance={**self._environment, **shared, WEIGHTS: weights})
+        self._record.add(epoch, table, weights, measures)
         self._record.write()
 
     def _leave_out(self, epoch: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import warnings
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,15 @@ from layerbits._base import (
     read_json,
     write_json,
 )
+from layerbits.kernels import other_environment
 from layerbits.training.history import (
+    ENVIRONMENTS,
     INFORMATION_FILE,
     LIMITS,
     SETTINGS_FILE,
     WEIGHTS,
+    environments_of,
+    provenance_by_epoch,
     read_information,
     write_information,
 )
@@ -76,11 +81,20 @@ class MonitorRecord:
         if not isinstance(left_out, list) or not all(isinstance(epoch, int) for epoch in left_out):
             raise damaged_file(settings_path, f"{LEFT_OUT} has items that are not epochs")
         rows = read_measures(measures_path) if measures and measures_path.exists() else {}
-        for epoch, table in read_information(table_path, self.settings[LIMITS]).items():
+        provenance = provenance_by_epoch(settings_path, content)
+        for epoch, table in read_information(table_path, self.settings[LIMITS], provenance).items():
             measured = {(row.layer, row.measure.partition("/")[0]) for row in rows.get(epoch, ())}
             if len(table) == n_rows and str(epoch) in weights and measured >= set(measures):
                 self.add(epoch, table, str(weights[str(epoch)]), rows.get(epoch, ()))
         self.left_out = set(left_out)
+        earlier = next((table.provenance for table in self.tables.values() if other_environment(table.provenance)), {})
+        if earlier:
+            warnings.warn(
+                f"{table_path}: earlier epochs were measured with another {other_environment(earlier)}; new epochs may "
+                "differ from those of one process by rounding",
+                RuntimeWarning,
+                stacklevel=4,
+            )
 
     def add(self, epoch: int, table: InformationTable, weights: str, measures: tuple[MeasureRow, ...]) -> None:
         """Add the results of an epoch."""
@@ -107,14 +121,17 @@ class MonitorRecord:
         if not self.writes:
             return
         left_out = {LEFT_OUT: sorted(self.left_out)} if self.left_out else {}
+        environments = {ENVIRONMENTS: environments_of(self.tables)} if self.tables else {}
         weights = {str(epoch): self.weights[epoch] for epoch in sorted(self.weights)}
-        write_json(self.folder / SETTINGS_FILE, {**self.settings, **left_out, WEIGHTS: weights}, checksum=True)
+        content = {**self.settings, **left_out, **environments, WEIGHTS: weights}
+        write_json(self.folder / SETTINGS_FILE, content, checksum=True)
 
     def state(self) -> dict[str, Any]:
         """Return all results as dicts, lists, tuples, strings and numbers."""
         return {
             "settings": dict(self.settings),
             "tables": {epoch: list(map(dataclasses.asdict, table)) for epoch, table in self.tables.items()},
+            "provenance": {epoch: dict(table.provenance) for epoch, table in self.tables.items()},
             WEIGHTS: dict(self.weights),
             "measures": {epoch: list(map(tuple, rows)) for epoch, rows in self.measures.items()},
             LEFT_OUT: sorted(self.left_out),
@@ -125,9 +142,9 @@ class MonitorRecord:
         if not isinstance(state, Mapping) or "settings" not in state:
             raise ValueError(f"state: got another {type(state).__name__}, wanted the result of state_dict()")
         self._check_settings(state["settings"], "the state", "make the monitor with the same settings")
-        limits = self.settings[LIMITS]
+        limits, provenance = self.settings[LIMITS], state.get("provenance", {})
         self.tables = {
-            epoch: InformationTable(tuple(InformationRow(**row) for row in rows), limits)
+            epoch: InformationTable(tuple(InformationRow(**row) for row in rows), limits, provenance.get(epoch, {}))
             for epoch, rows in state["tables"].items()
         }
         self.weights = dict(state[WEIGHTS])

@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 
 from layerbits._base import InformationRow
-from layerbits.estimators.audits import MARGIN, means_of, note, noted_too
+from layerbits.estimators.audits import MARGIN, options_of, note, noted_too
 from layerbits.networks import LayerPart, RandomSlices, Slices
 
 
@@ -47,7 +47,7 @@ def _audited(row: InformationRow, rows: Sequence[InformationRow], parts: Mapping
     least = min(larger, key=lambda other: other.upper, default=None)
     if least is None or row.lower <= least.upper + MARGIN:
         return row
-    means = f"{means_of(row)} or slices" if isinstance(part.slices, RandomSlices) else means_of(row)
+    means = f"{options_of(row)} or slices" if isinstance(part.slices, RandomSlices) else options_of(row)
     return noted_too(row, note("above_larger_view", view=f"{least.quantity} of {least.layer}", means=means))
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import importlib.metadata
 import json
 import os
 import platform
 import time
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,13 +21,14 @@ from layerbits._base import (
     FolderLock,
     UsageError,
     damaged_file,
+    installed_version,
     read_json,
     replacing,
     shown,
     write_json,
 )
 from layerbits.experiments.framework.configuration import Configuration, device_of
-from layerbits.kernels import backends, cuda_devices
+from layerbits.kernels import backends, cuda_devices, environment, other_environment
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -76,6 +77,7 @@ class RunFolder:
             "seeds": {"seed": config.seed},
             "versions": versions(),
             "machine": _machine(device_of(config)),
+            "environment": environment(),
             "timings": {},
             "summary": self.summary,
         }
@@ -161,6 +163,13 @@ class RunFolder:
         for name, value in self._record["configuration"].items():
             _require_equal(name, settings.get(name), value)
         self._record["timings"] = timings
+        earlier = earlier_record.get("environment")
+        if isinstance(earlier, dict) and (changes := other_environment(earlier)):
+            warnings.warn(
+                f"{self.path}: the run began with another {changes}; new numbers may differ by rounding",
+                RuntimeWarning,
+                stacklevel=4,
+            )
 
 
 def save_figure(figure: Figure, path: Path) -> None:
@@ -178,14 +187,7 @@ def save_figure(figure: Figure, path: Path) -> None:
 def versions() -> dict[str, str]:
     """Return the versions of Python, layerbits and its main dependencies."""
     packages = ("layerbits", "torch", "numpy", "scipy", "matplotlib")
-    return {"python": platform.python_version(), **{name: _version(name) for name in packages}}
-
-
-def _version(package: str) -> str:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return "not installed"
+    return {"python": platform.python_version(), **{name: installed_version(name) for name in packages}}
 
 
 def _machine(device: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 
 from layerbits._base import InformationRow
-from layerbits.estimators.audits import MARGIN, options_of, note, noted_too
+from layerbits.estimators.audits import MARGIN, note, noted_too, options_of
 from layerbits.networks import LayerPart, RandomSlices, Slices
 
 

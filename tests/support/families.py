@@ -135,9 +135,13 @@ def family(name, *, checkpoints=False):
     return model, {"sigma": 0.3, "layers": layers, "inputs": inputs}, inputs
 
 
-def gradients(model, network, inputs):
-    """Return the gradients of the parameters of a network after a pass of it, or of a wrapped one, and backward."""
+def gradients(model, network, inputs, seed=5):
+    """Return the gradients of the parameters of a network, whole, after a pass of it, or of its wrapper, and backward.
+
+    The noise of the pass is that of `seed`.
+    """
     network.zero_grad()
-    torch.manual_seed(5)
+    torch.manual_seed(seed)
     model(inputs).square().mean().backward()
-    return [parameter.grad for parameter in network.parameters()]
+    grads = [parameter.grad for parameter in network.parameters()]
+    return [grad.full_tensor() if hasattr(grad, "full_tensor") else grad for grad in grads]

@@ -1,6 +1,5 @@
 """Run a function in the processes of a gloo group on this machine, and return what each of them returns."""
 
-import contextlib
 import datetime
 import os
 import pickle
@@ -40,10 +39,14 @@ def run_in_group(function, size, folder, seconds=60):
     for process in processes:
         process.start()
     by_rank, deadline = {}, time.monotonic() + _SECONDS
-    # A process ends after its result is read.
-    while len(by_rank) < size and any(process.is_alive() for process in processes) and time.monotonic() < deadline:
-        with contextlib.suppress(queue.Empty):
+    while len(by_rank) < size and time.monotonic() < deadline:
+        are_running = any(process.is_alive() for process in processes)  # the queue keeps results of processes that end
+        try:
             rank, result = results.get(timeout=0.1)
+        except queue.Empty:
+            if not are_running:
+                break
+        else:
             by_rank[rank] = pickle.loads(result)
     for process in processes:
         process.join(max(0.0, deadline - time.monotonic()))

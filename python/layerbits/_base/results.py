@@ -147,12 +147,12 @@ class InformationRow(Result):
     decoded, decoded_error : float
         Decoder bound and its standard error, in `unit`.
     decoder : str
-        Name of the decoder; ``"exact"`` for a known channel, ``"known network"`` with ``estimator="known"``.
+        Name of the decoder; ``"exact"`` for a known channel, ``"known network"`` where the network gives this bound.
     limited_by : str
         Main cause of the interval's width: ``"queries"``; ``"draws"`` (the bias of the plug-in bound); ``"decoder"``;
         ``"draws or decoder"`` (the draws are too few to tell which bound is off); ``"dimensions"`` (left out by the
-        measurement); ``"frames"`` (the sampling of random slices); or ``"samples"`` (of the noises behind a query, with
-        ``estimator="known"``). Empty if the ends are equal.
+        measurement); ``"frames"`` (the sampling of random slices); or ``"samples"`` (of the noises behind a query,
+        where the known network gives the narrower interval). Empty if the ends are equal.
     flags : tuple of str
         Of the notes. ``"saturated"``: the lower end of I(X;T) is as near to log N as the number of queries allows.
         ``"tolerance_missed"``: the interval is wider than `tolerance` asks. ``"data_processing"``: an end comes from

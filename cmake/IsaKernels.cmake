@@ -26,6 +26,7 @@ function(_layerbits_add_level target name)
     ${object} PRIVATE LAYERBITS_LEVEL_${upper} LAYERBITS_LEVEL="${name}"
                       LAYERBITS_TABLE=kKernels${head}${tail})
   set_target_properties(${object} PROPERTIES POSITION_INDEPENDENT_CODE ON CXX_VISIBILITY_PRESET hidden)
+  layerbits_harden(${object})
   layerbits_set_warnings(${object})
   # No level uses every function of lanes.h. GCC's AVX-512 headers cause the other two warnings (GCC bug 105593).
   target_compile_options(${object} PRIVATE -Wno-unused-function -Wno-uninitialized

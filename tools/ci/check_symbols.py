@@ -1,4 +1,4 @@
-"""Check that the objects of an ISA level define only their table, and that the module exports only its entry point.
+"""Check that the objects of an ISA level define only their table, and the exports and the protections of the module.
 
     python tools/ci/check_symbols.py BUILD_FOLDER
 
@@ -37,12 +37,27 @@ def violations(build: Path) -> list[str]:
     for path in modules:
         forbidden = [name for name in defined(path, "--dynamic") if "layerbits" in name or not STANDARD.match(name)]
         lines += [f"{path}: exports {name}" for name in sorted(forbidden) if name != "PyInit__cpu"]
-        flags = subprocess.run(
-            ["readelf", "--dynamic", "--wide", str(path)], check=True, capture_output=True, text=True
-        )
-        if "NOW" not in flags.stdout:  # FLAGS BIND_NOW, or FLAGS_1 NOW
-            lines.append(f"{path}: resolves addresses when they are first used, wanted -z now")
+        lines += _missing_protections(path)
     return lines
+
+
+def _missing_protections(module: Path) -> list[str]:
+    """Return a line for each protection of cmake/Hardening.cmake that a module lacks."""
+    dynamic = _output("readelf", "--dynamic", "--wide", str(module))
+    segments = _output("readelf", "--segments", "--wide", str(module))
+    called = _output("nm", "--dynamic", "--undefined-only", str(module))
+    protections = {
+        "-z now": "NOW" in dynamic,  # FLAGS BIND_NOW, or FLAGS_1 NOW
+        "-z relro": "GNU_RELRO" in segments,
+        "a stack that is not executable": re.search(r"GNU_STACK.* RW ", segments) is not None,
+        "-fstack-protector-strong": "__stack_chk_fail" in called,
+        "-D_FORTIFY_SOURCE": "_chk@" in called.replace("__stack_chk_fail", ""),  # such as __snprintf_chk
+    }
+    return [f"{module}: lacks {name}" for name, is_there in protections.items() if not is_there]
+
+
+def _output(*command: str) -> str:
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
 if __name__ == "__main__":

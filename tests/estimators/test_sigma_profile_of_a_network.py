@@ -9,6 +9,8 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import layerbits as lb
+from layerbits.estimators.known_activations import activations_without_noise
+from layerbits.networks import read_inputs
 from tests.support.networks import Jitter, tanh_mlp
 from tests.support.random_arrays import normal_tensor
 
@@ -101,3 +103,9 @@ def test_a_sigma_that_half_precision_would_distort_is_refused(model):
 def test_arguments_that_do_not_fit_together_are_refused(model, arguments, options, message):
     with pytest.raises(TypeError, match=message):
         lb.sigma_profile(*(model if isinstance(argument, str) else argument for argument in arguments), **options)
+
+
+def test_activations_of_a_second_pass_are_not_kept():
+    model = tanh_mlp(4, 3, 2)
+    (activations,) = activations_without_noise(model, read_inputs(INPUTS, model), None).values()
+    assert activations.untyped_storage().nbytes() == activations.nbytes

@@ -182,3 +182,30 @@ def test_functions_that_the_compiler_does_not_hide_are_noisy_in_compiled_passes(
     torch.compiler.reset()
     model = lb.noisify(Spelled(function), sigma=0.5, inputs=INPUTS)
     assert is_noisy(torch.compile(model, backend="eager"))
+
+
+class WithoutGradients(nn.Module):
+    """Calls one of its two functions without gradients."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.linear, self.last = nn.Linear(4, 4), nn.Linear(4, 2)
+
+    def forward(self, x):
+        h = torch.tanh(self.linear(x))
+        with torch.no_grad():
+            gate = torch.relu(h)
+        return self.last(h * gate)
+
+
+@pytest.mark.parametrize("layers", ["tanh", ["tanh", "relu"]])
+def test_functions_without_gradients_have_noise_in_compiled_passes(layers):
+    torch.compiler.reset()
+    model = lb.noisify(WithoutGradients(), sigma=0.3, layers=layers, inputs=INPUTS)
+    compiled = torch.compile(model, backend="eager", fullgraph=True)
+    values = []
+    for function in (model, compiled):
+        torch.manual_seed(1)
+        values.append(function(INPUTS))
+    assert torch.equal(*values)  # the same operators in the same order

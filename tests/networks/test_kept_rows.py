@@ -1,4 +1,4 @@
-"""Batches beyond the budget: their rows are kept in a file, unchanged."""
+"""Rows that are kept: those of a limit, and those of batches beyond the budget, in a file, unchanged."""
 
 import tempfile
 from pathlib import Path
@@ -67,6 +67,26 @@ def test_the_file_leaves_nothing_behind(tmp_path, monkeypatch):
 def test_a_tensor_beyond_the_budget_is_not_copied():
     inputs = torch.ones(3, 4)
     assert read_inputs(inputs, torch.nn.Identity(), max_memory=0).tensors[0] is inputs
+
+
+class Counting(TensorDataset):
+    """Holds the positions of the rows that were read."""
+
+    def __getitem__(self, index):
+        self.read = [*getattr(self, "read", []), index]
+        return super().__getitem__(index)
+
+
+def test_a_limit_reads_the_rows_of_the_subset_alone_of_a_data_set():
+    model, inputs, labels = torch.nn.Identity(), torch.arange(30.0)[:, None], torch.arange(30) % 3
+    dataset = Counting(inputs, labels)
+    data = read_inputs(dataset, model, {"in": 1, "apart": labels.tolist()}, limit=12, seed=5)
+    expected = read_inputs((inputs, labels), model, 1, limit=12, seed=5)
+    assert len(dataset.read) == 12
+    assert data.tensors[0].equal(expected.tensors[0])
+    assert data.labels["in"].tolist() == data.labels["apart"].tolist() == expected.labels["Y"].tolist()
+    with pytest.raises(ValueError, match=r"^labels: got shape \(12,\), wanted \(30,\)"):
+        read_inputs(dataset, model, labels[:12], limit=12)
 
 
 @pytest.mark.parametrize("limit", [None, 20])

@@ -1,6 +1,7 @@
 """A function may find the labels in a batch: the network does not get the items that the function reads."""
 
 import collections
+import copy
 import itertools
 
 import numpy as np
@@ -11,6 +12,7 @@ from torch import nn
 from transformers import BatchEncoding
 
 from layerbits.networks import read_inputs
+from layerbits.networks.inputs import trial_passes
 from tests.support.networks import tanh_mlp
 from tests.support.random_arrays import normal_tensor
 
@@ -137,6 +139,28 @@ def test_a_function_may_read_an_item_with_which_the_network_fails():
     """Labels of shape (n,) cannot be the mask, although the network has an optional argument at their position."""
     data = read_inputs((INPUTS, LABELS), WithMask(), lambda batch: batch[1] % 2)
     assert len(data.tensors) == 1
+    assert data.labels["Y"].tolist() == PARITY
+
+
+def test_a_function_reads_batches_of_a_loader_on_their_own_device(monkeypatch):
+    """The network is on another device than the batches: a network of meta tensors, which are refused otherwise."""
+    monkeypatch.setattr(trial_passes, "shadow", copy.deepcopy)
+    devices = set()
+
+    def parity(batch):
+        devices.add(batch[1].device.type)
+        return batch[1] % 2
+
+    class Scaled(WithMask):
+        def __init__(self):
+            super().__init__()
+            self.scale = nn.Parameter(torch.ones(4, device="meta"))
+
+        def forward(self, x, mask=None):
+            return super().forward(x * self.scale, mask)
+
+    data = read_inputs([(INPUTS, LABELS)], Scaled(), parity)
+    assert (len(data.tensors), data.device.type, devices) == (1, "meta", {"cpu"})
     assert data.labels["Y"].tolist() == PARITY
 
 

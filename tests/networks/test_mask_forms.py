@@ -38,8 +38,23 @@ def values(kept, **options):
         torch.zeros(3, 5).masked_fill(~KEPT, -torch.inf),
         torch.zeros(3, 1, 1, 5).masked_fill(~KEPT[:, None, None], torch.finfo(torch.float32).min),
         torch.where(KEPT, 0.0, -1e4),
+        torch.where(KEPT, 0.0, -1e4).bfloat16(),
+        torch.where(KEPT, 0.0, -1e4).bfloat16().float(),
+        torch.zeros(3, 5).half().masked_fill(~KEPT, torch.finfo(torch.half).min),
+        torch.zeros(3, 5).masked_fill(~KEPT, torch.finfo(torch.half).min).bfloat16(),
     ],
-    ids=["(n, 1, L)", "(n, 1, 1, L)", "(n, L, 1)", "-inf", "least number", "-10,000"],
+    ids=[
+        "(n, 1, L)",
+        "(n, 1, 1, L)",
+        "(n, L, 1)",
+        "-inf",
+        "least number",
+        "-10,000",
+        "-10,000 in bfloat16",
+        "-10,000 through bfloat16",
+        "least number of half",
+        "least number of half in bfloat16",
+    ],
 )
 def test_masks_of_other_forms_keep_the_same_tokens(mask):
     assert values(mask) == values(KEPT)
@@ -69,3 +84,14 @@ def test_the_remedy_for_a_name_of_padding_is_accepted():
 def test_a_mask_of_pairs_of_tokens_is_refused():
     with pytest.raises(ValueError, match=r"^mask: got 'mask' of shape \(3, 5, 5\), wanted \(3, 5\)"):
         values(KEPT[:, None].expand(3, 5, 5))
+
+
+@pytest.mark.parametrize("value", [-9000.0, -1.0, torch.inf])
+def test_a_mask_of_other_values_is_refused(value):
+    with pytest.raises(ValueError, match=r"^mask: got values of 'mask' other than 0 and 1, or 0 and at most -10,000"):
+        values(torch.where(KEPT, 0.0, value))
+
+
+def test_a_mask_of_zeros_that_are_added_is_refused_with_the_remedy():
+    with pytest.raises(ValueError, match=r"^mask: got 'mask' of zeros alone, .*; leave mask= out if the zeros are"):
+        values(torch.zeros(3, 5))

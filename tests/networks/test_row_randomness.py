@@ -177,6 +177,23 @@ def test_flat_draws_of_tokens_in_front_of_rows_are_taken(function):
     assert lb.layer_activations(model, normal_tensor(5, 8), layers="act")["act"].shape == (5, 8)
 
 
+def test_another_flat_draw_of_the_same_tokens_takes_a_pass_for_each_row():
+    n_passes = []
+    for n_draws in (1, 5):
+        calls = []
+
+        def function(x, n_draws=n_draws, calls=calls):
+            calls.append(x)
+            signal = x.view(len(x), 32, 2) + torch.randn(x.numel()).view(len(x), 32, 2)
+            for _ in range(n_draws):
+                signal = signal + torch.randn(x.numel()).view(32, len(x), 2).transpose(0, 1)
+            return signal
+
+        lb.layer_activations(Function(function), normal_tensor(5, 64), layers="act")
+        n_passes.append(len(calls))
+    assert n_passes[1] - n_passes[0] == 4 * 3
+
+
 def test_flat_draws_that_rows_share_in_part_are_refused():
     def function(x):
         noise = torch.randn(x.numel()).view(4, len(x), 2).transpose(0, 1)

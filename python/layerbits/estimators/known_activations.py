@@ -57,10 +57,13 @@ def activations_without_noise(
     network = network_without_noise(model, inputs, layers, sigma)
     check_rows(network, inputs.tensors, network.layer_names)
     passes = record(network, inputs.tensors, Passes(network.layer_names, range(2), seed=None, processes=processes))
-    for layer, activations in passes.items():
-        if differ_beyond_rounding(network, layer, activations[:, 0], activations[:, 1]):
+    activations = {}
+    for layer in list(passes):
+        first, second = passes.pop(layer).unbind(1)
+        if differ_beyond_rounding(network, layer, first, second):
             raise ValueError(
                 f"layers: got {layer!r}, whose activations differ in two passes of the same inputs, wanted functions "
                 "of the input; make the network deterministic in evaluation, or choose other layers"
             )
-    return {layer: activations[:, 0] for layer, activations in passes.items()}
+        activations[layer] = first.clone()  # a view would keep both passes in memory
+    return activations

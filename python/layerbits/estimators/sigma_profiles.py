@@ -201,7 +201,7 @@ def _channels(
     points: Tensor, classes: Integers | None, sigmas: Sequence[float], workers: Workers
 ) -> list[KnownChannel]:
     """Return a channel for each sigma; they share centers, reduced in dimension and sorted by class."""
-    centers = affine_coordinates(points, min(sigmas))[0]
+    centers = affine_coordinates(points.double(), min(sigmas))[0]
     if classes is not None:
         order = classes.argsort(kind="stable")
         centers, classes = centers[order], classes[order]
@@ -251,11 +251,11 @@ def _audited(rows: Sequence[SigmaRow], log_n: float, separated_lower: float) -> 
 
 
 def _as_points(layer: str, activations: Array) -> Tensor:
-    """Return the activations of a layer as a float64 tensor (n, d)."""
+    """Return the activations of a layer as a tensor (n, d)."""
     name = f"activations of layer {layer!r}" if layer else "activations"
     points = as_floats(name, activations).detach()
     if points.ndim == 0 or points.numel() == 0:
         raise ValueError(f"{name}: got shape {tuple(points.shape)}, wanted (n, ...) with n >= 1")
     if not points.isfinite().all():
         raise ValueError(f"{name}: got NaN or infinity, wanted finite numbers")
-    return points.double().reshape(len(points), -1)
+    return points.reshape(len(points), -1)

@@ -134,8 +134,13 @@ def find_caller() -> Caller:
         if runs_module(frame):
             return Caller(frame.f_locals.get("self"), in_checkpoint, in_function)
         in_checkpoint = in_checkpoint or _is_checkpoint_frame(frame)
-        in_function = in_function or frame.f_code is _FORWARD
+        in_function = in_function or runs_autograd_function(frame)
     return Caller(None, in_checkpoint, in_function)
+
+
+def runs_autograd_function(frame: FrameType) -> bool:
+    """Return whether a frame calls the forward method of an autograd function."""
+    return frame.f_code is _FORWARD
 
 
 def _is_of_torch(frame: FrameType) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable
+from types import FrameType
 from typing import Any, TypeVar
 
 import torch
@@ -57,14 +58,32 @@ def refuse_in_subgraph(message: str) -> None:
 
     With fullgraph=True torch raises this error; otherwise that part runs uncompiled.
     """
-    if any(frame.f_code.co_name.startswith("speculate_subgraph") for frame in call_stack.frames()):
+    if any(map(_traces_subgraph, call_stack.frames())):
         from torch._dynamo.exc import Unsupported
 
         raise Unsupported(message)
 
 
-# With this attribute torch.compile calls the function when it traces a pass.
+def traces_autograd_function() -> bool:
+    """Return whether code without gradients, which torch.compile traces, belongs to an autograd function of a forward.
+
+    Otherwise the forward itself disables gradients.
+    """
+    for frame in call_stack.frames():
+        if _traces_subgraph(frame) or checkpointing.runs_autograd_function(frame):
+            return True
+        if call_stack.runs_module(frame):
+            break
+    return False
+
+
+# With this attribute torch.compile calls the functions when it traces a pass.
 refuse_in_subgraph._dynamo_marked_constant = True  # type: ignore[attr-defined]
+traces_autograd_function._dynamo_marked_constant = True  # type: ignore[attr-defined]
+
+
+def _traces_subgraph(frame: FrameType) -> bool:
+    return frame.f_code.co_name.startswith("speculate_subgraph")
 
 
 def compile_again() -> None:

@@ -24,6 +24,12 @@ def is_one_batch(inputs: object) -> bool:
     return isinstance(inputs, Tensor | np.ndarray | tuple | Mapping) or is_frame(inputs)
 
 
+def has_rows(inputs: object) -> bool:
+    """Return whether inputs are a data set of known length, whose rows can be read one by one."""
+    is_set = isinstance(inputs, Dataset) and not isinstance(inputs, IterableDataset)
+    return is_set and not is_one_batch(inputs) and hasattr(inputs, "__len__")
+
+
 def may_reuse_memory(inputs: object) -> bool:
     """Return whether an iterable may yield a batch in the memory of an earlier one, as a generator with a buffer."""
     return not is_one_batch(inputs) and not isinstance(inputs, Sequence | Dataset)

@@ -90,6 +90,11 @@ class LabelSets:
                 "without a sampler, or an iterable that gives its rows in one order"
             )
 
+    def keep_rows(self, rows: Integers, n_inputs: int) -> None:
+        """Keep the labels of these rows of `n_inputs` inputs, of the labels that come apart."""
+        for name in self._labels.keys() - self._parts.keys():
+            self._labels[name] = class_numbers(self._labels[name], n_inputs)[rows]
+
     def find(self, batch: object) -> tuple[list[object], dict[str, npt.NDArray[Any]]]:
         """Return the keys or positions of the items that are labels in a batch, and the labels found by label set."""
         found: dict[str, npt.NDArray[Any]] = {}

@@ -13,13 +13,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, Subset
 
 from layerbits._base import Integers
 from layerbits.networks.execution.arguments import MAX_MEMORY, check_module
 from layerbits.networks.inputs.batches import (
     batches_of,
     check_memory_of_rows,
+    has_rows,
     is_one_batch,
     may_be_endless,
     may_reuse_memory,
@@ -118,17 +119,18 @@ def read_inputs(
         of batches to that device.
     labels : object
         Labels of the inputs as in `class_numbers`; a key, position or function that finds the labels in a batch, from
-        whose arguments they are removed; or a mapping of names to any of these. If one item is left of a tuple or list,
-        it may hold all arguments: a mapping of their names, or at least two that the network requires. Labels apart
-        from the batches of an iterable must have the order of its rows.
+        whose arguments they are removed; or a mapping of names to any of these. A function gets the batches as they
+        are, before their tensors are moved to the device of the network. If one item is left of a tuple or list, it may
+        hold all arguments: a mapping of their names, or at least two that the network requires. Labels apart from the
+        batches of an iterable must have the order of its rows.
     limit : int, optional
-        Largest number of rows to keep, sampled at random; by default all rows are kept. Of an iterable of unknown
-        length, the first 100 `limit` rows are read.
+        Largest number of rows to keep, sampled at random; by default all rows are kept. Of a data set, these rows
+        alone are read; of an iterable of unknown length, the first 100 `limit` rows.
     seed : int
         Seed of the subset.
     max_memory : int
         Largest number of bytes of batches that are kept in memory; if there are more, the rows are kept in a temporary
-        file. One batch and a random subset are kept in memory.
+        file. One batch, and a random subset of a loader or an iterable, are kept in memory.
 
     Raises
     ------
@@ -147,7 +149,8 @@ def read_inputs(
     reader.labels.check_order(inputs)
     if not reader.labels.are_in_batches:
         check_are_batches(inputs, reader.labels.n_apart)
-    with contextlib.closing(batches_of(inputs)) as batches:
+    read = reader.choose_rows(inputs) if limit is not None and has_rows(inputs) else inputs
+    with contextlib.closing(batches_of(read)) as batches:
         for batch in batches:
             reader.add(batch)
             if reader.subset.is_sampled and may_be_endless(inputs):
@@ -197,6 +200,13 @@ class _Reader:
         self.converted: tuple[int, ...] | None = None  # the tensors that `positions_to_convert` returns
         self.first_batch: PassInputs | None = None
         self.kept_rows: list[KeptRows] = []  # the rows of each tensor among the arguments
+
+    def choose_rows(self, dataset: Any) -> Dataset[Any]:
+        """Choose the random subset before a data set is read, and return the data set of these rows."""
+        self.subset.add(len(dataset))
+        rows, self.subset = self.subset.rows, RandomSubset(None, 0)
+        self.labels.keep_rows(rows, len(dataset))
+        return Subset(dataset, rows.tolist())
 
     def add(self, batch: object) -> None:
         """Add the rows of a batch."""

@@ -13,7 +13,7 @@ from layerbits.networks.execution.global_generators import global_states_restore
 from layerbits.networks.execution.originals import originals_protected
 from layerbits.networks.execution.own_hooks import delete_own_hooks
 from layerbits.networks.execution.shadow import shadow, unwrapped
-from layerbits.networks.inputs.placement import as_input
+from layerbits.networks.inputs.placement import as_input, floating_point_parameter
 
 # Number of rows of a pass of `runs`: labels of as many rows as another argument has columns may broadcast.
 _ROWS = 5
@@ -33,8 +33,13 @@ def trial_error(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, An
 
 
 def runs(model: nn.Module, arguments: Sequence[object]) -> bool:
-    """Return whether a network runs with the first rows of positional arguments, all of them tensors or arrays."""
+    """Return whether a network runs with the first rows of positional arguments, all of them tensors or arrays.
+
+    They are moved to the network's device, as a pass moves the tensors of a loader.
+    """
     if not all(isinstance(argument, Tensor | np.ndarray) for argument in arguments):
         return False
-    rows = (as_input(argument, model)[:_ROWS].clone() for argument in arguments)  # type: ignore[arg-type]
+    parameter = floating_point_parameter(model)
+    device = None if parameter is None else parameter.device
+    rows = (as_input(argument[:_ROWS], model).to(device, copy=True) for argument in arguments)  # type: ignore[index]
     return trial_error(model, tuple(rows), {}) is None

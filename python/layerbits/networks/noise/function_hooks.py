@@ -20,7 +20,12 @@ from torch.overrides import TorchFunctionMode
 
 from layerbits._base import LayerSelectionError
 from layerbits.networks.execution.checkpointing import WITHOUT_CHECKPOINTS, Caller, find_caller
-from layerbits.networks.execution.compilation import is_compiled, not_compiled_alone, refuse_in_subgraph
+from layerbits.networks.execution.compilation import (
+    is_compiled,
+    not_compiled_alone,
+    refuse_in_subgraph,
+    traces_autograd_function,
+)
 from layerbits.networks.execution.output_tensor import DENSE_ENCODER
 from layerbits.networks.noise.hooks import NoiseHook
 from layerbits.networks.noise.padding_tokens import add_padding_hooks, may_make_nested
@@ -206,5 +211,6 @@ class _FunctionMode(TorchFunctionMode):
             return Caller(None, in_checkpoint=False, in_function=False)
         if torch.compiler.is_compiling():
             # A compiled pass has no stack of Python, but gradients are disabled in an autograd function.
-            return Caller(self.owner, in_checkpoint=False, in_function=not torch.is_grad_enabled())
+            in_function = not torch.is_grad_enabled() and traces_autograd_function()
+            return Caller(self.owner, in_checkpoint=False, in_function=in_function)
         return find_caller()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
 import torch
@@ -143,7 +143,10 @@ class WaitingNoise(NoiseHook):
                 hook.handle = module.register_forward_hook(hook)
                 if called in in_place:
                     add_in_place_hooks(module, self.switch)
-        observed = {module: _calls_of_functions(module, self.root, calls) for module in functions}
+        observed = {
+            module: _calls_of_functions(module, self.root, calls, hooks_of_module)
+            for module, hooks_of_module in functions.items()
+        }
         hooks: dict[nn.Module, Mapping[str, OutputHook]] = dict(functions)
         if self.layers is None:
             for module, unobserved in unobserved_functions(self.root, calls, list(functions)).items():
@@ -164,11 +167,13 @@ def _refuse_in_graph(message: str) -> NoReturn:
 _refuse_in_graph._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
-def _calls_of_functions(module: nn.Module, root: nn.Module, calls: Sequence[LayerCall]) -> dict[str, int]:
-    """Return the mean number of calls of each function in a call of a module, rounded down."""
+def _calls_of_functions(
+    module: nn.Module, root: nn.Module, calls: Sequence[LayerCall], layers: Container[str]
+) -> dict[str, int]:
+    """Return the mean number of calls of each function that is a layer in a call of a module, rounded down."""
     functions = Counter(call.function for call in calls if call.module is module)
     n_calls = functions.pop("", 0) + (module is root)
-    return {name: number // max(1, n_calls) for name, number in functions.items()}
+    return {name: number // max(1, n_calls) for name, number in functions.items() if name in layers}
 
 
 def _acts_in_place(layer: LayerCall, calls: Sequence[LayerCall]) -> bool:

@@ -8,8 +8,9 @@ from torch import Tensor
 
 from layerbits.networks.inputs.pass_inputs import PassInputs
 
-# A mask that is added to the scores of attention has 0 for tokens to keep, and at most this for the others.
-_EXCLUDED = -1e4
+# A mask that is added to the scores of attention has 0 for tokens to keep, and at most this for the others: -10,000,
+# rounded to bfloat16.
+_EXCLUDED = -9984.0
 
 
 def kept_tokens(inputs: PassInputs, mask: str | int, n_tokens: int, *, marks_padding: bool) -> Tensor:
@@ -17,13 +18,14 @@ def kept_tokens(inputs: PassInputs, mask: str | int, n_tokens: int, *, marks_pad
 
     The mask may have further axes of length 1. Its values are 1 for tokens to keep and 0 for others, the reverse with
     `marks_padding`, or those that are added to the scores of attention: 0 for tokens to keep, and otherwise at most
-    -10,000, such as -inf.
+    -10,000 (also rounded to bfloat16), such as -inf.
 
     Raises
     ------
     ValueError
-        There is no such tensor among the inputs, or it has another shape or other values; or it seems to keep padding:
-        another tensor of the inputs has one value at all tokens that it keeps, and several at others.
+        There is no such tensor among the inputs, or it has another shape or other values; it is of floating-point
+        zeros alone; or it seems to keep padding: another tensor of the inputs has one value at all tokens that it
+        keeps, and several at others.
     """
     args, kwargs = dataclasses.replace(inputs, device=None).arguments(inputs.tensors)
     arguments: dict[str | int, object] = dict(enumerate(args))
@@ -43,7 +45,13 @@ def kept_tokens(inputs: PassInputs, mask: str | int, n_tokens: int, *, marks_pad
         return values == 0
     if not ((values == 0) | (values == 1)).all():
         raise ValueError(
-            f"mask: got values of {mask!r} other than 0 and 1, or 0 and -inf, wanted 1 for the tokens to keep"
+            f"mask: got values of {mask!r} other than 0 and 1, or 0 and at most -10,000, wanted 1 for the tokens to "
+            "keep; pass such a mask as another argument of the network"
+        )
+    if values.is_floating_point() and not marks_padding and not values.any():
+        raise ValueError(
+            f"mask: got {mask!r} of zeros alone, wanted 1 for the tokens to keep; leave mask= out if the zeros are "
+            "added to the scores of attention, because all tokens are kept"
         )
     kept = values == (0 if marks_padding else 1)
     for key, argument in arguments.items():

@@ -45,6 +45,7 @@ from layerbits._base.validation import (
     check_real,
     check_type,
     check_vector,
+    refuse_sparse,
     shown,
 )
 
@@ -102,6 +103,7 @@ __all__ = [
     "read_regular",
     "read_verified",
     "refuse_earlier_parameters",
+    "refuse_sparse",
     "replacing",
     "require_package",
     "shown",

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 from torch.utils.data import Dataset, Subset
 
-from layerbits._base import Integers
+from layerbits._base import Integers, refuse_sparse
 from layerbits.networks.execution.arguments import MAX_MEMORY, check_module
 from layerbits.networks.inputs.batches import (
     batches_of,
@@ -31,7 +31,7 @@ from layerbits.networks.inputs.label_sets import LabelSets
 from layerbits.networks.inputs.lists_of_batches import check_are_batches
 from layerbits.networks.inputs.placement import as_input, floating_point_parameter, loader_device
 from layerbits.networks.inputs.read_items import ForwardArguments, without_items
-from layerbits.networks.inputs.tensor_checks import check_not_packed, check_tensors
+from layerbits.networks.inputs.tensor_checks import check_leaves, check_tensors
 from layerbits.networks.inputs.whole_numbers import positions_to_convert
 
 # The forms of the arguments `inputs` and `labels` that `read_inputs` takes; data frames and strings are iterables.
@@ -144,6 +144,7 @@ def read_inputs(
         A temporary file cannot be written.
     """
     check_module(model)
+    refuse_sparse("inputs", inputs)
     reader = _Reader(model, labels, RandomSubset(limit, seed), math.inf if is_one_batch(inputs) else max_memory)
     reader.copies = may_reuse_memory(inputs)
     reader.labels.check_order(inputs)
@@ -174,6 +175,7 @@ def arguments_of_batches(inputs: object, model: nn.Module) -> Iterator[tuple[tup
         As `read_inputs`; batches may differ in their shapes, dtypes and constants.
     """
     check_module(model)
+    refuse_sparse("inputs", inputs)
     check_are_batches(inputs)
     batch = None
     with contextlib.closing(batches_of(inputs)) as batches:
@@ -253,7 +255,7 @@ class _Reader:
 
     def _arguments(self, batch: Any) -> PassInputs:
         """Return the arguments in a batch, without labels."""
-        check_not_packed(batch)
+        check_leaves(batch)
         if isinstance(batch, Mapping):
             args, kwargs = (), dict(batch.items())
         else:

@@ -1,0 +1,38 @@
+"""Refusals of inputs whose words name the cause and the remedy."""
+
+import numpy as np
+import pytest
+import scipy.sparse
+import torch
+
+import layerbits as lb
+from layerbits.networks import read_inputs
+from tests.support.networks import tanh_mlp
+from tests.support.random_arrays import normal_tensor
+
+INPUTS, LABELS = normal_tensor(30, 4, seed=3).float(), torch.arange(30) % 3
+MODEL = tanh_mlp(4, 3, 2)
+
+
+@pytest.mark.parametrize("kind", [scipy.sparse.csr_matrix, scipy.sparse.coo_array])
+@pytest.mark.parametrize(
+    ("argument", "measure"),
+    [
+        ("inputs", lambda matrix: read_inputs(matrix, MODEL)),
+        ("inputs", lambda matrix: read_inputs((INPUTS, matrix), MODEL)),
+        ("inputs", lambda matrix: read_inputs([{"input": matrix}], MODEL)),
+        ("inputs", lambda matrix: lb.layers(MODEL, matrix)),
+        ("labels", lambda matrix: read_inputs(INPUTS, MODEL, matrix)),
+        ("labels", lambda matrix: read_inputs([(INPUTS, matrix)], MODEL, 1)),
+        ("signals", lambda matrix: lb.information(matrix, 0.5)),
+        ("labels", lambda matrix: lb.information(INPUTS, 0.5, matrix)),
+    ],
+)
+def test_a_sparse_matrix_of_scipy_is_refused(kind, argument, measure):
+    with pytest.raises(TypeError, match=rf"^{argument}: got {kind.__name__}, a sparse matrix, .* it by \.toarray\(\)$"):
+        measure(kind(np.eye(30, 4)))
+
+
+def test_a_list_of_signals_is_refused_with_the_remedy():
+    with pytest.raises(TypeError, match=r"^signals: got list, wanted .*; convert it by torch\.tensor or numpy\.array$"):
+        lb.information([[0.0], [1.0]], 0.5)

@@ -36,3 +36,9 @@ def test_a_sparse_matrix_of_scipy_is_refused(kind, argument, measure):
 def test_a_list_of_signals_is_refused_with_the_remedy():
     with pytest.raises(TypeError, match=r"^signals: got list, wanted .*; convert it by torch\.tensor or numpy\.array$"):
         lb.information([[0.0], [1.0]], 0.5)
+
+
+@pytest.mark.parametrize("empty", [(), {}, [()], [{}]], ids=str)
+def test_arguments_without_an_item_are_named_empty(empty):
+    with pytest.raises(ValueError, match=r"^inputs: got an empty (tuple|dict), wanted .*; pass at least one input$"):
+        read_inputs(empty, MODEL)

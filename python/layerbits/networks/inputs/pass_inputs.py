@@ -271,6 +271,11 @@ class _Reader:
                     f"inputs: got {type(constant).__name__} among the arguments, wanted tensors, arrays, numbers, "
                     "strings or None"
                 )
+        if not leaves:
+            raise ValueError(
+                f"inputs: got an empty {type(batch).__name__}, wanted a tensor or an array of shape (n, ...) among the "
+                "arguments; pass at least one input"
+            )
         if not arrays:
             got = type(batch).__name__
             if leaves and leaves[0] is not batch:

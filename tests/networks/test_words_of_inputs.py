@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import scipy.sparse
 import torch
+from torch.utils.data import BatchSampler, DataLoader, IterableDataset, SequentialSampler, TensorDataset
 
 import layerbits as lb
 from layerbits.networks import read_inputs
@@ -40,5 +41,42 @@ def test_a_list_of_signals_is_refused_with_the_remedy():
 
 @pytest.mark.parametrize("empty", [(), {}, [()], [{}]], ids=str)
 def test_arguments_without_an_item_are_named_empty(empty):
-    with pytest.raises(ValueError, match=r"^inputs: got an empty (tuple|dict), wanted .*; pass at least one input$"):
+    with pytest.raises(TypeError, match=r"^inputs: got an empty (tuple|dict), wanted .*; pass at least one input$"):
         read_inputs(empty, MODEL)
+
+
+class Empty(IterableDataset):
+    def __iter__(self):
+        return iter(())
+
+
+ROWS = TensorDataset(INPUTS)
+BATCHES = BatchSampler(SequentialSampler(ROWS), 100, drop_last=True)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "words"),
+    [
+        (
+            DataLoader(ROWS, 100, drop_last=True),
+            r", because drop_last=True leaves out all 30 rows .*smaller batch_size$",
+        ),
+        (DataLoader(ROWS, batch_sampler=BATCHES), r", because drop_last=True leaves out all 30 rows of the loader"),
+        (DataLoader(TensorDataset(INPUTS[:0])), r", because the DataLoader is empty, .*; pass at least one input$"),
+        (TensorDataset(INPUTS[:0]), r", because the TensorDataset is empty"),
+        ([], r", because the list is empty"),
+        (iter([]), r", wanted at least one; a generator can be read once only$"),
+        (DataLoader(Empty()), r", wanted at least one; a generator can be read once only$"),
+    ],
+    ids=["drop_last", "batch_sampler", "loader", "data set", "list", "iterator", "iterable data set"],
+)
+@pytest.mark.parametrize("read", [read_inputs, lambda inputs, model: lb.layers(model, inputs)], ids=["read", "layers"])
+def test_inputs_without_a_batch_have_their_reason(inputs, words, read):
+    with pytest.raises(ValueError, match=f"^inputs: got no batch{words}"):
+        read(inputs, MODEL)
+
+
+@pytest.mark.parametrize("limit", [None, 5])
+def test_labels_of_rows_that_a_loader_drops_name_drop_last(limit):
+    with pytest.raises(ValueError, match=r"^labels: got 30 labels for the 24 rows of a loader whose drop_last=True"):
+        read_inputs(DataLoader(ROWS, 8, drop_last=True), MODEL, LABELS, limit=limit)

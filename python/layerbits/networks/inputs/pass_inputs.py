@@ -19,11 +19,13 @@ from layerbits._base import Integers, refuse_sparse
 from layerbits.networks.execution.arguments import MAX_MEMORY, check_module
 from layerbits.networks.inputs.batches import (
     batches_of,
+    check_dropped_rows,
     check_memory_of_rows,
     has_rows,
     is_one_batch,
     may_be_endless,
     may_reuse_memory,
+    no_batch,
 )
 from layerbits.networks.inputs.data_frames import frame_values, is_frame
 from layerbits.networks.inputs.kept_rows import KeptRows, RandomSubset
@@ -37,8 +39,6 @@ from layerbits.networks.inputs.whole_numbers import positions_to_convert
 # The forms of the arguments `inputs` and `labels` that `read_inputs` takes; data frames and strings are iterables.
 Inputs = Tensor | Dataset[Any] | Iterable[Any]
 Labels = Tensor | Iterable[Any] | int | Callable[[Any], Any]
-
-_NO_BATCH = "inputs: got no batch, wanted at least one; a generator can be read once only"
 
 
 class _TensorLeaf:
@@ -161,8 +161,10 @@ def read_inputs(
                     stacklevel=3,
                 )
                 break
-    if reader.first_batch is not None:
-        reader.check_memory(inputs)
+    if reader.first_batch is None:
+        raise no_batch(inputs)
+    reader.check_memory(inputs)
+    check_dropped_rows(inputs, reader.subset.n_read, reader.labels.n_apart)
     return reader.result(loader_device(inputs, model))
 
 
@@ -186,7 +188,7 @@ def arguments_of_batches(inputs: object, model: nn.Module) -> Iterator[tuple[tup
             rows = reader.result(loader_device(inputs, model))
             yield rows.arguments(rows.tensors)
     if batch is None:
-        raise ValueError(_NO_BATCH)
+        raise no_batch(inputs)
 
 
 class _Reader:
@@ -242,8 +244,7 @@ class _Reader:
 
     def result(self, device: torch.device | None) -> PassInputs:
         """Return the inputs and labels of all batches."""
-        if self.first_batch is None:
-            raise ValueError(_NO_BATCH)
+        assert self.first_batch is not None
         positions = slice(None) if self.subset.limit is None else self.subset.rows
         tensors = tuple(rows.tensor() for rows in self.kept_rows)
         return dataclasses.replace(
@@ -272,7 +273,7 @@ class _Reader:
                     "strings or None"
                 )
         if not leaves:
-            raise ValueError(
+            raise TypeError(
                 f"inputs: got an empty {type(batch).__name__}, wanted a tensor or an array of shape (n, ...) among the "
                 "arguments; pass at least one input"
             )

@@ -110,6 +110,11 @@ def other_training():
     monitored.step(1)
 
 
+def other_order():
+    monitor().step(1)
+    monitor(inputs=INPUTS.flip(0))
+
+
 LOADER = DataLoader(TensorDataset(INPUTS), batch_size=4, shuffle=True)
 CALLS = {
     "model: got ..., wanted a network with noise": lambda: measure(network(), sigma=None),
@@ -168,6 +173,7 @@ CALLS = {
     "inputs: got tensors whose values have changed": changed_inputs,
     "measures: ...": lambda: monitor(measures=["rank"]),
     "epoch: got ..., which ... holds for a network with other weights or noise": other_training,
+    "was measured with other inputs, or the same in another order": other_order,
 }
 
 

@@ -7,6 +7,7 @@ from torch import nn
 import layerbits as lb
 
 INPUTS = torch.linspace(-1, 1, 12).view(6, 2)
+LABELS = torch.arange(6) % 2
 
 
 def network():
@@ -51,3 +52,22 @@ def test_second_monitor_of_a_folder_does_not_replace_the_epochs_of_the_first(tmp
     assert lb.read_history(tmp_path).epochs == (0,)
     first.step(5)
     assert lb.read_history(tmp_path).epochs == (0, 5)
+
+
+@pytest.mark.parametrize(
+    ("argument", "inputs", "labels"),
+    [("inputs", INPUTS.flip(0), LABELS), ("labels", INPUTS, 1 - LABELS)],
+)
+def test_other_inputs_and_labels_are_named_with_their_order_and_without_hashes(tmp_path, argument, inputs, labels):
+    options = {"at": [0], "directory": tmp_path, "sigma": 0.5}
+    lb.Monitor(network(), INPUTS, LABELS, **options).step(0)
+    words = rf"^{argument}: .* was measured with other {argument}, or the same in another order .*shuffle=False\); use"
+    with pytest.raises(lb.UsageError, match=words):
+        lb.Monitor(network(), inputs, labels, **options)
+
+
+def test_hashes_in_messages_are_short(tmp_path):
+    options = {"at": [0], "directory": tmp_path}
+    lb.Monitor(network(), INPUTS, sigma=torch.tensor([0.5, 0.5, 0.6]), **options).step(0)
+    with pytest.raises(lb.UsageError, match=r"^sigma: .* with '[0-9a-f]{8}\.\.\.', wanted '[0-9a-f]{8}\.\.\.'; use"):
+        lb.Monitor(network(), INPUTS, sigma=torch.tensor([0.5, 0.5, 0.7]), **options)

@@ -46,6 +46,7 @@ from layerbits._base.validation import (
     check_real,
     check_type,
     check_vector,
+    refuse_sparse,
     shown,
 )
 
@@ -104,6 +105,7 @@ __all__ = [
     "read_regular",
     "read_verified",
     "refuse_earlier_parameters",
+    "refuse_sparse",
     "replacing",
     "require_package",
     "shown",

@@ -32,6 +32,13 @@ def check_type(name: str, value: object, kinds: type | tuple[type, ...] | UnionT
         raise TypeError(f"{name}: got {type(value).__name__}, wanted {wanted}")
 
 
+def refuse_sparse(name: str, value: object) -> None:
+    """Raise a TypeError for a sparse matrix or array, such as those of scipy."""
+    if hasattr(value, "toarray") and hasattr(value, "nnz"):
+        kind = type(value).__name__
+        raise TypeError(f"{name}: got {kind}, a sparse matrix, wanted a dense array; convert it by .toarray()")
+
+
 def check_count(name: str, value: object, *, minimum: int, maximum: int | None = None) -> int:
     """Return `value` as an int; raise TypeError or ValueError unless it is an integer in this range."""
     if not isinstance(value, numbers.Integral) or isinstance(value, bool):

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from layerbits._base import check_positive, has_no_values
+from layerbits._base import check_positive, has_no_values, refuse_sparse
 
 _DEVICE_TYPES = ("cpu", "cuda")
 
@@ -37,8 +37,10 @@ def as_tensor(name: str, array: object) -> Tensor:
                 f"{name}: got {got}, wanted a torch.strided tensor on the CPU or a CUDA device; move or convert it"
             )
         return array.resolve_conj().resolve_neg()
+    refuse_sparse(name, array)
     if not isinstance(array, np.ndarray):
-        raise TypeError(f"{name}: got {type(array).__name__}, wanted a torch.Tensor or numpy.ndarray")
+        remedy = "; convert it by torch.tensor or numpy.array" * isinstance(array, list | tuple)
+        raise TypeError(f"{name}: got {type(array).__name__}, wanted a torch.Tensor or numpy.ndarray{remedy}")
     if np.ma.is_masked(array):
         raise ValueError(f"{name}: got masked values, wanted values alone; leave those rows out, or fill them")
     if array.dtype.kind not in "fiub" or array.itemsize > 8:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from layerbits._base import Integers, has_no_values
+from layerbits._base import Integers, has_no_values, refuse_sparse
 
 # Default of `ignore_index` of torch's cross entropy.
 _IGNORED = -100
@@ -81,6 +81,7 @@ def label_array(labels: Any) -> npt.NDArray[Any]:
         `labels` is a tensor that is sparse, quantized or on the meta device, an array with masked values, or a list of
         lists of different lengths; or a label is missing.
     """
+    refuse_sparse("labels", labels)
     if np.ma.is_masked(labels) or torch.masked.is_masked_tensor(labels):
         raise ValueError("labels: got masked values, wanted the class of every input; remove inputs without a class")
     if isinstance(labels, list | tuple) and len({isinstance(label, str) for label in labels}) > 1:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import re
 import warnings
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -34,6 +35,18 @@ from layerbits.training.measures import MEASURES_FILE, MeasureRow, read_measures
 
 # Key of the epochs that `max_overhead` left out, in information.json.
 LEFT_OUT = "left_out"
+
+# Settings that are hashes, and what other hashes mean.
+_ORDER = "or the same in another order (a loader with shuffle=True gives another each time; pass shuffle=False)"
+_HASHED = {
+    "inputs": f"other inputs, {_ORDER}",
+    "labels": f"other labels, {_ORDER}",
+    "network": "a network of other modules",
+    "arguments": "other arguments beside the tensors",
+}
+
+# A hash in hexadecimal digits, and the number of them that a message shows.
+_HASH, _SHOWN_DIGITS = re.compile("[0-9a-f]{64}"), 8
 
 
 @dataclasses.dataclass
@@ -155,4 +168,11 @@ class MonitorRecord:
         for name, value in self.settings.items():
             if name not in earlier or earlier[name] != value:
                 got = repr(earlier[name]) if name in earlier else "unknown"
-                raise UsageError(f"{name}: {source} was measured with {got}, wanted {value!r}; {remedy}")
+                if name in earlier and name in _HASHED:
+                    raise UsageError(f"{name}: {source} was measured with {_HASHED[name]}; {remedy}")
+                message = f"{name}: {source} was measured with {got}, wanted {value!r}; {remedy}"
+                raise UsageError(_HASH.sub(_shortened, message))
+
+
+def _shortened(digits: re.Match[str]) -> str:
+    return f"{digits[0][:_SHOWN_DIGITS]}..."

@@ -74,6 +74,32 @@ def batches_of(inputs: object) -> Generator[object, None, None]:
         yield from DataLoader(inputs, batch_size=_DATASET_ROWS) if isinstance(inputs, Dataset) else inputs
 
 
+def no_batch(inputs: Any) -> ValueError:
+    """Return the error of inputs without a batch, with the reason."""
+    dataset: Any = inputs.dataset if isinstance(inputs, DataLoader) and _drops_last(inputs) else ()
+    if not may_be_endless(dataset) and len(dataset):
+        got = f", because drop_last=True leaves out all {len(dataset)} rows of the loader"
+        remedy = "pass drop_last=False, or a smaller batch_size"
+    elif may_be_endless(inputs) or isinstance(inputs, Iterator):
+        got, remedy = "", "a generator can be read once only"
+    else:
+        got, remedy = f", because the {type(inputs).__name__} is empty", "pass at least one input"
+    return ValueError(f"inputs: got no batch{got}, wanted at least one; {remedy}")
+
+
+def check_dropped_rows(inputs: object, n_read: int, n_labels: int | None) -> None:
+    """Raise a ValueError if a loader leaves out rows at its end for which there are labels apart."""
+    if isinstance(inputs, DataLoader) and n_labels is not None and n_labels > n_read and _drops_last(inputs):
+        raise ValueError(
+            f"labels: got {n_labels} labels for the {n_read} rows of a loader whose drop_last=True leaves out rows at "
+            "its end, wanted one label for each row; pass drop_last=False"
+        )
+
+
+def _drops_last(loader: DataLoader[Any]) -> bool:
+    return bool(loader.drop_last or getattr(loader.batch_sampler, "drop_last", False))
+
+
 def check_memory_of_rows(inputs: object) -> None:
     """Raise a ValueError if the rows of a data set, or of that of a loader, share the memory of one tensor.
 

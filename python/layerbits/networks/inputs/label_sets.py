@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -35,7 +36,7 @@ class LabelSets:
     Raises
     ------
     TypeError, ValueError
-        A mapping is empty or has a key that is no name.
+        A mapping is empty or has a key that is no name; labels are a single value.
     """
 
     def __init__(self, labels: object, arguments: ForwardArguments) -> None:
@@ -52,6 +53,12 @@ class LabelSets:
             raise ValueError(
                 f"labels: got a label set of the name {reserved[0]!r}, wanted another name: I(X;T) is the information "
                 "of the input X and the noisy value T"
+            )
+        scalar = next((labels for labels in self._labels.values() if _is_scalar(labels)), None)
+        if scalar is not None:
+            raise TypeError(
+                f"labels: got a single value of type {type(scalar).__name__}, wanted one label for each input, or the "
+                "key (a str) or position (an int) of the labels in a batch, for instance labels=1"
             )
         # The labels that are found in the batches, by label set and batch.
         self._parts: dict[str, list[npt.NDArray[Any]]] = {
@@ -123,17 +130,23 @@ class LabelSets:
 
     def class_numbers(self, n_read: int, rows: slice | Integers) -> dict[str, Integers]:
         """Return the class numbers of the kept rows, without gaps, by label set; `n_read` rows were read."""
-        numbers = {}
+        class_numbers_of = {}
         for name, labels in self._labels.items():
             values = np.concatenate(self._parts[name]) if name in self._parts else labels
             kept = class_numbers(values, n_read)[rows]
-            numbers[name] = class_numbers(kept, len(kept))
-        return numbers
+            class_numbers_of[name] = class_numbers(kept, len(kept))
+        return class_numbers_of
 
 
 def _is_label_finder(labels: object) -> bool:
     """Return whether `labels` is a key, a position or a function that finds the labels in a batch."""
     return isinstance(labels, str) or callable(labels) or (isinstance(labels, int) and not isinstance(labels, bool))
+
+
+def _is_scalar(labels: object) -> bool:
+    """Return whether `labels` is one value, which is neither a label of each input nor a key or position."""
+    is_number = isinstance(labels, numbers.Number) and not _is_label_finder(labels)
+    return is_number or isinstance(labels, bytes) or getattr(labels, "ndim", None) == 0
 
 
 def _check_same_index(inputs: object, labels: Sequence[object]) -> None:

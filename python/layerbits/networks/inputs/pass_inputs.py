@@ -15,15 +15,17 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 from torch.utils.data import Dataset, Subset
 
-from layerbits._base import Integers
+from layerbits._base import Integers, refuse_sparse
 from layerbits.networks.execution.arguments import MAX_MEMORY, check_module
 from layerbits.networks.inputs.batches import (
     batches_of,
+    check_dropped_rows,
     check_memory_of_rows,
     has_rows,
     is_one_batch,
     may_be_endless,
     may_reuse_memory,
+    no_batch,
 )
 from layerbits.networks.inputs.data_frames import frame_values, is_frame
 from layerbits.networks.inputs.kept_rows import KeptRows, RandomSubset
@@ -31,14 +33,12 @@ from layerbits.networks.inputs.label_sets import LabelSets
 from layerbits.networks.inputs.lists_of_batches import check_are_batches
 from layerbits.networks.inputs.placement import as_input, floating_point_parameter, loader_device
 from layerbits.networks.inputs.read_items import ForwardArguments, without_items
-from layerbits.networks.inputs.tensor_checks import check_not_packed, check_tensors
+from layerbits.networks.inputs.tensor_checks import check_leaves, check_tensors
 from layerbits.networks.inputs.whole_numbers import positions_to_convert
 
 # The forms of the arguments `inputs` and `labels` that `read_inputs` takes; data frames and strings are iterables.
 Inputs = Tensor | Dataset[Any] | Iterable[Any]
 Labels = Tensor | Iterable[Any] | int | Callable[[Any], Any]
-
-_NO_BATCH = "inputs: got no batch, wanted at least one; a generator can be read once only"
 
 
 class _TensorLeaf:
@@ -144,6 +144,7 @@ def read_inputs(
         A temporary file cannot be written.
     """
     check_module(model)
+    refuse_sparse("inputs", inputs)
     reader = _Reader(model, labels, RandomSubset(limit, seed), math.inf if is_one_batch(inputs) else max_memory)
     reader.copies = may_reuse_memory(inputs)
     reader.labels.check_order(inputs)
@@ -160,8 +161,10 @@ def read_inputs(
                     stacklevel=3,
                 )
                 break
-    if reader.first_batch is not None:
-        reader.check_memory(inputs)
+    if reader.first_batch is None:
+        raise no_batch(inputs)
+    reader.check_memory(inputs)
+    check_dropped_rows(inputs, reader.subset.n_read, reader.labels.n_apart)
     return reader.result(loader_device(inputs, model))
 
 
@@ -174,6 +177,7 @@ def arguments_of_batches(inputs: object, model: nn.Module) -> Iterator[tuple[tup
         As `read_inputs`; batches may differ in their shapes, dtypes and constants.
     """
     check_module(model)
+    refuse_sparse("inputs", inputs)
     check_are_batches(inputs)
     batch = None
     with contextlib.closing(batches_of(inputs)) as batches:
@@ -184,7 +188,7 @@ def arguments_of_batches(inputs: object, model: nn.Module) -> Iterator[tuple[tup
             rows = reader.result(loader_device(inputs, model))
             yield rows.arguments(rows.tensors)
     if batch is None:
-        raise ValueError(_NO_BATCH)
+        raise no_batch(inputs)
 
 
 class _Reader:
@@ -240,8 +244,7 @@ class _Reader:
 
     def result(self, device: torch.device | None) -> PassInputs:
         """Return the inputs and labels of all batches."""
-        if self.first_batch is None:
-            raise ValueError(_NO_BATCH)
+        assert self.first_batch is not None
         positions = slice(None) if self.subset.limit is None else self.subset.rows
         tensors = tuple(rows.tensor() for rows in self.kept_rows)
         return dataclasses.replace(
@@ -253,7 +256,7 @@ class _Reader:
 
     def _arguments(self, batch: Any) -> PassInputs:
         """Return the arguments in a batch, without labels."""
-        check_not_packed(batch)
+        check_leaves(batch)
         if isinstance(batch, Mapping):
             args, kwargs = (), dict(batch.items())
         else:
@@ -269,6 +272,11 @@ class _Reader:
                     f"inputs: got {type(constant).__name__} among the arguments, wanted tensors, arrays, numbers, "
                     "strings or None"
                 )
+        if not leaves:
+            raise TypeError(
+                f"inputs: got an empty {type(batch).__name__}, wanted a tensor or an array of shape (n, ...) among the "
+                "arguments; pass at least one input"
+            )
         if not arrays:
             got = type(batch).__name__
             if leaves and leaves[0] is not batch:

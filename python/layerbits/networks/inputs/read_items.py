@@ -104,14 +104,14 @@ def find_labels(
     Raises
     ------
     ValueError
-        The batch has no such key or position, or the function returns None or other labels for the same batch, or
-        computes labels from an argument of the network.
+        The batch has no such key or position, or the function raises an error, returns None or other labels for the
+        same batch, or computes labels from an argument of the network.
     TypeError
         A function gets a data frame that is not of pandas.
     """
     items = _items(batch)
     if callable(labels):
-        label_values = labels(_shallow_copy(batch))
+        label_values = _result(labels, batch, items)
         if label_values is None:
             raise ValueError("labels: got a function that returns None, wanted the labels of a batch")
         if keys is None:
@@ -124,7 +124,7 @@ def find_labels(
     if isinstance(labels, int) and -len(items) <= labels < 0 and isinstance(batch, tuple | list):
         labels += len(items)
     if labels not in items:
-        names = ", ".join(map(repr, items)) or f"none, because it is a {type(batch).__name__}"
+        names = _names(batch, items)
         raise ValueError(f"labels: got {labels!r}, wanted the key or position of the labels in a batch: {names}")
     return [labels], items[labels]
 
@@ -133,9 +133,20 @@ def without_items(batch: Any, keys: Sequence[object], arguments: ForwardArgument
     """Return a batch without the items of these keys or positions: a data frame, a dict or a tuple.
 
     Of a tuple or list, return the only other item if it holds all arguments of the network, as of ((a, b), labels).
+
+    Raises
+    ------
+    ValueError
+        No item is left.
     """
     if not keys:
         return batch
+    if not _items(batch).keys() - set(keys):
+        taken = ", ".join(map(repr, keys))
+        raise ValueError(
+            f"labels: got {taken}, the only item of a batch, so nothing is left for the network; put the inputs into "
+            "the batch too, or pass the labels apart"
+        )
     if is_frame(batch):
         return batch[[column for column in batch.columns if column not in keys]]
     items = {key: item for key, item in _items(batch).items() if key not in keys}
@@ -152,6 +163,22 @@ def _items(batch: Any) -> dict[object, Any]:
     if hasattr(batch, "columns"):
         return {column: batch[column] for column in batch.columns}
     return dict(enumerate(batch)) if isinstance(batch, tuple | list) else {}
+
+
+def _names(batch: object, items: Mapping[object, Any]) -> str:
+    """Return the keys or positions of the items of a batch for a message."""
+    return ", ".join(map(repr, items)) or f"none, because it is a {type(batch).__name__}"
+
+
+def _result(function: Callable[[Any], Any], batch: Any, items: Mapping[object, Any]) -> object:
+    """Return the labels of a batch; ValueError, with its cause, if the function raises an error."""
+    try:
+        return function(_shallow_copy(batch))
+    except Exception as error:  # a function of the user may raise any error
+        raise ValueError(
+            f"labels: got a function that raises {type(error).__name__} ({error}) for a batch with the keys or "
+            f"positions {_names(batch, items)}, wanted the labels of a batch"
+        ) from error
 
 
 class _Unreadable:

@@ -9,12 +9,15 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 from torch.utils import _pytree as pytree
 
-from layerbits._base import has_no_values
+from layerbits._base import has_no_values, refuse_sparse
 
 
-def check_not_packed(batch: object) -> None:
-    """Raise a TypeError if a batch contains a packed sequence."""
-    if any(map(_is_packed, pytree.tree_leaves(batch, _is_packed))):
+def check_leaves(batch: object) -> None:
+    """Raise a TypeError if inputs are, or contain, a packed sequence or a sparse matrix of scipy."""
+    leaves = pytree.tree_leaves(batch, _is_packed)
+    for leaf in leaves:
+        refuse_sparse("inputs", leaf)
+    if any(map(_is_packed, leaves)):
         raise TypeError(
             "inputs: got a PackedSequence, wanted padded rows, by torch.nn.utils.rnn.pad_packed_sequence(..., "
             "batch_first=True), with their lengths as another argument"

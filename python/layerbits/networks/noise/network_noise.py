@@ -117,7 +117,7 @@ def noisify(model: Model, *, sigma: Sigma, layers: Layers = None, inputs: object
     >>> model = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.Tanh(), torch.nn.Linear(3, 2))
     >>> noisy = lb.noisify(model, sigma=0.1, inputs=torch.zeros(1, 4))
     >>> noisy is model, dict(lb.noise_of(model))
-    (True, {'1': 0.1})
+    (True, {'1': GaussianNoise(sigma=0.1)})
     """
     check_module(model)
     root = unwrapped(model)
@@ -212,7 +212,9 @@ def noise_of(model: nn.Module) -> LayerNoise:
     -------
     LayerNoise
         A mapping from names of layers to noise. ``noise_of(model)["fc1"] = 0.2`` changes the noise of a layer: the
-        value is a float, an array (d,), (C,) or (d, d), or a `DropoutNoise`, as in `noisify`.
+        value is a float, an array (d,), (C,) or (d, d), or a `DropoutNoise`, as in `noisify`. Noise times a positive
+        number has that many times the standard deviations: ``noise_of(model)["fc1"] *= 0.9`` anneals it. ``float`` of
+        noise with one standard deviation is that number, and the attribute `sigma` is the value for `noisify`.
 
     Raises
     ------
@@ -230,8 +232,9 @@ def noise_of(model: nn.Module) -> LayerNoise:
     >>> model = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.Tanh(), torch.nn.Linear(3, 2))
     >>> noise = lb.noise_of(lb.noisify(model, sigma=0.1, inputs=torch.zeros(1, 4)))
     >>> noise["1"] = 0.2
-    >>> noise["1"].sigma
-    0.2
+    >>> noise["1"] *= 0.5
+    >>> noise["1"], float(noise["1"])
+    (GaussianNoise(sigma=0.1), 0.1)
     """
     check_module(model)
     root = unwrapped(model)

@@ -56,7 +56,10 @@ def test_layers_without_noise_are_not_in_the_mapping():
 
 
 def test_mapping_prints_layers_with_a_short_text_for_their_noise():
-    assert str(noise_of(noisy_mlp({"1": 0.25, "3": torch.eye(3)}))) == "{'1': 0.25, '3': covariance of 3 units}"
+    assert (
+        str(noise_of(noisy_mlp({"1": 0.25, "3": torch.eye(3)})))
+        == "{'1': GaussianNoise(sigma=0.25), '3': GaussianNoise(covariance of 3 units)}"
+    )
 
 
 @pytest.mark.parametrize("wrap", [nn.DataParallel, lambda model: torch.compile(model, backend="eager")])

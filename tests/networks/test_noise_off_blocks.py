@@ -90,3 +90,35 @@ def test_block_of_a_generator_that_another_thread_closes_ends_in_both_threads():
     thread.join()
     assert noisy == [True, False]
     assert is_noisy(model)
+
+
+def test_one_block_may_be_entered_again_and_within_itself_and_decorate_functions():
+    model = noisify(mlp(), sigma=0.3, inputs=INPUTS)
+    block = noise_off(model)
+    for _ in range(2):
+        with block:
+            with block:
+                assert not is_noisy(model)
+            assert not is_noisy(model)
+        assert is_noisy(model)
+    without_noise = block(is_noisy)
+    assert [without_noise(model), without_noise(model), is_noisy(model)] == [False, False, True]
+
+
+def test_threads_that_share_one_block_leave_it_apart():
+    model = noisify(mlp(), sigma=0.3, inputs=INPUTS)
+    block, noisy = noise_off(model), []
+
+    def enter_and_leave():
+        noisy.append(is_noisy(model))
+        with block:
+            noisy.append(is_noisy(model))
+        noisy.append(is_noisy(model))
+
+    with block:
+        thread = threading.Thread(target=enter_and_leave)
+        thread.start()
+        thread.join()
+        assert not is_noisy(model)
+    assert noisy == [True, False, True]
+    assert is_noisy(model)

@@ -20,7 +20,7 @@ def check_same_weights(processes: Processes, model: nn.Module) -> None:
     """Raise a ValueError unless the network has the same modules, parameters and buffers on all processes."""
     if processes.size > 1:
         parameters, buffers = tuple(model.parameters()), tuple(model.buffers())
-        processes.check_equal("the network", network=repr(model), parameters=parameters, buffers=buffers)
+        processes.check_equal("the network", networks=repr(model), parameters=parameters, buffers=buffers)
 
 
 def check_same_noise(processes: Processes, network: MeasuredNetwork, **options: object) -> None:

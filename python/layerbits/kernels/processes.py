@@ -34,6 +34,16 @@ _BACK_ENDS = ("gloo", "nccl")
 # Longest wait for an answer of the store of a group, which takes less than a millisecond on an idle machine.
 _STORE_SECONDS = 10.0
 
+# How to make the parts of a call equal on all ranks.
+_REMEDY = "pass the same network, all of the data and the same options on every rank"
+_REMEDIES = {
+    "buffers": (
+        "the running statistics of batch normalization differ after ranks trained on different rows: before a "
+        "measurement, run on every rank: for b in model.buffers(): torch.distributed.broadcast(b, 0); or train with "
+        "torch.nn.SyncBatchNorm, which needs GPUs"
+    )
+}
+
 # Functions and objects have other addresses in each process.
 _ADDRESS = re.compile(" at 0x[0-9a-f]+")
 
@@ -172,8 +182,8 @@ class Processes:
                     self._failed = True
                     detail = f" ({theirs[part]} and {wanted})" if part in environment() else ""
                     raise ValueError(
-                        f"group: got another {part} on rank {rank} than on rank 0{detail}, wanted the same on every "
-                        "rank; every process passes the same network, all of the data and the same options"
+                        f"group: got different {part} on rank {rank} and on rank 0{detail}, wanted the same on every "
+                        f"rank; {_REMEDIES.get(part, _REMEDY)}"
                     )
 
     def check_result(self, name: str, result: T) -> T:

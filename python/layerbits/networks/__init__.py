@@ -32,9 +32,10 @@ from layerbits.networks.execution.own_hooks import own_hooks
 from layerbits.networks.execution.sharding import source_of, unsharded
 from layerbits.networks.inputs.pass_inputs import Inputs, Labels, PassInputs, read_inputs
 from layerbits.networks.noise.dropout import DropoutNoise, Noise
-from layerbits.networks.noise.gaussian import Deviations, GaussianNoise, RelativeSigma, gaussian_noise
+from layerbits.networks.noise.gaussian import Deviations, GaussianNoise, gaussian_noise
 from layerbits.networks.noise.hooks import is_noisy
 from layerbits.networks.noise.network_noise import noise_of, noise_off, noisify, remove_noise
+from layerbits.networks.noise.relative import RelativeSigma
 from layerbits.networks.noise.sigma_by_layer import Sigma
 from layerbits.networks.observation.dependence_graph import DependenceGraph
 from layerbits.networks.observation.layer_calls import LayerCall

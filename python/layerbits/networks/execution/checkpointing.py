@@ -23,6 +23,8 @@ from layerbits.networks.execution.call_stack import frames, runs_module
 _FILE = checkpoint.__file__
 # The file of the autograd functions of compiled code, whose backward passes may compute noise again.
 _COMPILED_FILE = "_aot_autograd/runtime_wrappers.py"
+# The module of the function in a checkpoint of a compiled graph that is interpreted.
+_COMPILED_MODULE = "torch._higher_order_ops.wrap"
 # The code that calls `forward` and `backward` of an autograd function.
 _FORWARD = Function.apply.__func__.__code__  # type: ignore[attr-defined]
 _BACKWARD = BackwardCFunction.apply.__code__
@@ -189,6 +191,12 @@ def _first_run(variables: dict[str, Any]) -> object:
     if "gen" not in variables or not _has_saved_tensor_hooks():
         return None
     if not variables.get("preserve", True):
+        if getattr(variables.get("function"), "__module__", None) == _COMPILED_MODULE:
+            raise ValueError(
+                "checkpoint: got a pass around a noisy layer compiled by the backend 'eager', which does not restore "
+                "the generators for the second run, so that it would have other noise, as dropout then has, wanted the "
+                "backend 'aot_eager' or 'inductor'; or compile without the checkpoint"
+            )
         raise _generator_error()
     return variables["gen"].gi_frame.f_locals.get("fwd_cpu_state")
 

@@ -1,6 +1,7 @@
 """The noise of ordinary passes, T = S + Z: its distribution, and the hooks that add it.
 
-gaussian         the distribution of a layer's noise: `GaussianNoise`, `RelativeSigma`
+gaussian         the distribution of a layer's noise: `GaussianNoise`
+relative         a share of the root mean square of a layer: `RelativeSigma`
 sigma_checks     the kind of tensor or array that `sigma` may be, the range of its values, and half precision
 dropout          noise that grows with the signal: `DropoutNoise`
 sigma_by_layer   the noise that the argument `sigma` gives to each layer

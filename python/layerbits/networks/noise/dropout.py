@@ -75,6 +75,13 @@ class DropoutNoise:
         object.__setattr__(self, "sigma", check_positive("sigma", self.sigma))
         check_range("sigma", self.sigma, self.sigma)
 
+    def __mul__(self, factor: float) -> DropoutNoise:
+        """Return noise with `factor` times the standard deviation of each unit."""
+        factor = check_positive("factor", factor)
+        return DropoutNoise(self.alpha * factor, self.sigma * factor)
+
+    __rmul__ = __mul__
+
     @property
     def least_deviation(self) -> float:
         """The standard deviation of the noise of a unit whose signal is 0."""

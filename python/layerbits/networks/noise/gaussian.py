@@ -46,9 +46,7 @@ class GaussianNoise:
     least_deviation: float = dataclasses.field(init=False)
 
     def __post_init__(self) -> None:
-        scale = self.scale
-        deviations = torch.linalg.vector_norm(scale, dim=1) if isinstance(scale, Tensor) and scale.ndim == 2 else scale
-        object.__setattr__(self, "least_deviation", float(torch.as_tensor(deviations, dtype=torch.float64).min()))
+        object.__setattr__(self, "least_deviation", float(self._deviations().min()))
 
     def __eq__(self, other: object) -> bool:
         """Return whether both noises have an equal `scale`."""
@@ -58,6 +56,26 @@ class GaussianNoise:
 
     def __hash__(self) -> int:
         return hash(self.least_deviation)
+
+    def __mul__(self, factor: float) -> GaussianNoise:
+        """Return noise with `factor` times the standard deviations, such as ``0.9 * noise`` to anneal it.
+
+        Raises
+        ------
+        TypeError, ValueError
+            `factor` is not a positive finite number, or a standard deviation is then not from 1e-37 to 1e37.
+        """
+        scaled = GaussianNoise(self.scale * check_positive("factor", factor))
+        check_range("sigma", scaled.least_deviation, float(scaled._deviations().max()))
+        return scaled
+
+    __rmul__ = __mul__
+
+    def __float__(self) -> float:
+        """Return the standard deviation; raise a TypeError if units have several, or a covariance."""
+        if isinstance(self.scale, Tensor):
+            raise TypeError(f"noise: got {self}, wanted noise with one standard deviation; read its attribute sigma")
+        return self.scale
 
     def __reduce__(self) -> tuple[type[GaussianNoise], tuple[float | Tensor]]:
         """Pickle the scale without its copies, because the target machine may lack the device."""
@@ -197,57 +215,13 @@ class GaussianNoise:
 
     def __repr__(self) -> str:
         if not isinstance(self.scale, Tensor):
-            return str(self.scale)
-        return f"{'deviations' if self.scale.ndim == 1 else 'covariance'} of {len(self.scale)} units"
+            return f"GaussianNoise(sigma={self.scale})"
+        return f"GaussianNoise({'deviations' if self.scale.ndim == 1 else 'covariance'} of {len(self.scale)} units)"
 
-
-@dataclasses.dataclass(frozen=True)
-class RelativeSigma:
-    """A standard deviation of noise relative to a layer: a share of the root mean square of its signals.
-
-    With unbounded activation functions, information at a fixed sigma also measures the growth of the weights;
-    information at a relative sigma does not. The mean is taken over all inputs of a measurement or of `noisify`; if
-    `noisify` gets none, over those of `layers` or the arguments of a first call before it.
-
-    Parameters
-    ----------
-    share : float
-        Standard deviation of the noise divided by the root mean square of the signals, positive.
-
-    Raises
-    ------
-    TypeError, ValueError
-        `share` is not a positive finite number.
-
-    Examples
-    --------
-    >>> import torch
-    >>> import layerbits as lb
-    >>> model = torch.nn.Sequential(torch.nn.Identity(), torch.nn.Linear(1, 1))
-    >>> model = lb.noisify(model, sigma=lb.RelativeSigma(0.1), layers="0", inputs=torch.tensor([[3.0], [-3.0]]))
-    >>> round(lb.noise_of(model)["0"].sigma, 6)
-    0.3
-    """
-
-    share: float
-
-    def __post_init__(self) -> None:
-        check_positive("share", self.share)
-
-    def of_layer(self, layer: str, root_mean_square: float) -> GaussianNoise:
-        """Return the noise of a layer.
-
-        Raises
-        ------
-        ValueError
-            The signals are zero or not finite, or the standard deviation is not from 1e-37 to 1e37.
-        """
-        if not 0 < root_mean_square < math.inf:
-            raise ValueError(
-                f"sigma: got a RelativeSigma for {layer!r}, whose root mean square is {root_mean_square}, wanted "
-                "signals that are finite and not all zero; pass a number"
-            )
-        return gaussian_noise(self.share * root_mean_square)
+    def _deviations(self) -> Tensor:
+        """Return the standard deviations of the units or channels; one number if they are equal."""
+        scale = torch.as_tensor(self.scale, dtype=torch.float64)
+        return torch.linalg.vector_norm(scale, dim=1) if scale.ndim == 2 else scale
 
 
 def gaussian_noise(sigma: Deviations, *, name: str = "sigma") -> GaussianNoise:

@@ -17,10 +17,10 @@ from layerbits.networks.execution.compilation import compile_again, guard_hooks,
 from layerbits.networks.execution.own_hooks import delete_own_hooks
 from layerbits.networks.noise.add_noise import AddNoise, ObservedCall
 from layerbits.networks.noise.function_hooks import EnterFunctions, OutputHook, add_function_hooks
-from layerbits.networks.noise.gaussian import RelativeSigma
 from layerbits.networks.noise.hooks import NoiseHook, PassStart, check_no_pass_waits, noise_hooks
 from layerbits.networks.noise.in_place import add_in_place_hooks
 from layerbits.networks.noise.padding_tokens import FindDroppedTokens
+from layerbits.networks.noise.relative import RelativeSigma
 from layerbits.networks.noise.sigma_by_layer import NoiseByKey, noise_of_layers
 from layerbits.networks.noise.switch import NoiseSwitch, join_open_blocks
 from layerbits.networks.noise.unobserved import unobserved_functions

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import NoReturn
 
 from torch import nn
 
@@ -12,6 +13,7 @@ from layerbits.networks.noise.add_noise import AddNoise
 from layerbits.networks.noise.dropout import DropoutNoise, Noise
 from layerbits.networks.noise.function_hooks import EnterFunctions
 from layerbits.networks.noise.gaussian import Deviations
+from layerbits.networks.noise.relative import RelativeSigma
 from layerbits.networks.noise.sigma_by_layer import layer_noise
 from layerbits.networks.observation.layer_calls import LayerCall, call_name, function_name
 
@@ -42,6 +44,12 @@ class LayerNoise(Mapping[str, Noise]):
 
     def __setitem__(self, layer: str, sigma: Deviations | DropoutNoise) -> None:
         hook, index = self._find(layer)
+        if isinstance(sigma, RelativeSigma):
+            raise TypeError(
+                f"sigma[{layer!r}]: got a RelativeSigma, which needs a pass, wanted a number, a tensor, an array or a "
+                f"DropoutNoise; or noisify(model, sigma={{**noise_of(model), {layer!r}: {sigma}}}, "
+                "layers=list(noise_of(model)), inputs=...)"
+            )
         noise = layer_noise(sigma, name=f"sigma[{layer!r}]")
         if index >= len(hook.noise):
             raise KeyError(
@@ -51,6 +59,12 @@ class LayerNoise(Mapping[str, Noise]):
         noise.check(layer, hook.calls[index].shape)
         hook.set_noise((*hook.noise[:index], noise, *hook.noise[index + 1 :]))
         compile_again()
+
+    def __delitem__(self, layer: str) -> NoReturn:
+        raise TypeError(
+            f"layer: got {layer!r} to delete, wanted a change of noise; call noisify again with the layers that keep "
+            "their noise, turn the noise off by noise_off, or remove all noise by remove_noise"
+        )
 
     def is_noisy(self, call: LayerCall) -> bool:
         """Return whether a call of the network has noise."""

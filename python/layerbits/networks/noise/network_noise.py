@@ -7,8 +7,6 @@ the network are noisy too.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from typing import TypeVar
 
 from torch import nn
@@ -24,7 +22,7 @@ from layerbits.networks.noise.hooks import PassStart, check_no_pass_waits, noise
 from layerbits.networks.noise.installation import WaitingNoise, waiting_noise
 from layerbits.networks.noise.mapping import LayerNoise
 from layerbits.networks.noise.sigma_by_layer import Sigma, noise_by_key
-from layerbits.networks.noise.switch import switched_off
+from layerbits.networks.noise.switch import NoiseSwitch, SwitchedOff
 from layerbits.networks.observation.layer_selection import Layers
 from layerbits.networks.observation.observed_batches import observe_batches
 
@@ -119,7 +117,7 @@ def noisify(model: Model, *, sigma: Sigma, layers: Layers = None, inputs: object
     >>> model = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.Tanh(), torch.nn.Linear(3, 2))
     >>> noisy = lb.noisify(model, sigma=0.1, inputs=torch.zeros(1, 4))
     >>> noisy is model, dict(lb.noise_of(model))
-    (True, {'1': 0.1})
+    (True, {'1': GaussianNoise(sigma=0.1)})
     """
     check_module(model)
     root = unwrapped(model)
@@ -163,11 +161,11 @@ def remove_noise(model: Model) -> Model:
     return model
 
 
-@contextlib.contextmanager
-def noise_off(model: nn.Module) -> Iterator[None]:
+def noise_off(model: nn.Module) -> SwitchedOff:
     """Turn the noise of a network off within a ``with`` block, in the thread or task that runs it.
 
-    Blocks may be nested and may overlap. Noise that `noisify` adds within the block is off until the block ends. Copies
+    The result may begin several blocks and, as `torch.no_grad`, decorate functions. Blocks may be nested and may
+    overlap. Noise that `noisify` adds within the block is off until the block ends. Copies
     made within the block are noisy. A generator that yields within the block leaves the noise off for its caller.
 
     Raises
@@ -189,7 +187,11 @@ def noise_off(model: nn.Module) -> Iterator[None]:
     True
     """
     check_module(model)
-    root = unwrapped(model)
+    return SwitchedOff(unwrapped(model), _switches_of_whole)
+
+
+def _switches_of_whole(root: nn.Module) -> set[NoiseSwitch]:
+    """Return the switches of the noise of a network; ValueError if the network is a part of a noisy one."""
     hooks = noise_hooks(root)
     whole = {hook.switch for hook in hooks if isinstance(hook, PassStart | WaitingNoise)}
     if any(hook.switch not in whole for hook in hooks):
@@ -197,8 +199,7 @@ def noise_off(model: nn.Module) -> Iterator[None]:
             f"model: got {type(root).__name__}, a part of a noisy network, wanted the whole network, whose noise is "
             "off or on at once; or set the noise of the layers by noise_of, or remove it by remove_noise"
         )
-    with switched_off(root, whole):
-        yield
+    return whole
 
 
 def noise_of(model: nn.Module) -> LayerNoise:
@@ -211,7 +212,9 @@ def noise_of(model: nn.Module) -> LayerNoise:
     -------
     LayerNoise
         A mapping from names of layers to noise. ``noise_of(model)["fc1"] = 0.2`` changes the noise of a layer: the
-        value is a float, an array (d,), (C,) or (d, d), or a `DropoutNoise`, as in `noisify`.
+        value is a float, an array (d,), (C,) or (d, d), or a `DropoutNoise`, as in `noisify`. Noise times a positive
+        number has that many times the standard deviations: ``noise_of(model)["fc1"] *= 0.9`` anneals it. ``float`` of
+        noise with one standard deviation is that number, and the attribute `sigma` is the value for `noisify`.
 
     Raises
     ------
@@ -229,8 +232,9 @@ def noise_of(model: nn.Module) -> LayerNoise:
     >>> model = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.Tanh(), torch.nn.Linear(3, 2))
     >>> noise = lb.noise_of(lb.noisify(model, sigma=0.1, inputs=torch.zeros(1, 4)))
     >>> noise["1"] = 0.2
-    >>> noise["1"].sigma
-    0.2
+    >>> noise["1"] *= 0.5
+    >>> noise["1"], float(noise["1"])
+    (GaussianNoise(sigma=0.1), 0.1)
     """
     check_module(model)
     root = unwrapped(model)

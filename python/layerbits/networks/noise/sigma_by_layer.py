@@ -10,7 +10,8 @@ from torch import Tensor
 
 from layerbits._base import LayerSelectionError
 from layerbits.networks.noise.dropout import DropoutNoise, Noise
-from layerbits.networks.noise.gaussian import Deviations, GaussianNoise, RelativeSigma, gaussian_noise
+from layerbits.networks.noise.gaussian import Deviations, GaussianNoise, gaussian_noise
+from layerbits.networks.noise.relative import RelativeSigma
 from layerbits.networks.observation.layer_calls import LayerCall
 from layerbits.networks.observation.layer_selection import is_exact_name, names_matching
 

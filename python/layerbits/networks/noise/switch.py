@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import itertools
 import threading
-from collections.abc import Callable, Iterator
-from contextvars import ContextVar
+from collections.abc import Callable
+from contextvars import ContextVar, Token
 
 import torch
 from torch import Tensor, nn
@@ -127,20 +127,46 @@ def is_off(key: int) -> bool:
     return any([block.is_open and key in block.keys for block in _blocks.get()])
 
 
-@contextlib.contextmanager
-def switched_off(model: nn.Module, switches: set[NoiseSwitch]) -> Iterator[None]:
-    """Turn the noise of a network off in this thread or task within a ``with`` block; blocks may overlap."""
+def open_block(model: nn.Module, switches: set[NoiseSwitch]) -> tuple[_Block, Token[tuple[_Block, ...]]]:
+    """Turn the noise of a network off in this thread or task until `close_block`; blocks may overlap."""
     block = _Block(model, {switch.key for switch in switches})
-    token = _blocks.set((*_open_blocks(), block))
+    return block, _blocks.set((*_open_blocks(), block))
+
+
+def close_block(block: _Block, token: Token[tuple[_Block, ...]]) -> None:
+    """End a block that `open_block` began."""
+    other_blocks = tuple(other for other in _open_blocks() if other is not block)
     try:
-        yield
-    finally:
-        other_blocks = tuple(other for other in _open_blocks() if other is not block)
-        try:
-            _blocks.reset(token)
-        except ValueError:  # a generator was closed in another thread or task than that of its block
-            block.is_open = False
-        _blocks.set(other_blocks)
+        _blocks.reset(token)
+    except ValueError:  # a generator was closed in another thread or task than that of its block
+        block.is_open = False
+    _blocks.set(other_blocks)
+
+
+class SwitchedOff(contextlib.ContextDecorator):
+    """A context manager and decorator that turns the noise of a network off; it may be entered any number of times.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        The network.
+    find_switches : callable
+        Returns the switches of the noise of the network when a block begins.
+    """
+
+    def __init__(self, model: nn.Module, find_switches: Callable[[nn.Module], set[NoiseSwitch]]) -> None:
+        self._model, self._find_switches = model, find_switches
+        self._opened: list[tuple[_Block, Token[tuple[_Block, ...]]]] = []
+
+    def __enter__(self) -> None:
+        self._opened.append(open_block(self._model, self._find_switches(self._model)))
+
+    def __exit__(self, *error: object) -> None:
+        # The last block of this thread or task; if there is none, a generator was closed in another one.
+        own_blocks = _blocks.get()
+        opened = next((entry for entry in reversed(self._opened) if entry[0] in own_blocks), self._opened[-1])
+        self._opened.remove(opened)
+        close_block(*opened)
 
 
 def join_open_blocks(root: nn.Module, switch: NoiseSwitch) -> None:

@@ -21,10 +21,10 @@ from layerbits.networks.execution.shadow import check_has_float_weights, modules
 from layerbits.networks.inputs.pass_inputs import PassInputs
 from layerbits.networks.noise.add_noise import AddNoise
 from layerbits.networks.noise.function_hooks import EnterFunctions, add_function_hooks
-from layerbits.networks.noise.gaussian import RelativeSigma
 from layerbits.networks.noise.hooks import noise_hooks
 from layerbits.networks.noise.installation import observe_waiting, waiting_noise
 from layerbits.networks.noise.normal_values import standard_normal
+from layerbits.networks.noise.relative import RelativeSigma
 from layerbits.networks.noise.sigma_by_layer import Sigma, noise_by_key, noise_of_layers
 from layerbits.networks.noise.switch import NoiseSwitch
 from layerbits.networks.observation.call_recorders import RefuseOriginals

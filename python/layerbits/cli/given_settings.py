@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from layerbits._base import UsageError, read_regular
+from layerbits._base import UsageError, read_regular, shown
 from layerbits.cli.parser_parts import add_path
 
 if sys.version_info >= (3, 11):
@@ -35,7 +35,7 @@ def given_settings(arguments: argparse.Namespace) -> dict[str, str]:
     for setting in arguments.set:
         key, equals, value = setting.partition("=")
         if not equals:
-            raise UsageError(f"--set: got {setting!r}, wanted KEY=VALUE")
+            raise UsageError(f"--set: got {shown(repr(setting))}, wanted KEY=VALUE")
         texts[key] = value
     return texts
 
@@ -45,6 +45,8 @@ def _read_file(path: Path) -> dict[str, str]:
         content = tomllib.loads(read_regular(path, limit=_LARGEST_FILE).decode())
     except OSError as error:
         raise UsageError(f"--config: {path} cannot be read ({error.strerror}); name a TOML file") from error
+    except RecursionError as error:
+        raise UsageError(f"--config: {path} is nested too deeply; write lines such as epochs = 500") from error
     except ValueError as error:  # no TOML, or no UTF-8
         raise UsageError(f"--config: {path} is no TOML ({error}); write lines such as epochs = 500") from error
     return {name: _text(path, name, value) for name, value in content.items()}

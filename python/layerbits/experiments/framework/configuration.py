@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
-from layerbits._base import UsageError
+from layerbits._base import UsageError, shown
 from layerbits.kernels import backends, cuda_devices
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def with_settings(config: SettingsT, texts: Mapping[str, str]) -> SettingsT:
     types = typing.get_type_hints(type(config))
     unknown_names = [name for name in texts if name not in types]
     if unknown_names:
-        raise UsageError(f"{unknown_names[0]}: no such setting; there are {', '.join(types)}")
+        raise UsageError(f"{shown(unknown_names[0])}: no such setting; there are {', '.join(types)}")
     values: dict[str, Any] = {name: _parse(name, types[name], text) for name, text in texts.items()}
     return dataclasses.replace(config, **values)
 
@@ -111,7 +111,7 @@ def require_needed(config: Configuration) -> None:
 def require(config: Configuration, name: str, condition: bool, wanted: str) -> None:
     """Raise UsageError, with the value of the field `name` and the text `wanted`, unless `condition` is true."""
     if not condition:
-        raise UsageError(f"{name}: got {getattr(config, name)}, wanted {wanted}")
+        raise UsageError(f"{name}: got {shown(getattr(config, name))}, wanted {wanted}")
 
 
 def require_positive(config: Configuration, *names: str) -> None:
@@ -184,10 +184,10 @@ def _parse(name: str, kind: type, text: str) -> object:
         return tuple(_parse(name, item, part) for part in text.split(",") if part.strip())
     if kind is bool:
         if text not in ("True", "False"):
-            raise UsageError(f"{name}: got {text!r}, wanted True or False")
+            raise UsageError(f"{name}: got {shown(repr(text))}, wanted True or False")
         return text == "True"
     try:
         value: int | float | str = kind(text)
     except ValueError as error:
-        raise UsageError(f"{name}: got {text!r}, wanted a value of type {kind.__name__}") from error
+        raise UsageError(f"{name}: got {shown(repr(text))}, wanted a value of type {kind.__name__}") from error
     return value

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import scipy.sparse
 import torch
+from torch import nn
 from torch.utils.data import BatchSampler, DataLoader, IterableDataset, SequentialSampler, TensorDataset
 
 import layerbits as lb
@@ -80,3 +81,28 @@ def test_inputs_without_a_batch_have_their_reason(inputs, words, read):
 def test_labels_of_rows_that_a_loader_drops_name_drop_last(limit):
     with pytest.raises(ValueError, match=r"^labels: got 30 labels for the 24 rows of a loader whose drop_last=True"):
         read_inputs(DataLoader(ROWS, 8, drop_last=True), MODEL, LABELS, limit=limit)
+
+
+class Embedded(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.embedding, self.act, self.head = nn.Embedding(9, 4), nn.Tanh(), nn.Linear(4, 2)
+
+    def forward(self, tokens):
+        return self.head(self.act(self.embedding(tokens)).mean(1))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.int16], ids=str)
+def test_tokens_that_are_no_int64_have_remedies_that_work(dtype):
+    tokens = torch.randint(9, (30, 5)).to(dtype)
+    with pytest.raises(ValueError, match=r"; convert whole numbers, .* by \.long\(\), arrays by \.astype\(int\)$"):
+        lb.layer_activations(Embedded(), tokens)
+    for converted in (tokens.long(), tokens.numpy().astype(int)):
+        lb.layer_activations(Embedded(), converted)
+
+
+@pytest.mark.parametrize("layers", [None, "0"])
+def test_a_network_without_a_named_layer_has_a_remedy_that_works(layers):
+    with pytest.raises(lb.LayerSelectionError, match=r"available: none; .* pass torch\.nn\.Sequential\(model\)"):
+        lb.layer_activations(MODEL[0], INPUTS, layers=layers)
+    lb.layer_activations(nn.Sequential(MODEL[0]), INPUTS, layers="0")

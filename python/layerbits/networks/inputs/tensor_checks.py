@@ -10,6 +10,7 @@ from torch.nn.utils.rnn import PackedSequence
 from torch.utils import _pytree as pytree
 
 from layerbits._base import has_no_values, refuse_sparse
+from layerbits.networks.execution.arguments import REMEDY_FOR_A_GRAPH
 
 
 def check_leaves(batch: object) -> None:
@@ -49,30 +50,51 @@ def check_tensors(tensors: Sequence[Tensor]) -> None:
         if tensor.is_nested:
             raise TypeError("inputs: got a nested tensor, wanted a dense one; pad all rows to one length, with a mask")
         if tensor.layout != torch.strided:
+            is_adjacency = len(tensors) > 1 and _is_square(tensor)
             raise TypeError(
-                f"inputs: got a tensor of layout {tensor.layout}, wanted a dense one; convert it by .to_dense()"
+                f"inputs: got a tensor of layout {tensor.layout}, wanted a dense one; "
+                + (REMEDY_FOR_A_GRAPH if is_adjacency else "convert it by .to_dense()")
             )
     sizes = {tuple(tensor.shape[:1]) for tensor in tensors}
     if len(sizes) > 1 or sizes & {(), (0,)}:
         got = ", ".join(str(tuple(tensor.shape)) for tensor in tensors)
-        raise ValueError(f"inputs: got shape {got}, wanted (n, ...) with one n >= 1; {_remedy_for_rows(sizes)}")
+        raise ValueError(f"inputs: got shape {got}, wanted (n, ...) with one n >= 1; {_remedy_for_rows(tensors)}")
     if any(tensor.isnan().any() for tensor in tensors):
         raise ValueError("inputs: got NaN, wanted numbers; leave those rows out")
 
 
-def _remedy_for_rows(sizes: set[tuple[int, ...]]) -> str:
-    """Return the remedy for tensors whose first axes have these sizes."""
-    if () in sizes:
+def _remedy_for_rows(tensors: Sequence[Tensor]) -> str:
+    """Return the remedy for tensors whose first axes differ, or have no row."""
+    shapes = [tuple(tensor.shape) for tensor in tensors]
+    if () in shapes:
         return (
             "pass a value that all inputs share as a number, not as a tensor; a list holds batches: for a list of "
             "samples, pass DataLoader(samples, batch_size=100)"
         )
-    if (0,) in sizes:
+    if any(shape[0] == 0 for shape in shapes):
         return "pass at least one input"
-    return (
-        "make the first axis of every tensor that of the inputs; for the nodes and edges of one graph, let a module "
-        "that holds the graph take numbers of nodes, or measure signals with layerbits.information"
-    )
+    if any(map(_is_edge_index, tensors)) and any(tensor.is_floating_point() for tensor in tensors):
+        return REMEDY_FOR_A_GRAPH
+    lengths = {shape[1] for shape in shapes if len(shape) > 1 and shape[0] != shape[1]}
+    square = next((shape for tensor, shape in zip(tensors, shapes, strict=True) if _is_square(tensor)), None)
+    if square is not None and square[0] in lengths:
+        return (
+            f"let a module hold the tensor of shape {square} as a buffer, if all inputs share it, or expand it to the "
+            "inputs, for instance mask.expand(n, -1, -1), if the network takes one for each"
+        )
+    if square is not None and [shape[0] for shape in shapes].count(square[0]) > 1:
+        return REMEDY_FOR_A_GRAPH
+    return "make the first axis of every tensor that of the inputs"
+
+
+def _is_edge_index(tensor: Tensor) -> bool:
+    """Return whether a tensor may hold the ends of the edges of a graph: integers of shape (2, edges)."""
+    is_integer = not (tensor.is_floating_point() or tensor.is_complex() or tensor.dtype == torch.bool)
+    return is_integer and tensor.ndim == 2 and len(tensor) == 2
+
+
+def _is_square(tensor: Tensor) -> bool:
+    return tensor.ndim == 2 and tensor.shape[0] == tensor.shape[1]
 
 
 def _is_packed(argument: object) -> bool:

@@ -106,3 +106,30 @@ def test_a_network_without_a_named_layer_has_a_remedy_that_works(layers):
     with pytest.raises(lb.LayerSelectionError, match=r"available: none; .* pass torch\.nn\.Sequential\(model\)"):
         lb.layer_activations(MODEL[0], INPUTS, layers=layers)
     lb.layer_activations(nn.Sequential(MODEL[0]), INPUTS, layers="0")
+
+
+SAMPLES = DataLoader(TensorDataset(INPUTS, LABELS), batch_size=None)
+
+
+@pytest.mark.parametrize(
+    "read", [lambda: read_inputs(SAMPLES, MODEL, 1), lambda: lb.layers(MODEL, SAMPLES)], ids=["labels", "layers"]
+)
+def test_a_loader_of_samples_is_told_its_batch_size(read):
+    with pytest.raises(ValueError, match=r"; a loader with batch_size=None .* pass batch_size=100 to it$"):
+        read()
+
+
+@pytest.mark.parametrize("value", [torch.inf, -torch.inf])
+@pytest.mark.parametrize("as_array", [False, True], ids=["tensor", "array"])
+def test_infinite_inputs_are_refused_with_a_remedy_that_works(value, as_array):
+    infinite = INPUTS.masked_fill(INPUTS > 1, value)
+    with pytest.raises(ValueError, match=r"^inputs: got infinity, .* for instance by torch\.nan_to_num\(inputs\)$"):
+        read_inputs(infinite.numpy() if as_array else infinite, MODEL)
+    read_inputs(torch.nan_to_num(infinite), MODEL)
+
+
+def test_a_mask_of_inf_is_refused_and_one_of_minus_inf_is_not():
+    mask = torch.zeros(30, 4).masked_fill(INPUTS > 1, -torch.inf)
+    assert read_inputs((INPUTS, mask), nn.Bilinear(4, 4, 2)).tensors[1].equal(mask)
+    with pytest.raises(ValueError, match=r"^inputs: got infinity"):
+        read_inputs((INPUTS, -mask), nn.Bilinear(4, 4, 2))

@@ -1,7 +1,8 @@
-"""Checks of the tensors among the inputs: their kind, their number of rows, and NaN."""
+"""Checks of the tensors among the inputs: their kind, their number of rows, NaN and infinity."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -25,15 +26,18 @@ def check_leaves(batch: object) -> None:
         )
 
 
-def check_tensors(tensors: Sequence[Tensor]) -> None:
-    """Check that tensors are dense, have one number of rows, n >= 1, and have no NaN.
+def check_tensors(tensors: Sequence[Tensor], remedy: str) -> None:
+    """Check that tensors are dense, have one number of rows, n >= 1, and have no NaN or infinity.
+
+    Of several tensors, one may have -inf, as a mask that is added to the scores of attention. `remedy` is that of
+    `remedy_for_samples`, for tensors without an axis.
 
     Raises
     ------
     TypeError
         A tensor is quantized, nested, or of another layout than `torch.strided`.
     ValueError
-        A tensor holds no values or has NaN, or the tensors differ in their number of rows or have none.
+        A tensor holds no values, or has NaN or infinity, or the tensors differ in their number of rows or have none.
     """
     if any(map(has_no_values, tensors)):
         raise ValueError(
@@ -58,19 +62,23 @@ def check_tensors(tensors: Sequence[Tensor]) -> None:
     sizes = {tuple(tensor.shape[:1]) for tensor in tensors}
     if len(sizes) > 1 or sizes & {(), (0,)}:
         got = ", ".join(str(tuple(tensor.shape)) for tensor in tensors)
-        raise ValueError(f"inputs: got shape {got}, wanted (n, ...) with one n >= 1; {_remedy_for_rows(tensors)}")
+        raise ValueError(
+            f"inputs: got shape {got}, wanted (n, ...) with one n >= 1; {_remedy_for_rows(tensors, remedy)}"
+        )
     if any(tensor.isnan().any() for tensor in tensors):
         raise ValueError("inputs: got NaN, wanted numbers; leave those rows out")
+    if any(_has_infinity(tensor, is_alone=len(tensors) == 1) for tensor in tensors):
+        raise ValueError(
+            "inputs: got infinity, wanted finite numbers, or -inf in a mask beside other tensors; leave those rows "
+            "out, or replace the values, for instance by torch.nan_to_num(inputs)"
+        )
 
 
-def _remedy_for_rows(tensors: Sequence[Tensor]) -> str:
+def _remedy_for_rows(tensors: Sequence[Tensor], remedy: str) -> str:
     """Return the remedy for tensors whose first axes differ, or have no row."""
     shapes = [tuple(tensor.shape) for tensor in tensors]
     if () in shapes:
-        return (
-            "pass a value that all inputs share as a number, not as a tensor; a list holds batches: for a list of "
-            "samples, pass DataLoader(samples, batch_size=100)"
-        )
+        return f"pass a value that all inputs share as a number, not as a tensor; {remedy}"
     if any(shape[0] == 0 for shape in shapes):
         return "pass at least one input"
     if any(map(_is_edge_index, tensors)) and any(tensor.is_floating_point() for tensor in tensors):
@@ -85,6 +93,13 @@ def _remedy_for_rows(tensors: Sequence[Tensor]) -> str:
     if square is not None and [shape[0] for shape in shapes].count(square[0]) > 1:
         return REMEDY_FOR_A_GRAPH
     return "make the first axis of every tensor that of the inputs"
+
+
+def _has_infinity(tensor: Tensor, *, is_alone: bool) -> bool:
+    """Return whether a tensor has inf, or -inf if it is no mask because it is the only tensor of the inputs."""
+    if not tensor.is_floating_point():
+        return bool(tensor.is_complex() and tensor.isinf().any())
+    return bool((tensor == math.inf).any() or (is_alone and (tensor == -math.inf).any()))
 
 
 def _is_edge_index(tensor: Tensor) -> bool:

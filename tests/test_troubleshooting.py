@@ -146,6 +146,7 @@ CALLS = {
     "inputs: got batches of ...": lambda: measure(nn.Tanh(), [torch.eye(3), torch.eye(2)], layers=""),
     "inputs: got no batch": lambda: measure(network(), []),
     "inputs: got NaN": lambda: measure(network(), INPUTS * torch.nan),
+    "inputs: got infinity": lambda: measure(network(), INPUTS.log()),
     "inputs: got ..., which the network cannot take": lambda: measure(network(), torch.eye(3)),
     "labels: got numbers that are not whole": lambda: measure(network(), labels=torch.linspace(0, 1, 8)),
     "labels: got a function that computes labels from item ...": lambda: measure(

@@ -261,7 +261,7 @@ def test_a_monitor_resumes_noise_that_was_read(tmp_path):
         (INPUTS, set(LABELS.tolist()), TypeError, "labels: got set, wanted a tensor"),
         (INPUTS, [[0], [1, 2]], ValueError, "labels: got lists of different lengths"),
         (Endless(), None, TypeError, "inputs: got Endless, a Dataset without __len__"),
-        (INPUTS[:, :3], None, ValueError, "inputs: .* cannot be multiplied .*; for the node features of one graph"),
+        (INPUTS[:, :3], None, ValueError, r"inputs: .* cannot be multiplied \(2x3 and 4x3\)$"),
         (INPUTS.to_sparse(), None, TypeError, "inputs: got a tensor of layout torch.sparse_coo"),
         (pack_sequence([INPUTS]), None, TypeError, "inputs: got a PackedSequence, wanted padded rows"),
         ((INPUTS, pack_sequence([INPUTS])), None, TypeError, "inputs: got a PackedSequence, wanted padded rows"),

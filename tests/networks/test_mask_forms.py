@@ -86,12 +86,15 @@ def test_a_mask_of_pairs_of_tokens_is_refused():
         values(KEPT[:, None].expand(3, 5, 5))
 
 
-@pytest.mark.parametrize("value", [-9000.0, -1.0, torch.inf])
+@pytest.mark.parametrize("value", [-9000.0, -1.0, 2.0])
 def test_a_mask_of_other_values_is_refused(value):
     with pytest.raises(ValueError, match=r"^mask: got values of 'mask' other than 0 and 1, or 0 and at most -10,000"):
         values(torch.where(KEPT, 0.0, value))
 
 
-def test_a_mask_of_zeros_that_are_added_is_refused_with_the_remedy():
-    with pytest.raises(ValueError, match=r"^mask: got 'mask' of zeros alone, .*; leave mask= out if the zeros are"):
+def test_a_mask_of_floating_point_zeros_alone_is_refused_with_remedies_that_work():
+    with pytest.raises(
+        ValueError, match=r"^mask: got 'mask' of floating-point zeros alone, .*; name it by padding='ma"
+    ):
         values(torch.zeros(3, 5))
+    assert values(torch.zeros(3, 5), padding="mask") == values(torch.ones(3, 5)) == values(torch.ones(3, 5).bool())

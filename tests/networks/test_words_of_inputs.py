@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import scipy.sparse
 import torch
+from torch import nn
 from torch.utils.data import BatchSampler, DataLoader, IterableDataset, SequentialSampler, TensorDataset
 
 import layerbits as lb
@@ -80,3 +81,55 @@ def test_inputs_without_a_batch_have_their_reason(inputs, words, read):
 def test_labels_of_rows_that_a_loader_drops_name_drop_last(limit):
     with pytest.raises(ValueError, match=r"^labels: got 30 labels for the 24 rows of a loader whose drop_last=True"):
         read_inputs(DataLoader(ROWS, 8, drop_last=True), MODEL, LABELS, limit=limit)
+
+
+class Embedded(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.embedding, self.act, self.head = nn.Embedding(9, 4), nn.Tanh(), nn.Linear(4, 2)
+
+    def forward(self, tokens):
+        return self.head(self.act(self.embedding(tokens)).mean(1))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.int16], ids=str)
+def test_tokens_that_are_no_int64_have_remedies_that_work(dtype):
+    tokens = torch.randint(9, (30, 5)).to(dtype)
+    with pytest.raises(ValueError, match=r"; convert whole numbers, .* by \.long\(\), arrays by \.astype\(int\)$"):
+        lb.layer_activations(Embedded(), tokens)
+    for converted in (tokens.long(), tokens.numpy().astype(int)):
+        lb.layer_activations(Embedded(), converted)
+
+
+@pytest.mark.parametrize("layers", [None, "0"])
+def test_a_network_without_a_named_layer_has_a_remedy_that_works(layers):
+    with pytest.raises(lb.LayerSelectionError, match=r"available: none; .* pass torch\.nn\.Sequential\(model\)"):
+        lb.layer_activations(MODEL[0], INPUTS, layers=layers)
+    lb.layer_activations(nn.Sequential(MODEL[0]), INPUTS, layers="0")
+
+
+SAMPLES = DataLoader(TensorDataset(INPUTS, LABELS), batch_size=None)
+
+
+@pytest.mark.parametrize(
+    "read", [lambda: read_inputs(SAMPLES, MODEL, 1), lambda: lb.layers(MODEL, SAMPLES)], ids=["labels", "layers"]
+)
+def test_a_loader_of_samples_is_told_its_batch_size(read):
+    with pytest.raises(ValueError, match=r"; a loader with batch_size=None .* pass batch_size=100 to it$"):
+        read()
+
+
+@pytest.mark.parametrize("value", [torch.inf, -torch.inf])
+@pytest.mark.parametrize("as_array", [False, True], ids=["tensor", "array"])
+def test_infinite_inputs_are_refused_with_a_remedy_that_works(value, as_array):
+    infinite = INPUTS.masked_fill(INPUTS > 1, value)
+    with pytest.raises(ValueError, match=r"^inputs: got infinity, .* for instance by torch\.nan_to_num\(inputs\)$"):
+        read_inputs(infinite.numpy() if as_array else infinite, MODEL)
+    read_inputs(torch.nan_to_num(infinite), MODEL)
+
+
+def test_a_mask_of_inf_is_refused_and_one_of_minus_inf_is_not():
+    mask = torch.zeros(30, 4).masked_fill(INPUTS > 1, -torch.inf)
+    assert read_inputs((INPUTS, mask), nn.Bilinear(4, 4, 2)).tensors[1].equal(mask)
+    with pytest.raises(ValueError, match=r"^inputs: got infinity"):
+        read_inputs((INPUTS, -mask), nn.Bilinear(4, 4, 2))

@@ -6,6 +6,7 @@ import numbers
 from collections.abc import Iterable, Sequence
 
 import numpy as np
+from torch import Tensor
 
 from layerbits._base import check_count
 
@@ -60,6 +61,8 @@ def checked_epochs(at: object) -> tuple[int, ...]:
     """
     if isinstance(at, str) or not isinstance(at, Iterable):
         raise TypeError(f"at: got {type(at).__name__}, wanted epochs, for instance log_spaced(1, 1000, 20)")
+    if isinstance(at, Tensor):
+        raise TypeError("at: got Tensor, wanted whole numbers; pass at.tolist()")
     epochs = tuple(sorted({checked_epoch("at", epoch) for epoch in at}))
     if not epochs:
         raise ValueError("at: got no epoch, wanted at least one")
@@ -78,4 +81,6 @@ def checked_epoch(name: str, epoch: object) -> int:
         if not float(epoch).is_integer():
             raise ValueError(f"{name}: got {epoch}, wanted a whole number of epochs")
         epoch = int(float(epoch))
+    if isinstance(epoch, Tensor | np.ndarray):
+        raise TypeError(f"{name}: got {type(epoch).__name__}, wanted a whole number; pass .item() of each epoch")
     return check_count(name, epoch, minimum=0)

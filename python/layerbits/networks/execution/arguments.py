@@ -28,6 +28,10 @@ _SHARE_OF_A_PASS = 1 / 32
 _NO_MEMORY = ("can't allocate memory", "not enough memory", "bad allocation")
 
 
+REMEDY_FOR_A_GRAPH = (
+    "for the nodes of one graph, let a module that holds the graph take numbers of nodes, or measure signals with "
+    "layerbits.information"
+)
 _REMEDY_FOR_LABELS = (
     "; if batches hold labels, name their key or position, for instance labels=1; in a function without labels=, pass "
     "the inputs alone, for instance (batch[0] for batch in loader)"
@@ -109,19 +113,31 @@ def _remedy(error: Exception, model: nn.Module, arguments: object) -> str:
         return _remedy_for_dtypes(model, arguments)
     if "index out of range in self" in words:
         return "; lower the numbers, or give the embedding more rows"
-    if isinstance(error, IndexError) and "dimension 0 with size" in words:
-        return (
-            "; for the nodes of one graph, let a module that holds the graph take numbers of nodes, or measure signals "
-            "with layerbits.information"
-        )
-    if "shapes cannot be multiplied" in words:
-        return (
-            "; for the node features of one graph, let a module that holds the features and the graph take numbers of "
-            "nodes, or measure signals with layerbits.information"
-        )
+    if "The shape of the 2D attn_mask is" in words:
+        return "; if all inputs share the mask, let a module hold it as a buffer"
+    if "scalar types: Long, Int" in words:
+        return "; convert whole numbers, such as those of tokens, to int64: tensors by .long(), arrays by .astype(int)"
     tensors = list(all_tensors(arguments))
+    if _is_of_a_graph(words, tensors):
+        return f"; {REMEDY_FOR_A_GRAPH}"
     # The last argument may be labels, which an optional argument of the network took.
     return _REMEDY_FOR_LABELS if len(tensors) > 1 and tensors[-1].ndim == 1 else ""
+
+
+def _is_of_a_graph(words: str, tensors: Sequence[Tensor]) -> bool:
+    """Return whether an error is that of a graph, of whose nodes a pass has only some rows.
+
+    Nodes are then missing where edges index them, or where rows of an adjacency matrix, or the square matrix of a
+    buffer, multiply them.
+    """
+    n_rows = len(tensors[0]) if tensors and tensors[0].ndim else 0
+    if f"out of bounds for dimension 0 with size {n_rows}" in words:
+        return True
+    sizes = re.search(r"shapes cannot be multiplied \((\d+)x(\d+) and (\d+)x\d+\)", words)
+    if sizes is None or int(sizes[3]) != n_rows:
+        return False
+    n_left, n_nodes = int(sizes[1]), int(sizes[2])
+    return n_left == n_nodes or any(tensor.shape == (n_rows, n_nodes) for tensor in tensors[1:])
 
 
 def _remedy_for_dtypes(model: nn.Module, arguments: object) -> str:

@@ -74,6 +74,13 @@ def batches_of(inputs: object) -> Generator[object, None, None]:
         yield from DataLoader(inputs, batch_size=_DATASET_ROWS) if isinstance(inputs, Dataset) else inputs
 
 
+def remedy_for_samples(inputs: object) -> str:
+    """Return the remedy if the items of an iterable seem to be samples instead of batches."""
+    if isinstance(inputs, DataLoader) and inputs.batch_size is None and inputs.batch_sampler is None:
+        return "a loader with batch_size=None holds batches: for a loader of samples, pass batch_size=100 to it"
+    return "a list holds batches: for a list of samples, pass DataLoader(samples, batch_size=100)"
+
+
 def no_batch(inputs: Any) -> ValueError:
     """Return the error of inputs without a batch, with the reason."""
     dataset: Any = inputs.dataset if isinstance(inputs, DataLoader) and _drops_last(inputs) else ()

@@ -111,8 +111,8 @@ class LabelSets:
             found[name] = label_array(values)
         return [key for keys in self._keys.values() for key in keys], found
 
-    def add(self, found: Mapping[str, npt.NDArray[Any]], n_rows: int) -> None:
-        """Add the labels that were found in a batch of `n_rows`.
+    def add(self, found: Mapping[str, npt.NDArray[Any]], n_rows: int, remedy: str) -> None:
+        """Add the labels that were found in a batch of `n_rows`; `remedy` is that of `remedy_for_samples`.
 
         Raises
         ------
@@ -123,8 +123,7 @@ class LabelSets:
             if values.shape[:1] != (n_rows,):
                 raise ValueError(
                     f"labels: got shape {values.shape} for a batch of {n_rows} rows, wanted ({n_rows},), one label for "
-                    "each row, or one-hot rows; a list holds batches: for a list of samples, pass "
-                    "DataLoader(samples, batch_size=100)"
+                    f"each row, or one-hot rows; {remedy}"
                 )
             self._parts[name].append(values.copy())  # the next batch may have the same memory
 

@@ -26,6 +26,7 @@ from layerbits.networks.inputs.batches import (
     may_be_endless,
     may_reuse_memory,
     no_batch,
+    remedy_for_samples,
 )
 from layerbits.networks.inputs.data_frames import frame_values, is_frame
 from layerbits.networks.inputs.kept_rows import KeptRows, RandomSubset
@@ -136,17 +137,17 @@ def read_inputs(
     ------
     TypeError, ValueError
         `model` is not a module; `limit` is not a positive integer; inputs are of another type or layout, differ in
-        their number of rows, are empty, or contain NaN; a column of a data frame has values other than finite numbers
-        and booleans; batches differ in their shapes, dtypes or constants; rows of a data set share the memory of one
-        tensor; labels are not found, come apart from a loader with a sampler, have another index than a data frame, or
-        are not as in `class_numbers`.
+        their number of rows, are empty, or contain NaN or infinity (apart from -inf in one of several tensors, as in a
+        mask); a column of a data frame has values other than finite numbers and booleans; batches differ in their
+        shapes, dtypes or constants; rows of a data set share the memory of one tensor; labels are not found, come apart
+        from a loader with a sampler, have another index than a data frame, or are not as in `class_numbers`.
     OSError
         A temporary file cannot be written.
     """
     check_module(model)
     refuse_sparse("inputs", inputs)
     reader = _Reader(model, labels, RandomSubset(limit, seed), math.inf if is_one_batch(inputs) else max_memory)
-    reader.copies = may_reuse_memory(inputs)
+    reader.copies, reader.remedy = may_reuse_memory(inputs), remedy_for_samples(inputs)
     reader.labels.check_order(inputs)
     if not reader.labels.are_in_batches:
         check_are_batches(inputs, reader.labels.n_apart)
@@ -183,6 +184,7 @@ def arguments_of_batches(inputs: object, model: nn.Module) -> Iterator[tuple[tup
     with contextlib.closing(batches_of(inputs)) as batches:
         for batch in batches:
             reader = _Reader(model, None, RandomSubset(None, 0), math.inf)
+            reader.remedy = remedy_for_samples(inputs)
             reader.add(batch)
             reader.check_memory(inputs)
             rows = reader.result(loader_device(inputs, model))
@@ -201,6 +203,7 @@ class _Reader:
         self.arguments = ForwardArguments.of(model)
         self.labels = LabelSets(labels, self.arguments)
         self.copies = False  # whether a batch may be overwritten after `add`
+        self.remedy = ""  # of items that seem to be samples
         self.converted: tuple[int, ...] | None = None  # the tensors that `positions_to_convert` returns
         self.first_batch: PassInputs | None = None
         self.kept_rows: list[KeptRows] = []  # the rows of each tensor among the arguments
@@ -218,7 +221,7 @@ class _Reader:
         inputs = self._arguments(without_items(batch, keys, self.arguments))
         if self.copies:
             inputs = dataclasses.replace(inputs, tensors=tuple(tensor.clone() for tensor in inputs.tensors))
-        self.labels.add(found, len(inputs))
+        self.labels.add(found, len(inputs), self.remedy)
         if self.first_batch is None:
             self.first_batch, self.kept_rows = inputs, [KeptRows() for _ in inputs.tensors]
         _check_same_form(self.first_batch, inputs)
@@ -286,7 +289,7 @@ class _Reader:
                 'with torch.tensor; a tokenizer returns tensors with return_tensors="pt"'
             )
         tensors = tuple(as_input(leaf, self.model) for leaf in arrays)
-        check_tensors(tensors)
+        check_tensors(tensors, self.remedy)
         inputs = PassInputs(tensors, structure, constants, are_arrays=isinstance(arrays[0], np.ndarray))
         return self._converted(inputs, from_frames)
 

@@ -1,7 +1,8 @@
-"""Checks of the tensors among the inputs: their kind, their number of rows, and NaN."""
+"""Checks of the tensors among the inputs: their kind, their number of rows, NaN and infinity."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -10,6 +11,7 @@ from torch.nn.utils.rnn import PackedSequence
 from torch.utils import _pytree as pytree
 
 from layerbits._base import has_no_values, refuse_sparse
+from layerbits.networks.execution.arguments import REMEDY_FOR_A_GRAPH
 
 
 def check_leaves(batch: object) -> None:
@@ -24,15 +26,18 @@ def check_leaves(batch: object) -> None:
         )
 
 
-def check_tensors(tensors: Sequence[Tensor]) -> None:
-    """Check that tensors are dense, have one number of rows, n >= 1, and have no NaN.
+def check_tensors(tensors: Sequence[Tensor], remedy: str) -> None:
+    """Check that tensors are dense, have one number of rows, n >= 1, and have no NaN or infinity.
+
+    Of several tensors, one may have -inf, as a mask that is added to the scores of attention. `remedy` is that of
+    `remedy_for_samples`, for tensors without an axis.
 
     Raises
     ------
     TypeError
         A tensor is quantized, nested, or of another layout than `torch.strided`.
     ValueError
-        A tensor holds no values or has NaN, or the tensors differ in their number of rows or have none.
+        A tensor holds no values, or has NaN or infinity, or the tensors differ in their number of rows or have none.
     """
     if any(map(has_no_values, tensors)):
         raise ValueError(
@@ -49,30 +54,62 @@ def check_tensors(tensors: Sequence[Tensor]) -> None:
         if tensor.is_nested:
             raise TypeError("inputs: got a nested tensor, wanted a dense one; pad all rows to one length, with a mask")
         if tensor.layout != torch.strided:
+            is_adjacency = len(tensors) > 1 and _is_square(tensor)
             raise TypeError(
-                f"inputs: got a tensor of layout {tensor.layout}, wanted a dense one; convert it by .to_dense()"
+                f"inputs: got a tensor of layout {tensor.layout}, wanted a dense one; "
+                + (REMEDY_FOR_A_GRAPH if is_adjacency else "convert it by .to_dense()")
             )
     sizes = {tuple(tensor.shape[:1]) for tensor in tensors}
     if len(sizes) > 1 or sizes & {(), (0,)}:
         got = ", ".join(str(tuple(tensor.shape)) for tensor in tensors)
-        raise ValueError(f"inputs: got shape {got}, wanted (n, ...) with one n >= 1; {_remedy_for_rows(sizes)}")
+        raise ValueError(
+            f"inputs: got shape {got}, wanted (n, ...) with one n >= 1; {_remedy_for_rows(tensors, remedy)}"
+        )
     if any(tensor.isnan().any() for tensor in tensors):
         raise ValueError("inputs: got NaN, wanted numbers; leave those rows out")
-
-
-def _remedy_for_rows(sizes: set[tuple[int, ...]]) -> str:
-    """Return the remedy for tensors whose first axes have these sizes."""
-    if () in sizes:
-        return (
-            "pass a value that all inputs share as a number, not as a tensor; a list holds batches: for a list of "
-            "samples, pass DataLoader(samples, batch_size=100)"
+    if any(_has_infinity(tensor, is_alone=len(tensors) == 1) for tensor in tensors):
+        raise ValueError(
+            "inputs: got infinity, wanted finite numbers, or -inf in a mask beside other tensors; leave those rows "
+            "out, or replace the values, for instance by torch.nan_to_num(inputs)"
         )
-    if (0,) in sizes:
+
+
+def _remedy_for_rows(tensors: Sequence[Tensor], remedy: str) -> str:
+    """Return the remedy for tensors whose first axes differ, or have no row."""
+    shapes = [tuple(tensor.shape) for tensor in tensors]
+    if () in shapes:
+        return f"pass a value that all inputs share as a number, not as a tensor; {remedy}"
+    if any(shape[0] == 0 for shape in shapes):
         return "pass at least one input"
-    return (
-        "make the first axis of every tensor that of the inputs; for the nodes and edges of one graph, let a module "
-        "that holds the graph take numbers of nodes, or measure signals with layerbits.information"
-    )
+    if any(map(_is_edge_index, tensors)) and any(tensor.is_floating_point() for tensor in tensors):
+        return REMEDY_FOR_A_GRAPH
+    lengths = {shape[1] for shape in shapes if len(shape) > 1 and shape[0] != shape[1]}
+    square = next((shape for tensor, shape in zip(tensors, shapes, strict=True) if _is_square(tensor)), None)
+    if square is not None and square[0] in lengths:
+        return (
+            f"let a module hold the tensor of shape {square} as a buffer, if all inputs share it, or expand it to the "
+            "inputs, for instance mask.expand(n, -1, -1), if the network takes one for each"
+        )
+    if square is not None and [shape[0] for shape in shapes].count(square[0]) > 1:
+        return REMEDY_FOR_A_GRAPH
+    return "make the first axis of every tensor that of the inputs"
+
+
+def _has_infinity(tensor: Tensor, *, is_alone: bool) -> bool:
+    """Return whether a tensor has inf, or -inf if it is no mask because it is the only tensor of the inputs."""
+    if not tensor.is_floating_point():
+        return bool(tensor.is_complex() and tensor.isinf().any())
+    return bool((tensor == math.inf).any() or (is_alone and (tensor == -math.inf).any()))
+
+
+def _is_edge_index(tensor: Tensor) -> bool:
+    """Return whether a tensor may hold the ends of the edges of a graph: integers of shape (2, edges)."""
+    is_integer = not (tensor.is_floating_point() or tensor.is_complex() or tensor.dtype == torch.bool)
+    return is_integer and tensor.ndim == 2 and len(tensor) == 2
+
+
+def _is_square(tensor: Tensor) -> bool:
+    return tensor.ndim == 2 and tensor.shape[0] == tensor.shape[1]
 
 
 def _is_packed(argument: object) -> bool:

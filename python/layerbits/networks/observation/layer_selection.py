@@ -19,6 +19,9 @@ from layerbits.networks.observation.layer_calls import LayerCall
 LayerSelector = str | type[nn.Module] | Callable[[str, nn.Module], bool]
 Layers = LayerSelector | Sequence[LayerSelector] | None
 
+# The layers of a network that calls none, such as a single module, which has no name.
+_NONE = "none; to measure the output of the network, pass torch.nn.Sequential(model), whose layer '0' it is"
+
 
 def choose_layers(
     calls: Sequence[LayerCall], layers: Layers, *, named: Iterable[str] = (), network: nn.Module | None = None
@@ -52,7 +55,7 @@ def choose_layers(
     UserWarning
         `layers` is None and leaves out an activation function or a module that resembles one; the message has reasons.
     """
-    available = f"available: {', '.join(call.name for call in calls) or 'none'}"
+    available = f"available: {', '.join(call.name for call in calls) or _NONE}"
     if layers is None:
         return _default_layers(calls, list(named), available, network)
     if isinstance(layers, Mapping):

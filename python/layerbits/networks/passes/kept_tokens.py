@@ -50,8 +50,9 @@ def kept_tokens(inputs: PassInputs, mask: str | int, n_tokens: int, *, marks_pad
         )
     if values.is_floating_point() and not marks_padding and not values.any():
         raise ValueError(
-            f"mask: got {mask!r} of zeros alone, wanted 1 for the tokens to keep; leave mask= out if the zeros are "
-            "added to the scores of attention, because all tokens are kept"
+            f"mask: got {mask!r} of floating-point zeros alone, which keep all tokens if they are added to the scores "
+            "of attention, and none if 1 marks the tokens to keep, wanted a mask of one meaning; name it by "
+            f"padding={mask!r} instead of mask=, where zeros keep tokens, or pass 1 for the tokens to keep"
         )
     kept = values == (0 if marks_padding else 1)
     for key, argument in arguments.items():

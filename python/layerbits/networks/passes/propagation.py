@@ -119,8 +119,8 @@ def propagate(
         `layers` is empty or matches no noisy layer, or `given` names no noisy layer; a layer did not run, ran too
         often, or returned another number of rows than it got.
     TypeError, ValueError
-        An argument has another type or value than wanted; inputs are empty or NaN; rows act on one another; a signal is
-        NaN or infinite.
+        An argument has another type or value than wanted; inputs are empty, NaN or infinite; rows act on one another; a
+        signal is NaN or infinite.
     MemoryError
         The system has no memory for a pass, or for the signals.
 

@@ -251,7 +251,7 @@ def test_validation_without_noise_does_not_change_the_gradients_of_a_compiled_ch
 
 def test_checkpoint_for_which_compiled_code_saves_no_generator_state_is_refused():
     model = reused(reentrant=False)
-    with pytest.raises(ValueError, match="compiled by the backend 'eager', .* wanted the backend 'aot_eager' or"):
+    with pytest.raises(ValueError, match=r"compiled by the backend 'eager', .* wanted the backend 'aot_eager' or"):
         gradient(compiled(model), model)
 
 

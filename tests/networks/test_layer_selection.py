@@ -1,6 +1,7 @@
 """Selections of layers by name, glob, type and callable."""
 
 import pytest
+import torch
 from torch import Tensor, nn
 
 from layerbits import LayerSelectionError, layer_activations, layers, noise_of, noisify
@@ -19,6 +20,24 @@ def selected(model, selector=None, sigma=0.1):
 
 
 # The default
+
+
+def test_warning_shows_the_line_of_the_caller_and_asks_for_inputs_only_where_a_layer_did_not_run():
+    class Scaled(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.scale = nn.Parameter(torch.ones(1))
+
+        def forward(self, x):
+            return (self.scale * x).tanh()
+
+    model = nn.Sequential(nn.Linear(4, 3), Scaled(), nn.Linear(3, 3), nn.Tanh(), nn.Linear(3, 2))
+    for call in (lambda: selected(model), lambda: noisify(model, sigma=0.1)(INPUTS)):
+        with pytest.warns(
+            UserWarning, match=r"^layers: None leaves out 1, .*; name the layers to include them$"
+        ) as got:
+            call()
+        assert got[0].filename == __file__
 
 
 def test_hidden_activation_functions_are_the_default():
@@ -171,6 +190,14 @@ def test_exact_name_of_a_module_is_no_glob(name):
 def test_selection_without_a_match_is_refused_with_the_available_names(selector):
     with pytest.raises(LayerSelectionError, match="available: 0, 1, 2, 3, 4, 5"):
         selected(mlp(), selector)
+
+
+@pytest.mark.parametrize(("selector", "wider"), [("*anh", None), ("*.1", "'**.1'")])
+def test_glob_that_stops_at_a_dot_is_refused_with_the_one_that_does_not(selector, wider):
+    model = nn.Sequential(nn.Sequential(nested()), nn.Linear(2, 2))  # the names of nested() behind 0.0.
+    with pytest.raises(LayerSelectionError) as error:
+        selected(model, selector)
+    assert (f"because * stops at a dot; pass {wider}; available" in str(error.value)) == (wider is not None)
 
 
 def test_glob_that_is_not_valid_is_refused():

@@ -11,6 +11,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from layerbits._base import LayerSelectionError, shown
+from layerbits.networks.execution.call_stack import stacklevel_of_user
 from layerbits.networks.execution.shadow import modules_by_name
 from layerbits.networks.observation.activation_functions import FUNCTIONS
 from layerbits.networks.observation.call_recorders import ACTIVATIONS
@@ -70,7 +71,10 @@ def choose_layers(
     for selector in selectors:
         matches = _names_selected(calls, selector)
         if not matches:
-            raise LayerSelectionError(f"layers: {shown(repr(selector))} matches no layer of the network; {available}")
+            raise LayerSelectionError(
+                f"layers: {shown(repr(selector))} matches no layer of the network{_wider_glob(calls, selector)}; "
+                f"{available}"
+            )
         names |= matches
     if not names:
         raise LayerSelectionError(f"layers: got an empty sequence, wanted at least one layer; {available}")
@@ -140,8 +144,9 @@ def _default_layers(
             for reason, names in left_out.items()
         ]
         warnings.warn(
-            f"layers: None leaves out {'; '.join(texts)}; name the layers to include them, with inputs that run them",
-            stacklevel=2,
+            f"layers: None leaves out {'; '.join(texts)}; name the layers to include them"
+            + ", with inputs that run them" * bool(not_run),
+            stacklevel=stacklevel_of_user(),
         )
     return defaults
 
@@ -182,6 +187,14 @@ def _names_selected(calls: Sequence[LayerCall], selector: object) -> set[str]:
         f"layers: got {type(selector).__name__}, wanted a name, a glob, a module type, a callable "
         "(name, module) -> bool, or a sequence of them"
     )
+
+
+def _wider_glob(calls: Sequence[LayerCall], selector: object) -> str:
+    """Return the remedy for a glob that matches no layer because ``*`` stops at a dot; empty for other selectors."""
+    if not isinstance(selector, str):
+        return ""
+    wider = re.sub(r"\*+", "**", selector)
+    return f", because * stops at a dot; pass {wider!r}" if names_matching(calls, wider) else ""
 
 
 def _is_selected(selector: Callable[[str, nn.Module], object], call: LayerCall) -> bool:

@@ -73,20 +73,20 @@ def check_rows(network: MeasuredNetwork, inputs: Sequence[Tensor], layers: Seque
     for layer in checked_layers:
         if all(layer in of_pass for of_pass in (signals, signals_of_fewer, repeated, *replaced.values())):
             signal, shape = signals[layer], tuple(signals[layer].shape)
-            axis = _row_axis(layer, shape, tuple(signals_of_fewer[layer].shape), network.remedy_for_rows)
+            axis = _row_axis(layer, shape, tuple(signals_of_fewer[layer].shape), network.remedy_for_rows(layer))
             network.row_axes[layer] = axis
             network.units[layer] = signal.numel() // len(_ROWS)
             if not network.units[layer]:
                 raise LayerSelectionError(
                     f"layers: got {layer!r}, whose signal of shape {shape} has no units, wanted at least one; "
-                    f"{network.remedy_for_rows}"
+                    f"{network.remedy_for_rows(layer)}"
                 )
             for position, of_pass in replaced.items():
                 if of_pass[layer].shape != shape:
                     raise LayerSelectionError(
                         f"layers: got {layer!r}, which returns shape {shape} or {tuple(of_pass[layer].shape)} for "
                         f"{len(_ROWS)} rows, depending on their values, wanted one row for each row of the pass; "
-                        f"{network.remedy_for_rows}"
+                        f"{network.remedy_for_rows(layer)}"
                     )
                 other_rows = [row for row in range(len(_ROWS)) if row != position]
                 pair = (values.movedim(axis, 0)[other_rows] for values in (signal, of_pass[layer]))
@@ -114,7 +114,7 @@ def _check_draws(
     for layer in layers:
         if layer in signals and layer in signals_of_fewer:
             shapes = tuple(signals[layer].shape), tuple(signals_of_fewer[layer].shape)
-            row_axes[layer] = _row_axis(layer, *shapes, probe.network.remedy_for_rows)
+            row_axes[layer] = _row_axis(layer, *shapes, probe.network.remedy_for_rows(layer))
     return check_shared_randomness(probe, _ROWS, _FEWER_ROWS, row_axes)
 
 

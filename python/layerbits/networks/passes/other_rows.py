@@ -15,6 +15,7 @@ from layerbits.networks.observation.layer_calls import LayerCall
 from layerbits.networks.passes.batch_effects import batches_among_other_rows
 from layerbits.networks.passes.measured_network import EndOfPass, MeasuredNetwork
 from layerbits.networks.passes.probing import PROBING_SEED, Probe
+from layerbits.networks.passes.reordered_rows import layers_with_reordered_rows
 
 # Rows of the passes, as in `Probe.rows`; the memory of the first two shows that of a row.
 _ROWS, _FEWER_ROWS = (0, 1, 0), (0, 1)
@@ -27,7 +28,7 @@ _FEW_INPUTS, _MORE_INPUTS = 2, 7
 _NOISE_FACTORS = (1.0, 10.0)
 
 OTHER_ROWS = (
-    "whose rows in a pass are not those of the inputs in their order, as in experts that get some of the tokens, or "
+    "whose rows in a pass are not those of the inputs in their order, as in experts that get some of the tokens or sort them, or "
     "tokens that are flattened before the inputs, as (L n, d)"
 )
 
@@ -77,7 +78,7 @@ def layers_around(network: MeasuredNetwork, inputs: Sequence[Tensor], calls: Seq
 
 
 def layers_with_other_rows(network: MeasuredNetwork, inputs: Sequence[Tensor]) -> set[str]:
-    """Return the layers that do not run in all probing passes, or whose shapes in them have no axis for the rows.
+    """Return the layers that do not run in all probing passes, or have no axis for the rows, or another order of them.
 
     The passes also give the network its `row_bytes`, by which the number of other rows is chosen.
     """
@@ -100,11 +101,12 @@ def layers_with_other_rows(network: MeasuredNetwork, inputs: Sequence[Tensor]) -
         network.row_bytes = bytes_of_a_row(memory, len(_ROWS), fewer_memory, len(_FEWER_ROWS))
         for batch in (*map(probe.rows, _FURTHER_ROWS), *batches_among_other_rows(probe)):
             run(batch)
-    return {
+    others = {
         layer
         for layer, shapes_of_layer in shapes.items()
         if len(shapes_of_layer) < n_passes or not _have_row_axis(shapes_of_layer)
     }
+    return others | layers_with_reordered_rows(network, inputs, network.layer_names)
 
 
 def layers_moved_by_noise(network: MeasuredNetwork, inputs: Sequence[Tensor], layers: Sequence[str]) -> set[str]:

@@ -17,11 +17,13 @@ from layerbits.networks.execution.live_memory import LiveMemory, bytes_of_a_row
 from layerbits.networks.noise.dropout import DropoutNoise
 from layerbits.networks.observation.signal_values import are_close
 from layerbits.networks.passes.batch_effects import check_batch_effects
-from layerbits.networks.passes.interaction import refuse_interaction
+from layerbits.networks.passes.interaction import InteractionError, refuse_interaction
 from layerbits.networks.passes.measured_network import MeasuredNetwork
+from layerbits.networks.passes.other_rows import OTHER_ROWS, layers_around
 from layerbits.networks.passes.probing import Probe
 from layerbits.networks.passes.random_draws import RecordedDraws
 from layerbits.networks.passes.randomness import check_randomness, check_sizes
+from layerbits.networks.passes.reordered_rows import layers_with_reordered_rows
 from layerbits.networks.passes.row_randomness import check_shared_randomness
 
 # The rows of the probing passes. 0 is the first input, 1 another input, as in `Probe.rows`.
@@ -48,12 +50,29 @@ def check_rows(network: MeasuredNetwork, inputs: Sequence[Tensor], layers: Seque
     Raises
     ------
     LayerSelectionError
-        No axis belongs to the rows, or several axes other than the first may; the shape of a signal depends on the
-        values of the rows; a signal has no units.
+        No axis belongs to the rows, or several axes other than the first may; the rows have another order; the shape
+        of a signal depends on the values of the rows; a signal has no units.
     ValueError
         The signal of a row depends on the other rows of the pass, on its place among them, or on random numbers that
         all rows share; or as `check_randomness`.
     """
+    try:
+        _check_rows(network, inputs, layers)
+    except InteractionError as error:
+        last_index = max(map(network.layer_names.index, layers))
+        run = network.layer_names[: last_index + 1] if network.adds_noise else layers
+        reordered = layers_with_reordered_rows(network, inputs, run)
+        calls = [call for call in network.calls if call.name in reordered]
+        if not calls:
+            raise
+        around = [] if network.adds_noise else layers_around(network, inputs, calls)
+        raise LayerSelectionError(
+            f"layers: got {calls[0].name!r}, {OTHER_ROWS}, wanted layers with the rows of the inputs in their order; "
+            + (f"pass layers={around}, which are around it" if around else network.remedy_for_rows(calls[0].name))
+        ) from error
+
+
+def _check_rows(network: MeasuredNetwork, inputs: Sequence[Tensor], layers: Sequence[str]) -> None:
     network.row_axes.clear()  # those of an earlier call would move the axes of the signals
     memory, fewer_memory, probe = LiveMemory(), LiveMemory(), Probe(network, inputs, layers)
     signals, use = probe.run(probe.rows(_ROWS), memory), probe.generators

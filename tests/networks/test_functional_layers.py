@@ -216,14 +216,19 @@ def test_an_error_in_forward_leaves_no_function_mode(inputs):
     model(inputs)
 
 
-def test_a_module_with_the_name_of_a_function_is_refused(inputs):
-    class Ambiguous(nn.Module):
+def test_a_function_beside_a_module_of_its_name_is_a_layer_of_its_own(inputs):
+    class Both(nn.Module):
         def __init__(self):
             super().__init__()
             self.relu = nn.ReLU()
 
         def forward(self, x):
-            return functional.relu(self.relu(x) - 1) * 2
+            return functional.relu(functional.relu(self.relu(x) - 1) - 1) * 2
 
-    with pytest.raises(lb.LayerSelectionError, match="'relu' in Ambiguous"):
-        lb.layers(nn.Sequential(Ambiguous()), inputs)
+    model, names = nn.Sequential(Both()), ("0.relu", "0.relu()", "0.relu()@2")
+    assert lb.layers(model, inputs).names == (*names, "0")
+    assert list(lb.layer_activations(model, inputs, layers="0.relu")) == ["0.relu"]
+    sigma = dict(zip(names, (0.1, 0.2, 0.3), strict=True))
+    noisy = lb.noisify(model, sigma=sigma, inputs=inputs)
+    assert {layer: noise.sigma for layer, noise in lb.noise_of(noisy).items()} == sigma
+    assert tuple(lb.propagate(noisy, inputs, draws=2)) == names

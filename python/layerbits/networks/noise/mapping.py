@@ -15,7 +15,7 @@ from layerbits.networks.noise.function_hooks import EnterFunctions
 from layerbits.networks.noise.gaussian import Deviations
 from layerbits.networks.noise.relative import RelativeSigma
 from layerbits.networks.noise.sigma_by_layer import layer_noise
-from layerbits.networks.observation.layer_calls import LayerCall, call_name, function_name
+from layerbits.networks.observation.layer_calls import LayerCall, call_name, name_called
 
 
 class LayerNoise(Mapping[str, Noise]):
@@ -77,7 +77,7 @@ class LayerNoise(Mapping[str, Noise]):
     def _calls(self) -> dict[str, tuple[AddNoise, int]]:
         """Return the hook of each noisy call and the index of the call in its `noise`, by the name of the layer."""
         calls = [
-            (call.position, number, function_name(name, function) if function else name, hook)
+            (call.position, number, name_called(name, module, function), hook)
             for name, module in modules_by_name(self._model).items()
             for function, hook in _hooks_of_layers(module).items()
             for number, (call, noise) in enumerate(zip(hook.calls, hook.noise, strict=True), start=1)

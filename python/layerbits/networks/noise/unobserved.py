@@ -9,14 +9,14 @@ from torch import nn
 
 from layerbits.networks.execution.shadow import modules_by_name
 from layerbits.networks.observation.activation_functions import FUNCTIONS
-from layerbits.networks.observation.layer_calls import LayerCall, function_name
+from layerbits.networks.observation.layer_calls import LayerCall, name_called
 
 
 class UnobservedFunction:
     """Warns that a function runs without noise; it takes the place of the hook that would add the noise."""
 
-    def __init__(self, module_name: str, function: str) -> None:
-        self.layer = function_name(module_name, function)
+    def __init__(self, layer: str) -> None:
+        self.layer = layer
 
     def warn(self) -> None:
         """Warn that the function runs without noise."""
@@ -49,7 +49,9 @@ def unobserved_functions(
     names = dict.fromkeys(function.name for function in FUNCTIONS.values())
     return {
         module: {
-            name: UnobservedFunction(module_name, name) for name in names if (module, name) not in observed_functions
+            name: UnobservedFunction(name_called(module_name, module, name))
+            for name in names
+            if (module, name) not in observed_functions
         }
         for module_name, module in modules_by_name(root).items()
         if module in noisy_modules or (module is not root and module not in modules_run and _may_call_functions(module))

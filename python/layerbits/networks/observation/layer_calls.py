@@ -86,7 +86,7 @@ class LayerCall:
     @property
     def called(self) -> str:
         """Name of the module, or of the function in the module that calls it."""
-        return function_name(self.module_name, self.function) if self.function else self.module_name
+        return name_called(self.module_name, self.module, self.function)
 
 
 def call_name(called: str, number: int) -> str:
@@ -94,9 +94,12 @@ def call_name(called: str, number: int) -> str:
     return called if number == 1 else f"{called}@{number}"
 
 
-def function_name(module_name: str, function: str) -> str:
-    """Return the name of a function that a module calls."""
-    return f"{module_name}.{function}" if module_name else function
+def name_called(module_name: str, module: nn.Module, function: str = "") -> str:
+    """Return the name of a module, or of a function that it calls: ``relu()`` if it contains a module ``relu``."""
+    if not function:
+        return module_name
+    name = function if module._modules.get(function) is None else f"{function}()"
+    return f"{module_name}.{name}" if module_name else name
 
 
 def observe(
@@ -111,8 +114,7 @@ def observe(
     Raises
     ------
     LayerSelectionError
-        Two calls have one name; a function has the name of a module beside it; forward reaches a module through a
-        closure or another object.
+        Two calls have one name; forward reaches a module through a closure or another object.
     """
     # Outside of inference mode torch counts the writes into memory.
     with torch.inference_mode(False), torch.no_grad(), generators_restored(model):
@@ -133,7 +135,7 @@ def observe(
             # If a module is itself an activation function, omit the functions that it calls.
             if result.function and value_by_value.get(module, False):
                 continue
-            called = function_name(name, result.function) if result.function else name
+            called = name_called(name, module, result.function)
             counts[called] += 1
             tensor = find_tensor(result.output)
             output_index = _output_index(result, tensor, returned_tensors)
@@ -184,7 +186,7 @@ def observe_inputs(
 
 
 def _check_names(calls: Sequence[LayerCall]) -> None:
-    """Raise a LayerSelectionError if two calls, or a function and a module beside it, have one name."""
+    """Raise a LayerSelectionError if two calls have one name."""
     names: set[str] = set()
     for call in calls:
         names_of_call = {call.name, f"{call.called}@{call.number}"}
@@ -194,11 +196,6 @@ def _check_names(calls: Sequence[LayerCall]) -> None:
                 "module, wanted different names; rename the module"
             )
         names |= names_of_call
-        if call.function and any(other.called == call.called and not other.function for other in calls):
-            raise LayerSelectionError(
-                f"layers: got the function {call.function!r} in {type(call.module).__name__}, which has a module of "
-                f"that name ({call.called!r}), wanted different names; rename the module"
-            )
 
 
 def _output_index(result: Result, tensor: Tensor | None, returned: Sequence[Tensor]) -> int:

@@ -14,7 +14,7 @@ from layerbits.networks.execution.arguments import naming_inputs
 from layerbits.networks.execution.generators import generators_restored
 from layerbits.networks.execution.output_tensor import find_tensor
 from layerbits.networks.execution.shadow import copy_arguments
-from layerbits.networks.observation.layer_calls import LayerCall, call_name, function_name, observe_inputs
+from layerbits.networks.observation.layer_calls import LayerCall, call_name, name_called, observe_inputs
 from layerbits.networks.observation.observed_pass import Arguments, run_observed
 
 
@@ -63,7 +63,7 @@ def _mean_squares(model: nn.Module, arguments: Arguments) -> dict[str, tuple[int
     mean_squares = {}
     for result in observed.results:
         name, tensor = observed.names[result.module], find_tensor(result.output)
-        called = function_name(name, result.function) if result.function else name
+        called = name_called(name, result.module, result.function)
         n_values = 0 if tensor is None or tensor.is_nested else tensor.numel()
         counts[called] += 1
         mean_squares[call_name(called, counts[called])] = n_values, result.root_mean_square**2

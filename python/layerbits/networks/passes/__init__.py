@@ -10,6 +10,7 @@ randomness         checks of the random numbers that a network itself uses
 interventions      whether signals change with their sources alone
 batch_effects      whether rows act on one another through a value of the whole batch
 flattened_rows     layers that flatten the tokens of the inputs
+reordered_rows     layers that get the rows of a pass in an order of their own
 other_rows         leave out layers whose rows are not those of the inputs, as those of experts
 measured_layers    the layers that a measurement takes, with their rows checked
 unit_views         linear views of the units of a layer, and their noise

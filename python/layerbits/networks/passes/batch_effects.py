@@ -101,7 +101,8 @@ def _compare(
             got = "no value" if other_shape is None else f"shape {other_shape}"
             raise LayerSelectionError(
                 f"layers: got {layer!r}, which returns shape {shapes[layer]} or {got} for {shapes[layer][0]} rows, "
-                f"depending on their values, wanted one row for each row of the pass; {probe.network.remedy_for_rows}"
+                "depending on their values, wanted one row for each row of the pass; "
+                f"{probe.network.remedy_for_rows(layer)}"
             )
         if not are_close(signal[:_COMPARED_ROWS], others[layer]):
             refuse_interaction(probe.weights, layer)

@@ -243,8 +243,8 @@ class _Channel:
         given, layer = self.given, self.given.network.layer_names[index]
         if signal.shape[:1] != self.rows.shape:
             raise LayerSelectionError(
-                f"layers: got {layer!r}, which returns shape {tuple(signal.shape)}, wanted {len(self.rows)} rows; "
-                f"{given.network.remedy_for_rows}"
+                f"layers: got {layer!r}, which returns shape {tuple(signal.shape)}, wanted {len(self.rows)} rows, "
+                f"one for each row of the pass; {given.network.remedy_for_rows(layer)}"
             )
         if layer == given.layer:
             self._check(signal.detach())

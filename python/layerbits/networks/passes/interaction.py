@@ -1,12 +1,16 @@
-"""`refuse_interaction`: the error of rows that act on one another."""
+"""`refuse_interaction` and `InteractionError`: the error of rows that act on one another."""
 
 from __future__ import annotations
 
 from layerbits.networks.execution.weights import WeightSums
 
 
+class InteractionError(ValueError):
+    """Rows act on one another."""
+
+
 def refuse_interaction(weights: WeightSums, layer: str, cause: str = "the other rows of") -> None:
-    """Raise a ValueError that rows act on one another in a layer, unless the weights have changed meanwhile."""
+    """Raise an InteractionError that rows act on one another in a layer, unless the weights have changed meanwhile."""
     if weights.have_changed():
         return
     modules = map(type, weights.model.modules())
@@ -17,7 +21,7 @@ def refuse_interaction(weights: WeightSums, layer: str, cause: str = "the other 
             f"another: in {layer!r} the signal of a row changes with {cause} the pass; pass the network as it was "
             "before quantization"
         )
-    raise ValueError(
+    raise InteractionError(
         f"inputs: got rows that act on one another: in {layer!r} the signal of a row changes with {cause} the pass, "
         "wanted a network that treats each row alone; give batch normalization running statistics "
         "(track_running_stats=True), and recurrent and attention layers batch_first=True; for the nodes of one graph, "

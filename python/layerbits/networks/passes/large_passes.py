@@ -61,7 +61,7 @@ class LargePass:
     def __init__(
         self, network: MeasuredNetwork, channel: Channel, n_rows: int, *, pairs: bool, sample: Sequence[int]
     ) -> None:
-        self._network, self._channel = network, channel
+        self._network, self._channel, self._n_rows = network, channel, n_rows
         self._weights = WeightSums(network.module)
         self._signals: dict[str, Tensor] = {}
         self._values: dict[str, Tensor] = {}  # with which the network continues
@@ -80,6 +80,8 @@ class LargePass:
     def __call__(self, index: int, signal: Tensor) -> Tensor:
         """Pass a signal to the channel, and keep rows of it and of the value that the channel returns."""
         layer = self._network.layer_names[index]
+        if len(signal) != self._n_rows:  # an expert that lost rows to another one, which the channel refuses
+            return self._channel(index, signal)
         self._signals[layer] = signal.detach()[self._rows]
         value = self._channel(index, signal)
         if value is not signal:

@@ -24,8 +24,8 @@ class LayerRow:
     Attributes
     ----------
     name : str
-        Name of the module, or of the function in the module that calls it (``block.relu``), followed by ``@2``,
-        ``@3``, ... from its second call on.
+        Name of the module, or of the function in the module that calls it (``block.relu``; ``block.relu()`` if the
+        module ``block.relu`` exists), followed by ``@2``, ``@3``, ... from its second call on.
     type : str
         Class of the module, or name of the activation function.
     shape : tuple of int

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from torch import Tensor
 
 from layerbits._base import LayerSelectionError
 from layerbits.networks.observation.layer_selection import Layers
 from layerbits.networks.passes.measured_network import OBSERVED_ROWS, MeasuredNetwork
-from layerbits.networks.passes.other_rows import OTHER_ROWS, layers_around, layers_with_other_rows
+from layerbits.networks.passes.other_rows import (
+    OTHER_ROWS,
+    layers_around,
+    layers_moved_by_noise,
+    layers_with_other_rows,
+)
 from layerbits.networks.passes.rows import check_rows
 
 
@@ -33,31 +38,60 @@ def measured_layers(network: MeasuredNetwork, inputs: Sequence[Tensor], layers: 
         Names the layers that None leaves out.
     """
     names = network.choose(layers)
-    try:
+    if not network.adds_noise:
         check_rows(network, inputs, names)
-        if not network.adds_noise or network.units.keys() >= set(names):
-            return names
-        error: ValueError | None = None  # a layer did not run in all passes of the check
-    except ValueError as failed:
-        if not network.adds_noise:
-            raise
-        error = failed
-    others = layers_with_other_rows(network, inputs)
-    if not others or (layers is not None and others & set(names)):
-        if error is not None:
-            raise error
         return names
-    kept = tuple(name for name in names if name not in others)
-    if not kept:
-        raise _noise_at_other_rows(network, inputs, names) from error
-    left_out = [name for name in names if name in others]
-    network.route_noise(others)
-    check_rows(network, inputs, kept)
+    named = frozenset() if layers is None else frozenset(names)
+    kept = _with_rows_of_inputs(network, inputs, names, named)
+    # Noise may route rows to other experts; a pass without noise does not show that.
+    moved = layers_moved_by_noise(network, inputs, kept) - named
+    if moved:
+        kept = _without(network, inputs, kept, moved)
+    left_out = [name for name in names if name not in kept]
     if left_out:
         warnings.warn(
             f"layers: None leaves out {', '.join(left_out)}, {OTHER_ROWS}; their noise acts on the layers behind them",
             stacklevel=2,
         )
+    return kept
+
+
+def _with_rows_of_inputs(
+    network: MeasuredNetwork, inputs: Sequence[Tensor], names: tuple[str, ...], named: Collection[str]
+) -> tuple[str, ...]:
+    """Return the names of the layers that have the rows of the inputs in passes without noise, after `check_rows`.
+
+    The other layers become random numbers of the network. If one of them is in `named`, raise the error of the check,
+    or return all names if there is none.
+    """
+    error: ValueError | None = None
+    try:
+        check_rows(network, inputs, names)
+        if network.units.keys() >= set(names):
+            return names
+    except ValueError as failed:  # otherwise a layer did not run in all passes of the check
+        error = failed
+    others = layers_with_other_rows(network, inputs)
+    if others and not others.intersection(named):
+        return _without(network, inputs, names, others, error)
+    if error is not None:
+        raise error
+    return names
+
+
+def _without(
+    network: MeasuredNetwork,
+    inputs: Sequence[Tensor],
+    names: Sequence[str],
+    others: Collection[str],
+    error: ValueError | None = None,
+) -> tuple[str, ...]:
+    """Make the noise of `others` random numbers of the network, and return the other names after `check_rows`."""
+    kept = tuple(name for name in names if name not in others)
+    if not kept:
+        raise _noise_at_other_rows(network, inputs, names) from error
+    network.route_noise(others)
+    check_rows(network, inputs, kept)
     return kept
 
 
@@ -68,7 +102,7 @@ def _noise_at_other_rows(
     n_inputs = min(OBSERVED_ROWS, len(inputs[0]))
     first, *others = (call for call in network.calls if call.name in names)
     around = layers_around(network, inputs, [first, *(call for call in others if call.shape[:1] != (n_inputs,))])
-    remedy = network.remedy_for_rows
+    remedy = network.remedy_for_rows(first.name)
     if around:
         remedy = (
             f"call layerbits.noisify(model, sigma=..., layers={around}), or layerbits.remove_noise(model) and measure "

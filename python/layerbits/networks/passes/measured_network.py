@@ -103,18 +103,19 @@ class MeasuredNetwork:
         """Names of the layers, in the order of the data."""
         return tuple(call.name for call in self.calls)
 
-    @property
-    def remedy_for_rows(self) -> str:
-        """The remedy for a layer whose rows are not those of the inputs, such as that of an expert.
+    def remedy_for_rows(self, layer: str) -> str:
+        """Return the remedy for a layer whose rows are not those of the inputs, such as that of an expert.
 
-        A measurement repeats the noise of each row, so such a layer of a noisy network must have no noise.
+        A measurement repeats the noise of each row, so such a layer of a noisy network must have no noise, or stand
+        behind the layers that are measured.
         """
-        if self.adds_noise:
-            return (
-                "noisify the network with `layers` that leave it out, or call layerbits.remove_noise and measure the "
-                "network with sigma= and other `layers`"
-            )
-        return "choose other layers"
+        if not self.adds_noise:
+            return "choose other layers"
+        earlier = list(self.layer_names[: self.layer_names.index(layer)])
+        return (f"pass layers={earlier}, which are before it, or " if earlier else "") + (
+            "noisify the network with `layers` that leave it out, or call layerbits.remove_noise and measure the "
+            "network with sigma= and other `layers`"
+        )
 
     def choose(self, layers: Layers) -> tuple[str, ...]:
         """Return the names of the layers that match `layers`, all by default, in the order of the data.
@@ -160,7 +161,8 @@ class MeasuredNetwork:
     def route_noise(self, layers: Collection[str]) -> None:
         """Make the noise of layers, and of calls that were not observed, random numbers of the network itself."""
         names = self.layer_names
-        self._before_routed = frozenset(names[: min(map(names.index, layers))])
+        before = frozenset(names[: min(map(names.index, layers))])
+        self._before_routed = before & self._before_routed if self.has_routed_noise else before
         self.calls = [call for call in self.calls if call.name not in layers]
         self.noise = {layer: noise for layer, noise in self.noise.items() if layer not in layers}
         self.has_routed_noise = True

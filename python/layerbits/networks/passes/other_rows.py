@@ -5,14 +5,17 @@ from __future__ import annotations
 import warnings
 from collections.abc import Collection, Sequence
 
+import torch
 from torch import Tensor
 
 from layerbits._base import LayerSelectionError
+from layerbits.networks.execution.generators import generators_restored
 from layerbits.networks.execution.live_memory import LiveMemory, bytes_of_a_row
 from layerbits.networks.observation.layer_calls import LayerCall
 from layerbits.networks.passes.batch_effects import batches_among_other_rows
-from layerbits.networks.passes.measured_network import MeasuredNetwork
-from layerbits.networks.passes.probing import Probe
+from layerbits.networks.passes.measured_network import EndOfPass, MeasuredNetwork
+from layerbits.networks.passes.probing import PROBING_SEED, Probe
+from layerbits.networks.passes.reordered_rows import layers_with_reordered_rows
 
 # Rows of the passes, as in `Probe.rows`; the memory of the first two shows that of a row.
 _ROWS, _FEWER_ROWS = (0, 1, 0), (0, 1)
@@ -21,8 +24,11 @@ _FURTHER_ROWS = ((1, 1, 0), (0, 0, 0), (0, 1, 1))
 # Numbers of inputs of the passes that show which modules have a row for each input.
 _FEW_INPUTS, _MORE_INPUTS = 2, 7
 
+# Factors of the noise in the passes that show routes which change with noise.
+_NOISE_FACTORS = (1.0, 10.0)
+
 OTHER_ROWS = (
-    "whose rows in a pass are not those of the inputs in their order, as in experts that get some of the tokens, or "
+    "whose rows in a pass are not those of the inputs in their order, as in experts that get some of the tokens or sort them, or "
     "tokens that are flattened before the inputs, as (L n, d)"
 )
 
@@ -72,7 +78,7 @@ def layers_around(network: MeasuredNetwork, inputs: Sequence[Tensor], calls: Seq
 
 
 def layers_with_other_rows(network: MeasuredNetwork, inputs: Sequence[Tensor]) -> set[str]:
-    """Return the layers that do not run in all probing passes, or whose shapes in them have no axis for the rows.
+    """Return the layers that do not run in all probing passes, or have no axis for the rows, or another order of them.
 
     The passes also give the network its `row_bytes`, by which the number of other rows is chosen.
     """
@@ -95,11 +101,58 @@ def layers_with_other_rows(network: MeasuredNetwork, inputs: Sequence[Tensor]) -
         network.row_bytes = bytes_of_a_row(memory, len(_ROWS), fewer_memory, len(_FEWER_ROWS))
         for batch in (*map(probe.rows, _FURTHER_ROWS), *batches_among_other_rows(probe)):
             run(batch)
-    return {
+    others = {
         layer
         for layer, shapes_of_layer in shapes.items()
         if len(shapes_of_layer) < n_passes or not _have_row_axis(shapes_of_layer)
     }
+    return others | layers_with_reordered_rows(network, inputs, network.layer_names)
+
+
+def layers_moved_by_noise(network: MeasuredNetwork, inputs: Sequence[Tensor], layers: Sequence[str]) -> set[str]:
+    """Return the noisy layers, up to the last of `layers`, whose shapes change with the noise of earlier layers.
+
+    Noise may route a row to another expert. Rare routes need large noise to appear in few rows, so passes with larger
+    noise run too, except on accelerators, where an index out of range would end the context.
+    """
+    last = max(map(network.layer_names.index, layers))
+    is_on_cpu = all(tensor.device.type == "cpu" for tensor in inputs)
+    moved: set[str] = set()
+    if last:  # no noise acts on the first layer
+        for batch in batches_among_other_rows(Probe(network, inputs, layers)):
+            shapes = _shapes_with_noise(network, batch, 0.0, last)
+            for factor in _NOISE_FACTORS if is_on_cpu else _NOISE_FACTORS[:1]:
+                noisy_shapes = _shapes_with_noise(network, batch, factor, last)
+                moved |= {layer for layer, shape in noisy_shapes.items() if shape != shapes.get(layer)}
+    return moved
+
+
+def _shapes_with_noise(
+    network: MeasuredNetwork, batch: Sequence[Tensor], factor: float, last: int
+) -> dict[str, tuple[int, ...] | None]:
+    """Return the shape of the signal of each layer up to number `last`, in a pass with `factor` times its noise.
+
+    A layer that does not run has None; layers are missing if the network raises an exception before them.
+    """
+    shapes: dict[str, tuple[int, ...] | None] = {}
+    layers = network.layer_names[: last + 1]
+
+    def add_noise(index: int, signal: Tensor) -> Tensor:
+        layer, noise = network.layer_names[index], network.noise[network.layer_names[index]]
+        shapes[layer] = tuple(signal.shape)
+        if len(shapes) == len(layers):
+            raise EndOfPass
+        dtype = torch.promote_types(signal.dtype, torch.float32)
+        normals = [torch.randn(signal.shape, dtype=dtype, device=signal.device) for _ in range(noise.n_normals)]
+        return signal + factor * (noise.add(signal, *normals) - signal)
+
+    routed = network.drawing_routed_noise(factor > 0)
+    with network.taking_unobserved_calls(), routed, generators_restored(network.module, PROBING_SEED):
+        try:
+            network.run(add_noise, [tensor.clone() for tensor in batch])
+        except Exception:  # with noise the network may raise any error; a measurement then raises that of its noise
+            return dict(shapes)
+    return {layer: shapes.get(layer) for layer in layers}
 
 
 def _have_row_axis(shapes: Sequence[tuple[int, tuple[int, ...]]]) -> bool:

@@ -113,8 +113,8 @@ class Recorder:
         self.layers_run.add(layer)
         if signal.shape[:1] != (rows,):
             raise LayerSelectionError(
-                f"layers: got {layer!r}, which returns shape {tuple(signal.shape)}, wanted {rows} rows; "
-                f"{self.network.remedy_for_rows}"
+                f"layers: got {layer!r}, which returns shape {tuple(signal.shape)}, wanted {rows} rows "
+                f"({self.rows} inputs x {len(self.draws)} draws); {self.network.remedy_for_rows(layer)}"
             )
         is_random = self.network.may_branch and self._is_behind_randomness()
         if layer in self.layers:

@@ -17,11 +17,13 @@ from layerbits.networks.execution.live_memory import LiveMemory, bytes_of_a_row
 from layerbits.networks.noise.dropout import DropoutNoise
 from layerbits.networks.observation.signal_values import are_close
 from layerbits.networks.passes.batch_effects import check_batch_effects
-from layerbits.networks.passes.interaction import refuse_interaction
+from layerbits.networks.passes.interaction import InteractionError, refuse_interaction
 from layerbits.networks.passes.measured_network import MeasuredNetwork
+from layerbits.networks.passes.other_rows import OTHER_ROWS, layers_around
 from layerbits.networks.passes.probing import Probe
 from layerbits.networks.passes.random_draws import RecordedDraws
 from layerbits.networks.passes.randomness import check_randomness, check_sizes
+from layerbits.networks.passes.reordered_rows import layers_with_reordered_rows
 from layerbits.networks.passes.row_randomness import check_shared_randomness
 
 # The rows of the probing passes. 0 is the first input, 1 another input, as in `Probe.rows`.
@@ -48,12 +50,29 @@ def check_rows(network: MeasuredNetwork, inputs: Sequence[Tensor], layers: Seque
     Raises
     ------
     LayerSelectionError
-        No axis belongs to the rows, or several axes other than the first may; the shape of a signal depends on the
-        values of the rows; a signal has no units.
+        No axis belongs to the rows, or several axes other than the first may; the rows have another order; the shape
+        of a signal depends on the values of the rows; a signal has no units.
     ValueError
         The signal of a row depends on the other rows of the pass, on its place among them, or on random numbers that
         all rows share; or as `check_randomness`.
     """
+    try:
+        _check_rows(network, inputs, layers)
+    except InteractionError as error:
+        last_index = max(map(network.layer_names.index, layers))
+        run = network.layer_names[: last_index + 1] if network.adds_noise else layers
+        reordered = layers_with_reordered_rows(network, inputs, run)
+        calls = [call for call in network.calls if call.name in reordered]
+        if not calls:
+            raise
+        around = [] if network.adds_noise else layers_around(network, inputs, calls)
+        raise LayerSelectionError(
+            f"layers: got {calls[0].name!r}, {OTHER_ROWS}, wanted layers with the rows of the inputs in their order; "
+            + (f"pass layers={around}, which are around it" if around else network.remedy_for_rows(calls[0].name))
+        ) from error
+
+
+def _check_rows(network: MeasuredNetwork, inputs: Sequence[Tensor], layers: Sequence[str]) -> None:
     network.row_axes.clear()  # those of an earlier call would move the axes of the signals
     memory, fewer_memory, probe = LiveMemory(), LiveMemory(), Probe(network, inputs, layers)
     signals, use = probe.run(probe.rows(_ROWS), memory), probe.generators
@@ -73,20 +92,20 @@ def check_rows(network: MeasuredNetwork, inputs: Sequence[Tensor], layers: Seque
     for layer in checked_layers:
         if all(layer in of_pass for of_pass in (signals, signals_of_fewer, repeated, *replaced.values())):
             signal, shape = signals[layer], tuple(signals[layer].shape)
-            axis = _row_axis(layer, shape, tuple(signals_of_fewer[layer].shape), network.remedy_for_rows)
+            axis = _row_axis(layer, shape, tuple(signals_of_fewer[layer].shape), network.remedy_for_rows(layer))
             network.row_axes[layer] = axis
             network.units[layer] = signal.numel() // len(_ROWS)
             if not network.units[layer]:
                 raise LayerSelectionError(
                     f"layers: got {layer!r}, whose signal of shape {shape} has no units, wanted at least one; "
-                    f"{network.remedy_for_rows}"
+                    f"{network.remedy_for_rows(layer)}"
                 )
             for position, of_pass in replaced.items():
                 if of_pass[layer].shape != shape:
                     raise LayerSelectionError(
                         f"layers: got {layer!r}, which returns shape {shape} or {tuple(of_pass[layer].shape)} for "
                         f"{len(_ROWS)} rows, depending on their values, wanted one row for each row of the pass; "
-                        f"{network.remedy_for_rows}"
+                        f"{network.remedy_for_rows(layer)}"
                     )
                 other_rows = [row for row in range(len(_ROWS)) if row != position]
                 pair = (values.movedim(axis, 0)[other_rows] for values in (signal, of_pass[layer]))
@@ -114,7 +133,7 @@ def _check_draws(
     for layer in layers:
         if layer in signals and layer in signals_of_fewer:
             shapes = tuple(signals[layer].shape), tuple(signals_of_fewer[layer].shape)
-            row_axes[layer] = _row_axis(layer, *shapes, probe.network.remedy_for_rows)
+            row_axes[layer] = _row_axis(layer, *shapes, probe.network.remedy_for_rows(layer))
     return check_shared_randomness(probe, _ROWS, _FEWER_ROWS, row_axes)
 
 

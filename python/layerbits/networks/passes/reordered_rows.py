@@ -1,0 +1,61 @@
+"""Layers that get the rows of a pass in an order of their own, as experts do that sort the rows before they run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from layerbits.networks.observation.signal_values import are_close
+from layerbits.networks.passes.batch_effects import batches_among_other_rows
+from layerbits.networks.passes.measured_network import MeasuredNetwork
+from layerbits.networks.passes.probing import Probe
+
+# Largest number of rows of the passes, an even number: each keeps the signals of all its rows.
+_ROWS = 8
+
+
+def layers_with_reordered_rows(network: MeasuredNetwork, inputs: Sequence[Tensor], layers: Sequence[str]) -> set[str]:
+    """Return the layers among `layers` whose signals do not have the rows of a pass in their order, but all of them.
+
+    The signals of a batch and of the reversed batch then have the same rows, and are not each other's reverse. Rows
+    that act on one another may have this property too, as in a column that is sorted. So the signals must also have
+    the rows of two further passes, each of a half of the batch in two copies.
+    """
+    network.row_axes.clear()  # those of an earlier check would move the axes of the signals
+    probe = Probe(network, inputs, layers)
+    rows = next(batches_among_other_rows(probe))
+    n_rows = min(_ROWS, len(rows[0]) // 2 * 2)
+    batch = [tensor[:n_rows] for tensor in rows]
+    with network.taking_unobserved_calls():
+        signals = probe.run([tensor.clone() for tensor in batch])
+        of_reversed = probe.run([tensor.flip(0) for tensor in batch])
+        reordered = {
+            layer
+            for layer, signal in signals.items()
+            if layer in of_reversed
+            and len(signal) == n_rows
+            and signal.shape == of_reversed[layer].shape
+            and not are_close(signal.flip(0), of_reversed[layer])
+            and _have_same_rows(signal, of_reversed[layer])
+        }
+        if not reordered:
+            return reordered
+        halves = zip(*(tensor.chunk(2) for tensor in batch), strict=True)
+        of_halves = [probe.run([torch.cat([half, half]) for half in tensors]) for tensors in halves]
+    return {
+        layer
+        for layer in reordered
+        if all(layer in of_half and of_half[layer].shape == signals[layer].shape for of_half in of_halves)
+        and _have_same_rows(signals[layer], torch.cat([of_half[layer] for of_half in of_halves]))
+    }
+
+
+def _have_same_rows(signals: Tensor, others: Tensor) -> bool:
+    """Return whether each row of either tensor is close to a row of the other."""
+    return all(
+        any(are_close(row, other) for other in second)
+        for first, second in ((signals, others), (others, signals))
+        for row in first
+    )

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import layerbits as lb
+from layerbits.mixtures import means_of, scales_of
 from layerbits.networks import (
     Passes,
     as_readouts,
@@ -58,11 +59,12 @@ def view(which, kept, *, sigma=0.3, values=SIGNALS[0], **options):
 )
 def test_values_are_those_of_the_kept_tokens(which, mask, tokens, dtype):
     masked_view, _ = view(which, mask.to(dtype))
+    values = means_of(masked_view(SIGNALS.flatten(2)))
     wanted = np.stack([SIGNALS[:, row, kept].numpy().mean(1) for row, kept in enumerate(tokens)], 1)
     # Values are below 4: each of two sums of five has four roundings of at most 2^-49, and is divided by five.
-    np.testing.assert_allclose(masked_view(SIGNALS.flatten(2)), wanted, rtol=0, atol=5e-15)
+    np.testing.assert_allclose(values, wanted, rtol=0, atol=5e-15)
     rows_of_a_pass = masked_view(SIGNALS[:, 1:3].flatten(2), slice(1, 3))
-    np.testing.assert_array_equal(rows_of_a_pass, masked_view(SIGNALS.flatten(2))[:, 1:3])
+    np.testing.assert_array_equal(means_of(rows_of_a_pass), values[:, 1:3])
 
 
 def test_axis_of_the_tokens_may_be_another():
@@ -80,8 +82,26 @@ def test_noise_is_that_of_a_token_or_of_a_mean_of_tokens(sigma, wanted):
     np.testing.assert_allclose(view("mean", EQUAL_COUNTS, sigma=sigma)[1].scale, wanted / math.sqrt(2), rtol=1e-15)
 
 
-def test_noise_of_a_mean_is_that_of_the_input_with_the_fewest_tokens():
-    np.testing.assert_allclose(view("mean", MASK[[0, 1, 3]].repeat(2, 1)[:4])[1].scale, 0.3 / math.sqrt(2), rtol=1e-15)
+@pytest.mark.parametrize(
+    ("sigma", "deviations"),
+    [(0.3, [0.3] * 3), (torch.tensor([0.2, 0.5, 1.0] * 5, dtype=torch.float64), [0.2, 0.5, 1.0])],
+    ids=["number", "deviations"],
+)
+def test_variance_of_a_mean_is_that_of_a_token_divided_by_the_tokens_of_the_input(sigma, deviations):
+    masked_view, noise = view("mean", MASK, sigma=sigma)
+    wanted = torch.tensor(deviations, dtype=torch.float64).square() / torch.tensor([[3], [2], [1], [5]])
+    rows = slice(1, 4)
+    variances = (noise.alpha * scales_of(masked_view(SIGNALS[:, rows].flatten(2), rows))).square() + noise.sigma**2
+    # Sums of positive terms with some ten roundings of 1e-16 each; so below.
+    np.testing.assert_allclose(variances, wanted[rows].expand(2, 3, 3), rtol=1e-14)
+
+
+def test_variance_of_a_mean_with_dropout_noise_is_the_mean_of_those_of_its_tokens():
+    masked_view, noise = view("mean", MASK, sigma=lb.DropoutNoise(0.5, 0.3))
+    variances = (noise.alpha * scales_of(masked_view(SIGNALS.flatten(2)))).square() + noise.sigma**2
+    counts, of_tokens = MASK.sum(1)[:, None], 0.3**2 + (0.5 * SIGNALS).square()
+    wanted = (of_tokens * MASK[..., None]).sum(2) / counts / counts
+    np.testing.assert_allclose(variances, wanted, rtol=1e-14)
 
 
 def test_padding_that_is_not_a_number_is_no_part_of_a_readout():
@@ -154,17 +174,6 @@ def test_information_is_that_of_the_kept_tokens(draws_behind_noise):
             pytest.approx(wanted.lower, abs=1e-11),
             pytest.approx(wanted.upper, abs=1e-11),
         )
-
-
-def test_information_of_a_mean_is_that_of_the_mean_with_the_noise_of_two_tokens():
-    values, lengths = normal_tensor(80, 5, 2), torch.arange(80) % 4 + 2
-    mask = torch.arange(5) < lengths[:, None]
-    (row, *_) = lb.layer_information(
-        Masked(), (values, mask.long()), sigma=0.3, layers="act", readout=lb.Tokens("mean", mask=1)
-    )
-    means = (values * mask[..., None]).sum(1) / lengths[:, None]
-    expected = lb.information(means, 0.3 / math.sqrt(2)).rows[0]
-    assert (row.lower, row.upper) == pytest.approx((expected.lower, expected.upper), abs=1e-11)
 
 
 class Stack(torch.nn.Module):

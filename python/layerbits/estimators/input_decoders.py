@@ -23,6 +23,8 @@ class InputDecoder(Protocol):
     Signals and queries are in coordinates in which the noise of a layer is standard normal: for `sigma` as one number,
     the signals of the layer divided by it, along axes of which those without information are omitted. So T = S + Z with
     Z ~ N(0, I) for every layer and every sigma; a decoder may add such noise to the signals, as often as it needs.
+    Where the noise differs by input (a `DropoutNoise`, means over different numbers of tokens), every unit of Z has a
+    variance of at least 1.
 
     Each fit takes a copy of the decoder: one for each layer, label set and round. Torch's, NumPy's and Python's global
     generators have a seed of the measurement in `fit` and in `scores`, and are restored afterwards; torch runs one

@@ -155,10 +155,10 @@ def layer_information(
         `layers` is empty or matches no noisy layer; a layer does not run once in a pass.
     TypeError, ValueError
         An argument has another type, shape or value than wanted; signals are not finite, or so far from zero that the
-        dtype of the network does not resolve the noise; the signals of a layer with a `DropoutNoise` behind noise
-        exceed `max_memory`; a decoder of your own raises an exception, returns no scores, or scores a query differently
-        alone and in a batch; with ``estimator="known"``, random numbers of the network act on a layer behind noise,
-        the network branches on values, or torch cannot differentiate it.
+        dtype of the network does not resolve the noise; behind noise, the signals of a layer with a `DropoutNoise`, or
+        means over different numbers of tokens, exceed `max_memory`; a decoder of your own raises an exception, returns
+        no scores, or scores a query differently alone and in a batch; with ``estimator="known"``, random numbers of the
+        network act on a layer behind noise, the network branches on values, or torch cannot differentiate it.
     MemoryError
         The system has no memory for a pass or for signals.
     GroupError

@@ -106,7 +106,7 @@ class Blocks(nn.Module):
 
 
 TOKENS = normal_tensor(4, 3, 2, seed=7)
-MASK = torch.tensor([[1, 1, 1], [1, 1, 0], [1, 0, 1], [0, 1, 1]])
+MASK = torch.tensor([[1, 1, 0], [1, 1, 0], [1, 0, 1], [0, 1, 1]])
 
 
 @pytest.mark.parametrize(("readout", "name"), [("mean", "b[mean]"), (Tokens("mean", mask=1), "b[mean mask=1]")])
@@ -117,7 +117,7 @@ def test_readout_is_the_mean_of_the_tokens(readout, name):
     values = torch.tanh(2 * (torch.tanh(TOKENS[rows]) + 0.3 * noises.reshape(3, 3, 2)))
     kept = torch.ones(3, 3) if readout == "mean" else MASK[rows]
     means = (values * kept[..., None]).sum(1) / kept.sum(1, keepdim=True)
-    # The noise of a mean of the fewest tokens: 3, or 2 with the mask.
+    # The noise of a mean of 3 tokens, or of 2 with the mask.
     sigma = 0.3 / math.sqrt(3 if readout == "mean" else 2)
     torch.testing.assert_close(model.signals(rows, noises), means / sigma, rtol=0, atol=ROUNDING)
     assert model.log_volume == pytest.approx(2 * math.log(sigma))

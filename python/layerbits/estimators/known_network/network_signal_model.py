@@ -52,8 +52,8 @@ class NetworkSignalModel:
         noise = part.noise(network)
         if isinstance(noise, DropoutNoise):
             raise ValueError(
-                f"estimator: got 'known' for {name!r}, which has {noise}, wanted noise that does not depend on its "
-                "signal; choose other layers, or measure with draws"
+                f"estimator: got 'known' for {name!r}, which has {noise}, wanted Gaussian noise of one covariance; "
+                "choose other layers, or measure with draws"
             )
 
         given = GivenNoises(network, problem.inputs.tensors, part.layer, whitened(noise, part.view))

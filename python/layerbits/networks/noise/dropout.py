@@ -134,5 +134,15 @@ class DropoutNoise:
         return torch.add(scaled_values, normal, alpha=self.sigma).to(signal.dtype)
 
 
+class NoiseByInput(DropoutNoise):
+    """Noise of variance sigma^2 + (alpha c)^2 for each unit, where the scale c is a function of the input.
+
+    The mean over the tokens that a mask keeps has such noise: c depends on the number of tokens.
+    """
+
+    def __repr__(self) -> str:
+        return "noise that differs by input"
+
+
 # The distribution of the noise of a layer.
 Noise = GaussianNoise | DropoutNoise

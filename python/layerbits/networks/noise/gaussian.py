@@ -144,6 +144,10 @@ class GaussianNoise:
             return float(torch.linalg.matrix_norm(self.scale.double(), ord=-2))
         return self.least_deviation
 
+    def of_mean(self, n_averaged: int) -> GaussianNoise:
+        """Return the noise of the mean of some signals with this noise, independent of one another."""
+        return GaussianNoise(self.scale / math.sqrt(n_averaged))
+
     def per_unit(self, shape: Sequence[int]) -> GaussianNoise:
         """Return noise with a standard deviation for each channel or feature as noise with one for each unit.
 

@@ -1,7 +1,7 @@
 """Readouts: linear views of a layer. The noise of a view of Gaussian noise is Gaussian with a known covariance.
 
 With a matrix A, A^T T = A^T S + A^T Z, where A^T Z ~ N(0, A^T Sigma A). So I(X; A^T T) is estimated like I(X;T), and it
-is at most I(X;T). With a mask, A depends on the input, and I(X; A^T T) is at most I(X; T, mask).
+is at most I(X;T). With a mask, A depends on the input, and so may the covariance; I(X; A^T T) is at most I(X; T, mask).
 """
 
 from __future__ import annotations
@@ -39,9 +39,10 @@ class Tokens:
         The argument of the network, by name or position, that marks the tokens to keep by 1 or True, or those to leave
         out by -inf: ``"mean"``, ``"first"`` and ``"last"`` are then those of the kept tokens of each input. Its shape
         is (n, L), with any further axes of length 1. I(X; readout) is at most
-        I(X; T, mask), not I(X;T); the rows of the readout have the flag ``"masked"``. The mean of every input has the
-        noise of the input with the fewest tokens, sigma / sqrt(tokens): the measurement adds noise to the means of the
-        other inputs.
+        I(X; T, mask), not I(X;T); the rows of the readout have the flag ``"masked"``. The mean of an input over m
+        tokens has noise of deviation sigma / sqrt(m). Where m differs by input, the noise alone tells inputs apart, the
+        more the more units the layer has; and all units are kept, so wide layers take longer, and behind noise more
+        memory.
     padding : str or int, optional
         In place of `mask`, the argument that marks the tokens to leave out by 1 or True, as a key_padding_mask does.
 
@@ -207,6 +208,19 @@ class LayerPart:
         """Return the flags of the part in an information table."""
         return network.flags(self.layer) + (MASKED,) * isinstance(self.view, MaskedView)
 
+    def with_scales(self, noise: Noise) -> LayerPart:
+        """Return the part with a view whose values carry the scales of their noise, where these depend on the input.
+
+        `noise` is that of the layer.
+        """
+        view = self.view
+        if isinstance(view, MaskedView):
+            token_noise = view.noise_of_token(self.layer, noise)
+            return dataclasses.replace(self, view=dataclasses.replace(view, token_noise=token_noise))
+        if isinstance(view, UnitView) and isinstance(noise, DropoutNoise):
+            return dataclasses.replace(self, view=dataclasses.replace(view, with_scales=True))
+        return self
+
     def noise(self, network: MeasuredNetwork) -> Noise:
         """Return the noise of the part.
 
@@ -267,8 +281,8 @@ def layer_parts(
         for readout in readouts:
             name = layer if readout is None else f"{layer}[{readout.name}]"
             part = _part(readout, layer, network.unit_shape(layer), inputs)
-            if isinstance(part.view, UnitView | MaskedView) and isinstance(network.noise.get(layer), DropoutNoise):
-                part = dataclasses.replace(part, view=dataclasses.replace(part.view, with_scales=True))
+            if layer in network.noise:
+                part = part.with_scales(network.noise[layer])
             if name in parts or (readout is not None and name in network.layer_names):
                 raise LayerSelectionError(
                     f"layers: got a layer of the name {name!r}, which is that of a readout, wanted different names; "

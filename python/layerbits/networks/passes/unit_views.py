@@ -1,19 +1,21 @@
 """Linear views of the units of a layer, and the noise behind them.
 
-Where the layer has a `DropoutNoise`, a mean carries the scale of its noise, the root mean square of its tokens, as
-imaginary part (`layerbits.mixtures.scales_of`).
+Where the noise of a mean differs by input, the mean carries the scale c of its noise as imaginary part
+(`layerbits.mixtures.scales_of`). With a `DropoutNoise`, c is the root mean square of the tokens; with Gaussian noise,
+and with different numbers of tokens under a mask, c^2 is the variance beyond the least one.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from layerbits.networks.noise.dropout import DropoutNoise, Noise
+from layerbits.networks.noise.dropout import DropoutNoise, Noise, NoiseByInput
 from layerbits.networks.noise.gaussian import GaussianNoise
 
 
@@ -64,11 +66,10 @@ class UnitView:
         ValueError
             The noise has another number of units than the layer.
         """
-        if isinstance(noise, DropoutNoise):
-            return noise.of_mean(self.n_averaged)
-        n_averaged, scale = self.n_averaged, noise.scale
-        if not isinstance(scale, Tensor):
-            return GaussianNoise(scale / math.sqrt(n_averaged))
+        n_averaged = self.n_averaged
+        if isinstance(noise, DropoutNoise) or not isinstance(noise.scale, Tensor):
+            return noise.of_mean(n_averaged)
+        scale = noise.scale
         check_units(layer, scale, self.units)
         if scale.ndim == 1:
             return GaussianNoise((self(scale.square()) / n_averaged).sqrt())
@@ -81,9 +82,8 @@ class UnitView:
 class MaskedView:
     """A linear view that differs by input: one kept token of each input, or the mean over its kept tokens.
 
-    The mean over m tokens has the noise of a token divided by sqrt(m). All values get the noise of the input with the
-    fewest tokens, so that the channel has one covariance; the values of the other inputs then have more noise than
-    their mean has.
+    The mean over m tokens has the noise of a token divided by sqrt(m). Where m differs by input, `noise` is that of the
+    largest m, and the scales add to its variance what that of each input lacks.
 
     Attributes
     ----------
@@ -95,15 +95,15 @@ class MaskedView:
         Positions of the tokens of each of the n inputs; those of an input with fewer than m tokens are repeated.
     counts : integer Tensor of shape (n,)
         Number of tokens of each input, from 1 to m.
-    with_scales : bool
-        Whether means carry the scales of their noise.
+    token_noise : GaussianNoise, DropoutNoise or None
+        The noise of a kept token, of which the scales of means are made; None for values without scales.
     """
 
     units: tuple[int, ...]
     axis: int
     positions: Tensor
     counts: Tensor
-    with_scales: bool = False
+    token_noise: Noise | None = None
 
     @classmethod
     def of(cls, units: tuple[int, ...], axis: int, which: str, kept: Tensor) -> MaskedView:
@@ -133,12 +133,15 @@ class MaskedView:
 
     def __call__(self, signals: Tensor, rows: slice | Tensor = slice(None)) -> Tensor:
         """Return the values (draws, rows, k) of signals (draws, rows, d); the inputs `rows` have these signals."""
-        values = self._values(signals, rows)
-        if not self.with_scales or self.positions.shape[1] == 1:
-            return values
-        # The squares of m tokens have the factor 1/m in the variance of the noise, not 1/n_averaged.
-        shares = self.n_averaged / self.counts[rows].to(signals.device)[:, None]
-        return _with_scales(values, self._values(signals.double().square(), rows) * shares)
+        values, noise, most_tokens = self._values(signals, rows), self.token_noise, self.positions.shape[1]
+        counts = self.counts[rows].to(signals.device)[:, None].double()
+        if isinstance(noise, DropoutNoise) and most_tokens > 1:
+            shares, squares = most_tokens / counts, self._values(signals.double().square(), rows)
+            return _with_scales(values, squares * shares + (noise.sigma / noise.alpha) ** 2 * (shares - 1))
+        if isinstance(noise, GaussianNoise) and self.counts_differ:
+            variances = torch.as_tensor(noise.scale, dtype=torch.float64, device=signals.device).square()
+            return _with_scales(values, variances / counts - noise.least_deviation**2 / most_tokens)
+        return values
 
     def _values(self, signals: Tensor, rows: slice | Tensor) -> Tensor:
         positions, counts = (tensor[rows].to(signals.device) for tensor in (self.positions, self.counts))
@@ -148,10 +151,30 @@ class MaskedView:
         is_kept = torch.arange(positions.shape[1], device=signals.device) < counts[:, None]
         return chosen.where(is_kept[..., None], 0).sum(2) / counts[:, None]
 
-    @property
-    def n_averaged(self) -> int:
-        """Number of tokens of the input with the fewest tokens."""
-        return int(self.counts.min())
+    @functools.cached_property
+    def counts_differ(self) -> bool:
+        """Whether the inputs have different numbers of tokens."""
+        return int(self.counts.min()) < self.positions.shape[1]
+
+    def noise_of_token(self, layer: str, noise: Noise) -> Noise:
+        """Return the noise of a kept token, from the noise of the layer.
+
+        Raises
+        ------
+        ValueError
+            The noise has another number of units than the layer, differs by token, or has a covariance.
+        """
+        if isinstance(noise, DropoutNoise) or not isinstance(noise.scale, Tensor):
+            return noise
+        scale = noise.scale
+        check_units(layer, scale, self.units)
+        by_token = scale.reshape(self.units).movedim(self.axis, 0) if scale.ndim == 1 else None
+        if by_token is None or not torch.equal(by_token, by_token[:1].expand_as(by_token)):
+            raise ValueError(
+                f"sigma: got {noise} for {layer!r}, wanted a number, or the same deviations for every token: under a "
+                "mask, a readout needs the same noise at every token"
+            )
+        return GaussianNoise(by_token[0].flatten())
 
     def noise(self, layer: str, noise: Noise) -> Noise:
         """Return the noise of the values, from the noise of the layer.
@@ -159,21 +182,12 @@ class MaskedView:
         Raises
         ------
         ValueError
-            The noise has another number of units than the layer, differs by token, or has a covariance.
+            As `noise_of_token`.
         """
-        if isinstance(noise, DropoutNoise):
-            return noise.of_mean(self.n_averaged)
-        n_averaged, scale = self.n_averaged, noise.scale
-        if not isinstance(scale, Tensor):
-            return GaussianNoise(scale / math.sqrt(n_averaged))
-        check_units(layer, scale, self.units)
-        by_token = scale.reshape(self.units).movedim(self.axis, 0) if scale.ndim == 1 else None
-        if by_token is None or not torch.equal(by_token, by_token[:1].expand_as(by_token)):
-            raise ValueError(
-                f"sigma: got {noise} for {layer!r}, wanted a number, or the same deviations for every token: under a "
-                "mask, the noise of a readout would differ by input"
-            )
-        return GaussianNoise(by_token[0].flatten() / math.sqrt(n_averaged))
+        token_noise, most_tokens = self.noise_of_token(layer, noise), self.positions.shape[1]
+        if isinstance(token_noise, GaussianNoise) and self.counts_differ:
+            return NoiseByInput(1.0, token_noise.least_deviation / math.sqrt(most_tokens))
+        return token_noise.of_mean(most_tokens)
 
 
 def _with_scales(means: Tensor, squares: Tensor) -> Tensor:

@@ -111,12 +111,9 @@ def test_a_network_without_a_named_layer_has_a_remedy_that_works(layers):
 SAMPLES = DataLoader(TensorDataset(INPUTS, LABELS), batch_size=None)
 
 
-@pytest.mark.parametrize(
-    "read", [lambda: read_inputs(SAMPLES, MODEL, 1), lambda: lb.layers(MODEL, SAMPLES)], ids=["labels", "layers"]
-)
-def test_a_loader_of_samples_is_told_its_batch_size(read):
+def test_labels_of_a_loader_of_samples_name_its_batch_size():
     with pytest.raises(ValueError, match=r"; a loader with batch_size=None .* pass batch_size=100 to it$"):
-        read()
+        read_inputs(SAMPLES, MODEL, 1)
 
 
 @pytest.mark.parametrize("value", [torch.inf, -torch.inf])
@@ -133,3 +130,31 @@ def test_a_mask_of_inf_is_refused_and_one_of_minus_inf_is_not():
     assert read_inputs((INPUTS, mask), nn.Bilinear(4, 4, 2)).tensors[1].equal(mask)
     with pytest.raises(ValueError, match=r"^inputs: got infinity"):
         read_inputs((INPUTS, -mask), nn.Bilinear(4, 4, 2))
+
+
+@pytest.mark.parametrize("n_axes", [1, 2])
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_samples_of_a_loader_without_a_batch_size_are_not_read_as_batches(shuffle, n_axes):
+    """Each sample of L tokens would be L rows of one token."""
+    samples = [torch.full((5,) * n_axes, index) for index in range(9)]
+    loader = DataLoader(samples, batch_size=None, shuffle=shuffle)
+    with pytest.raises(
+        ValueError, match=r"^inputs: got 9 items, .* batch_size=100 to the DataLoader if they are sampl"
+    ):
+        read_inputs(loader, Embedded())
+    assert len(read_inputs(DataLoader(samples, batch_size=100, shuffle=shuffle), Embedded())) == 9
+    assert len(read_inputs(iter(loader), Embedded())) == 45
+
+
+def test_labels_apart_tell_that_a_loader_without_a_batch_size_holds_batches():
+    batches = DataLoader(list(INPUTS.view(5, 6, 4)), batch_size=None)
+    assert len(read_inputs(batches, MODEL, LABELS)) == 30
+    with pytest.raises(ValueError, match=r"^inputs: got 5 items"):
+        read_inputs(batches, MODEL)
+
+
+def test_a_loader_that_makes_batches_itself_is_read():
+    sampler = BatchSampler(SequentialSampler(ROWS), 10, drop_last=False)
+    assert len(read_inputs(DataLoader(ROWS, sampler=sampler, batch_size=None), MODEL)) == 30
+    loader = DataLoader(list(INPUTS), batch_size=None, collate_fn=lambda row: torch.as_tensor(row)[None])
+    assert len(read_inputs(loader, MODEL)) == 30

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 from torch.utils import _pytree as pytree
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset, RandomSampler, SequentialSampler, default_convert
 
+from layerbits.networks.execution.global_generators import global_states_restored
 from layerbits.networks.inputs.batches import is_one_batch
 
 
@@ -20,7 +21,7 @@ def check_are_batches(inputs: Any, n_labels: int | None = None) -> None:
     Items with more than one axis are batches if the last one is smaller than the others, which have equal sizes, as of
     a loader. If all have one size, those of a list are taken for batches, with a warning. Items of a single row have
     one row either way. Three items are read of an object that is no sequence, such as a data set of the package
-    datasets. Iterators are not checked.
+    datasets, or of the data set of a loader with ``batch_size=None``. Iterators are not checked.
 
     Parameters
     ----------
@@ -29,17 +30,25 @@ def check_are_batches(inputs: Any, n_labels: int | None = None) -> None:
     n_labels : int, optional
         Number of labels: items with as many rows in all are batches.
     """
-    if is_one_batch(inputs) or isinstance(inputs, Dataset | str | bytes) or not _has_items(inputs) or len(inputs) < 2:
+    is_list, remedy = isinstance(inputs, Sequence), "DataLoader(inputs, batch_size=100)"
+    if _has_no_batch_size(inputs):
+        inputs, remedy = inputs.dataset, "batch_size=100 to the DataLoader"
+    elif is_one_batch(inputs) or isinstance(inputs, Dataset | str | bytes):
         return
-    items = inputs if isinstance(inputs, Sequence) else [inputs[0], inputs[1], inputs[len(inputs) - 1]]
+    if not _has_items(inputs) or len(inputs) < 2:
+        return
+    with global_states_restored():  # a data set may draw random numbers
+        items = inputs if is_list else [inputs[0], inputs[1], inputs[len(inputs) - 1]]
     shapes = [_shape(item) for item in items]
     sizes = [shape[0] for shape in shapes if shape]
-    if len(sizes) < len(items) or max(sizes) == 1 or sum(sizes) == n_labels:
+    if len(sizes) < len(items) or max(sizes) == 1:
+        return
+    if sum(sizes) + sizes[0] * (len(inputs) - len(items)) == n_labels:
         return
     if len(shapes[0]) > 1 and set(sizes[:-1]) == {sizes[0]} and sizes[-1] <= sizes[0]:
         if sizes[-1] < sizes[0]:
             return
-        if isinstance(inputs, Sequence):
+        if is_list:
             warnings.warn(
                 f"inputs: got a list of {len(inputs)} items of shape {shapes[0]}, taken for batches of {sizes[0]} rows"
                 "; pass DataLoader(inputs, batch_size=100) if they are samples, or iter(inputs) to avoid this warning",
@@ -48,8 +57,19 @@ def check_are_batches(inputs: Any, n_labels: int | None = None) -> None:
             return
     raise ValueError(
         f"inputs: got {len(inputs)} items, the first of shape {shapes[0]}, which may be samples or batches, wanted a "
-        "number of rows that is certain; pass iter(inputs) if they are batches, DataLoader(inputs, batch_size=100) if "
-        "they are samples, of one shape, or tuple(inputs) if they are the arguments of one pass"
+        f"number of rows that is certain; pass iter(inputs) if they are batches, {remedy} if they are samples, of one "
+        "shape, or tuple(inputs) if they are the arguments of one pass"
+    )
+
+
+def _has_no_batch_size(inputs: object) -> bool:
+    """Return whether inputs are a loader whose items are those of its data set, one by one."""
+    return (
+        isinstance(inputs, DataLoader)
+        and inputs.batch_size is None
+        and inputs.batch_sampler is None
+        and inputs.collate_fn is default_convert
+        and type(inputs.sampler) in (SequentialSampler, RandomSampler)
     )
 
 

@@ -57,7 +57,12 @@ class Rows(Dataset):
     [
         (torch.bfloat16, INPUTS, "inputs.to(torch.bfloat16)", INPUTS.to(torch.bfloat16)),
         (torch.float32, INPUTS.byte().numpy(), 'inputs.astype("float32")', INPUTS.byte().numpy().astype("float32")),
-        (torch.bfloat16, INPUTS.byte().numpy(), 'inputs.astype("float32")', INPUTS.byte().numpy().astype("float32")),
+        (
+            torch.bfloat16,
+            INPUTS.byte().numpy(),
+            'inputs.astype("float32"), which layerbits converts to bfloat16, the rows',
+            INPUTS.byte().numpy().astype("float32"),
+        ),
         (
             torch.float32,
             Rows(INPUTS.byte().numpy()),

@@ -144,10 +144,12 @@ def _remedy_for_dtypes(model: nn.Module, arguments: object) -> str:
     wanted = next((parameter.dtype for parameter in model.parameters() if parameter.is_floating_point()), None)
     if wanted is None or all(tensor.dtype == wanted for tensor in all_tensors(arguments)):
         return "; convert the network and the inputs to one dtype, for instance by model.float()"
+    # NumPy has no bfloat16; arrays of float32 become tensors of the network's dtype.
     array_dtype = "float32" if wanted is torch.bfloat16 else str(wanted).removeprefix("torch.")
+    detail = ", which layerbits converts to bfloat16" * (wanted is torch.bfloat16)
     return (
         f"; convert the inputs to the dtype of the network, a tensor by inputs.to({wanted}), an array by "
-        f'inputs.astype("{array_dtype}"), the rows of a Dataset where it returns them'
+        f'inputs.astype("{array_dtype}"){detail}, the rows of a Dataset where it returns them'
     ) + ", scaled as in training: images often by 1 / 255" * any(map(_is_of_bytes, all_tensors(arguments)))
 
 

@@ -66,6 +66,17 @@ def other_tensors(output: object) -> list[Tensor]:
     return [tensor for tensor in all_tensors(output) if tensor.is_floating_point()][1:]
 
 
+def with_moved_others(output: Any) -> Any:
+    """Return a copy of an output in which 1 is added to `other_tensors`; one of them may be the signal itself."""
+    signal = find_tensor(output)
+    assert signal is not None
+    placeholder = signal.clone()  # `replace_tensor` would find the signal where one of the others is meant
+    moved = replace_tensor(output, signal, placeholder)
+    for tensor in other_tensors(output):
+        moved = replace_tensor(moved, tensor, tensor + 1)
+    return replace_tensor(moved, placeholder, signal)
+
+
 def signal_of(layer: str, output: object) -> Tensor:
     """Return the signal of a layer: the first floating-point tensor of its output.
 

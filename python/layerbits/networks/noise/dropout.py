@@ -99,7 +99,7 @@ class DropoutNoise:
     def check(self, layer: str, shape: Sequence[int]) -> None:
         """Accept signals of any shape."""
 
-    def check_resolution(self, layer: str, step: float, dtype: torch.dtype = torch.float16) -> None:
+    def check_resolution(self, layer: str, step: float, dtype: torch.dtype) -> None:
         """Raise ValueError if rounding to multiples of `step` distorts the noise of a signal of 0."""
         check_resolution(layer, self.sigma, step, dtype)
 

@@ -133,7 +133,7 @@ class GaussianNoise:
             f"its signal of shape {tuple(shape)}"
         )
 
-    def check_resolution(self, layer: str, step: float, dtype: torch.dtype = torch.float16) -> None:
+    def check_resolution(self, layer: str, step: float, dtype: torch.dtype) -> None:
         """Raise ValueError if rounding to multiples of `step`, the unit in the last place, distorts the noise."""
         check_resolution(layer, self.least_deviation, step, dtype)
 

@@ -56,7 +56,7 @@ def _check_once(signal: Tensor, layer: str, least_deviation: float, key: int) ->
     step = rounding_step(signal.detach())
     if not 0 < step < math.inf:  # zeros, or an overflow, which a gradient scaler handles
         return
-    check_resolution(layer, least_deviation, step)
+    check_resolution(layer, least_deviation, step, signal.dtype)
     _successful_checks.add(check)
 
 

@@ -99,7 +99,7 @@ def noise_of_layers(by_key: NoiseByKey, calls: Sequence[LayerCall]) -> dict[str,
             sigma.of_layer(call.name, call.root_mean_square) if isinstance(sigma, RelativeSigma) else sigma
         )
         noise[call.name].check(call.name, call.shape)
-        noise[call.name].check_resolution(call.name, call.rounding_step)
+        noise[call.name].check_resolution(call.name, call.rounding_step, call.dtype)
     unused_keys = [key for key, names in names_of_keys.items() if not names]
     if unused_keys:
         raise LayerSelectionError(

@@ -13,10 +13,10 @@ from torch import Tensor
 # adds a variance of 1 / 12 of a squared unit, at most 0.13 % of that of the noise.
 _LEAST_STEPS = 8
 
-# How messages name a dtype, and what helps.
+# What helps where a dtype does not resolve the noise.
 _REMEDIES = {
-    torch.float32: ("float32", "run the network in float64: model.double()"),
-    torch.float64: ("float64", "move the values of the layer near zero"),
+    torch.float32: "run the network in float64: model.double()",
+    torch.float64: "move the values of the layer near zero",
 }
 
 # The smallest and the largest standard deviation of noise. Float32 has full precision from 1.2e-38 to 3.4e38, and the
@@ -55,10 +55,10 @@ def dense_tensor(name: str, sigma: Tensor | npt.NDArray[Any]) -> Tensor:
     return sigma
 
 
-def check_resolution(layer: str, least_deviation: float, step: float, dtype: torch.dtype = torch.float16) -> None:
+def check_resolution(layer: str, least_deviation: float, step: float, dtype: torch.dtype) -> None:
     """Raise ValueError if rounding to multiples of `step` distorts noise of a layer with this standard deviation."""
     if least_deviation < _LEAST_STEPS * step:
-        name, remedy = _REMEDIES.get(dtype, ("half precision", "run the layer in float32"))
+        name, remedy = str(dtype).removeprefix("torch."), _REMEDIES.get(dtype, "run the layer in float32")
         raise ValueError(
             f"sigma: got {least_deviation:g} for {layer!r}, near whose largest value the numbers of {name} are "
             f"{step:g} apart, wanted at least {_LEAST_STEPS * step:g}; or {remedy}"

@@ -50,6 +50,8 @@ class LayerCall:
         Root mean square of the tensor of `shape`; NaN if there is none, or if it was not computed.
     rounding_step : float
         `rounding_step` of the tensor of `shape`; 0 if there is none, or a nested one.
+    dtype : torch.dtype
+        Dtype of the tensor of `shape`; float32 if there is none.
     function : str
         Name of the activation function that `module` calls; empty for a call of the module.
     acts_value_by_value : bool
@@ -81,6 +83,7 @@ class LayerCall:
     network_calls_itself: bool = False
     root_mean_square: float = math.nan
     rounding_step: float = 0.0
+    dtype: torch.dtype = torch.float32
     function: str = ""
 
     @property
@@ -157,6 +160,7 @@ def observe(
                     acts_value_by_value=not result.function and value_by_value[module],
                     root_mean_square=result.root_mean_square,
                     rounding_step=result.rounding_step,
+                    dtype=torch.float32 if tensor is None else tensor.dtype,
                     function=result.function,
                     network_calls_itself=observed.n_calls > 1,
                     depends_on_input=index not in independent,

@@ -14,7 +14,7 @@ from layerbits._base import BEFORE_ROUNDING, MEASUREMENT_NOISE, OTHER_OUTPUT, La
 from layerbits.networks.execution.arguments import MAX_MEMORY, naming_inputs, rows_per_pass
 from layerbits.networks.execution.generators import GeneratorUse, generators_restored
 from layerbits.networks.execution.module_state import ModuleState
-from layerbits.networks.execution.output_tensor import all_tensors, measured_signal, other_tensors, replace_tensor
+from layerbits.networks.execution.output_tensor import all_tensors, measured_signal, replace_tensor, with_moved_others
 from layerbits.networks.inputs.pass_inputs import PassInputs
 from layerbits.networks.noise.dropout import Noise
 from layerbits.networks.noise.hooks import noise_hooks
@@ -291,8 +291,7 @@ class MeasuredNetwork:
             )
         signal = measured_signal(name, output)
         if name == self._moved:
-            for tensor in other_tensors(output):
-                output = replace_tensor(output, tensor, tensor + 1)
+            output = with_moved_others(output)
         axis = self.row_axes.get(name, 0)
         values = self.by_input(name, self.padding_tokens.cleared(signal))
         rows_first = values.movedim(axis, 0) if axis else values

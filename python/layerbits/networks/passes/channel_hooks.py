@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -15,8 +15,14 @@ from layerbits.networks.execution.arguments import MAX_MEMORY, check_module
 from layerbits.networks.execution.checkpointing import WITHOUT_CHECKPOINTS, in_backward_pass
 from layerbits.networks.execution.generators import generators_restored
 from layerbits.networks.execution.originals import originals_protected
-from layerbits.networks.execution.output_tensor import measured_signal, other_tensors, replace_tensor, signal_of
-from layerbits.networks.execution.own_hooks import delete_own_hooks
+from layerbits.networks.execution.output_tensor import (
+    all_tensors,
+    measured_signal,
+    other_tensors,
+    replace_tensor,
+    signal_of,
+)
+from layerbits.networks.execution.own_hooks import OwnHook, delete_own_hooks
 from layerbits.networks.execution.shadow import check_has_float_weights, modules_by_name, shadow, unwrapped
 from layerbits.networks.inputs.pass_inputs import PassInputs
 from layerbits.networks.noise.add_noise import AddNoise
@@ -27,7 +33,7 @@ from layerbits.networks.noise.normal_values import standard_normal
 from layerbits.networks.noise.relative import RelativeSigma
 from layerbits.networks.noise.sigma_by_layer import Sigma, noise_by_key, noise_of_layers
 from layerbits.networks.noise.switch import NoiseSwitch
-from layerbits.networks.observation.call_recorders import RefuseOriginals
+from layerbits.networks.observation.call_recorders import RefuseOriginals, memory_version
 from layerbits.networks.observation.layer_calls import LayerCall, call_name, observe_inputs
 from layerbits.networks.observation.layer_selection import Layers, choose_layers
 from layerbits.networks.observation.signal_values import rounding_step
@@ -74,6 +80,37 @@ class _NoisyLayerHook:
             normals = [standard_normal(signal, self.hook.switch) for _ in range(noise.n_normals)]
             return replace_tensor(output, signal, noise.add(signal, *normals))
         return self.network.pass_on(name, output)
+
+
+class _HookBehindNoise:
+    """The hook in place of a hook of the user behind the noise: note in the first pass whether it changes the output.
+
+    The hook may return another output, or write into the one it gets.
+    """
+
+    def __init__(self, network: MeasuredNetwork, called: str, hook: Callable[..., object]) -> None:
+        self.network, self.called, self.hook = network, called, hook
+
+    def __call__(self, *args: Any) -> object:
+        *_, output = args
+        calls = self.network.calls
+        if self.network._channel is not None or not calls or calls[-1].called != self.called:
+            return self.hook(*args)
+        before = list(all_tensors(output))
+        versions = list(map(memory_version, before))
+        result = self.hook(*args)
+        after = before if result is None else list(all_tensors(result))
+        is_same = len(before) == len(after) and all(map(_are_equal, before, after))
+        if not is_same or versions != list(map(memory_version, before)):
+            self.network.changed_behind_noise.append(calls[-1].name)
+        return result
+
+
+def _are_equal(tensor: Tensor, other: Tensor) -> bool:
+    if tensor is other:
+        return True
+    is_comparable = not tensor.is_nested and not other.is_nested
+    return is_comparable and (tensor.dtype, tensor.device) == (other.dtype, other.device) and torch.equal(tensor, other)
 
 
 class _LayerHook:
@@ -125,9 +162,7 @@ def noisy_network(
     network.max_memory = max_memory
     network.padding_tokens.make_dense(copied)
     for name, module in modules_by_name(copied).items():
-        for key, hook in module._forward_hooks.items():
-            if isinstance(hook, AddNoise):
-                module._forward_hooks[key] = _NoisyLayerHook(network, hook, LayerCall("", name, originals[name]))
+        _replace_forward_hooks(network, module, LayerCall("", name, originals[name]))
         for key, hook in module._forward_pre_hooks.items():
             if isinstance(hook, EnterFunctions):
                 module._forward_pre_hooks[key] = EnterFunctions(
@@ -154,6 +189,17 @@ def noisy_network(
     for layer in network.other_outputs:
         network.find_other_output(layer, _first_rows(inputs.tensors))
     return network
+
+
+def _replace_forward_hooks(network: MeasuredNetwork, module: nn.Module, call: LayerCall) -> None:
+    """Replace the hook that adds the noise of a module of the shadow, and the hooks of the user behind it."""
+    is_behind_noise = False
+    for key, hook in module._forward_hooks.items():
+        if isinstance(hook, AddNoise):
+            module._forward_hooks[key] = _NoisyLayerHook(network, hook, call)
+            is_behind_noise = True
+        elif is_behind_noise and not isinstance(hook, OwnHook):
+            module._forward_hooks[key] = _HookBehindNoise(network, call.called, hook)
 
 
 def network_without_noise(

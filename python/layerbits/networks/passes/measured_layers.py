@@ -35,7 +35,7 @@ def measured_layers(network: MeasuredNetwork, inputs: Sequence[Tensor], layers: 
     Warns
     -----
     UserWarning
-        Names the layers that None leaves out.
+        Names the layers that None leaves out, and those that a hook of the user changes behind the noise.
     """
     names = network.choose(layers)
     if not network.adds_noise:
@@ -51,6 +51,14 @@ def measured_layers(network: MeasuredNetwork, inputs: Sequence[Tensor], layers: 
     if left_out:
         warnings.warn(
             f"layers: None leaves out {', '.join(left_out)}, {OTHER_ROWS}; their noise acts on the layers behind them",
+            stacklevel=2,
+        )
+    hooked = [name for name in kept if name in network.changed_behind_noise]
+    if hooked:
+        warnings.warn(
+            f"model: got a forward hook that changes {', '.join(hooked)} behind the noise, wanted none, because T is "
+            "the value right after the noise, without the hook; call noisify after the hook is registered, or register "
+            "it with prepend=True",
             stacklevel=2,
         )
     return kept

@@ -49,6 +49,8 @@ class MeasuredNetwork:
         Whether the network itself adds the noise, so that later layers lie behind it.
     other_outputs : dict of str to bool
         For each layer that returns several tensors, of which the first has the noise: whether the network uses another.
+    changed_behind_noise : list of str
+        The layers whose noisy value a forward hook of the user, registered after the noise, changes.
     switches : set of NoiseSwitch
         Switches of the hooks of the shadow.
     row_axes : dict of str to int
@@ -82,6 +84,7 @@ class MeasuredNetwork:
         self.calls: list[LayerCall] = []
         self.noise: dict[str, Noise] = {}
         self.other_outputs: dict[str, bool] = {}
+        self.changed_behind_noise: list[str] = []
         self.switches = {hook.switch for hook in noise_hooks(copied)}
         self.row_axes, self.tokens = dict[str, int](), dict[str, int]()
         self.has_routed_noise = self.draws_routed_noise = False

@@ -28,8 +28,8 @@ _FEW_INPUTS, _MORE_INPUTS = 2, 7
 _NOISE_FACTORS = (1.0, 10.0)
 
 OTHER_ROWS = (
-    "whose rows in a pass are not those of the inputs in their order, as in experts that get some of the tokens or sort "
-    "them, or tokens that are flattened before the inputs, as (L n, d)"
+    "whose rows in a pass are not those of the inputs in their order, as in experts that get some of the tokens or "
+    "sort them, or tokens that are flattened before the inputs, as (L n, d)"
 )
 
 

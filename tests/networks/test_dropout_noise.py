@@ -87,7 +87,7 @@ def test_values_of_e_are_generated_before_those_of_z():
 def test_layers_may_have_different_noise():
     model = noisy({"1": NOISE, "3": 0.2})
     assert dict(noise_of(model)) == {"1": NOISE, "3": noise_of(model)["3"]}
-    assert str(noise_of(model)) == "{'1': DropoutNoise(alpha=0.5, sigma=0.3), '3': 0.2}"
+    assert str(noise_of(model)) == "{'1': DropoutNoise(alpha=0.5, sigma=0.3), '3': GaussianNoise(sigma=0.2)}"
     noise_of(model)["1"] = 0.7
     noise_of(model)["3"] = NOISE
     assert torch.equal(output(model), output(noisy({"1": 0.7, "3": NOISE})))

@@ -123,7 +123,7 @@ def layers_moved_by_noise(network: MeasuredNetwork, inputs: Sequence[Tensor], la
             shapes = _shapes_with_noise(network, batch, 0.0, last)
             for factor in _NOISE_FACTORS if is_on_cpu else _NOISE_FACTORS[:1]:
                 noisy_shapes = _shapes_with_noise(network, batch, factor, last)
-                moved |= {layer for layer, shape in noisy_shapes.items() if shape != shapes.get(layer)}
+                moved |= {layer for layer, shape in noisy_shapes.items() if shape != shapes.get(layer, shape)}
     return moved
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import torch
 from torch import Tensor
@@ -21,7 +21,7 @@ def layers_with_reordered_rows(network: MeasuredNetwork, inputs: Sequence[Tensor
 
     The signals of a batch and of the reversed batch then have the same rows, and are not each other's reverse. Rows
     that act on one another may have this property too, as in a column that is sorted. So the signals must also have
-    the rows of two further passes, each of a half of the batch in two copies.
+    the rows of two further passes, each of a half of the batch in two copies, and places must depend on values.
     """
     network.row_axes.clear()  # those of an earlier check would move the axes of the signals
     probe = Probe(network, inputs, layers)
@@ -35,7 +35,7 @@ def layers_with_reordered_rows(network: MeasuredNetwork, inputs: Sequence[Tensor
             layer
             for layer, signal in signals.items()
             if layer in of_reversed
-            and len(signal) == n_rows
+            and signal.shape[:1] == (n_rows,)
             and signal.shape == of_reversed[layer].shape
             and not are_close(signal.flip(0), of_reversed[layer])
             and _have_same_rows(signal, of_reversed[layer])
@@ -44,12 +44,32 @@ def layers_with_reordered_rows(network: MeasuredNetwork, inputs: Sequence[Tensor
             return reordered
         halves = zip(*(tensor.chunk(2) for tensor in batch), strict=True)
         of_halves = [probe.run([torch.cat([half, half]) for half in tensors]) for tensors in halves]
+        moved_by_place = _layers_moved_by_place(probe, n_rows, reordered)
     return {
         layer
-        for layer in reordered
+        for layer in reordered - moved_by_place
         if all(layer in of_half and of_half[layer].shape == signals[layer].shape for of_half in of_halves)
         and _have_same_rows(signals[layer], torch.cat([of_half[layer] for of_half in of_halves]))
     }
+
+
+def _layers_moved_by_place(probe: Probe, n_rows: int, layers: Collection[str]) -> set[str]:
+    """Return the layers in which the place of a row depends on that in the batch alone, as in a batch that is rolled.
+
+    Such a network gives the output of a row to another one. In each pass one row differs from the others; a layer that
+    orders rows by their values gives it the same place each time, or the place in the batch.
+    """
+    of_equal_rows = probe.run(probe.rows([0] * n_rows))
+    of_places = [probe.run(probe.rows([int(row == place) for row in range(n_rows)])) for place in range(n_rows)]
+    moved = set()
+    for layer in layers:
+        if all(layer in of_pass and of_pass[layer].shape[:1] == (n_rows,) for of_pass in (of_equal_rows, *of_places)):
+            equal_rows = of_equal_rows[layer].reshape(n_rows, -1)
+            changes = [(signals[layer].reshape(n_rows, -1) - equal_rows).abs().amax(1) for signals in of_places]
+            places = [int(change.argmax()) for change in changes]
+            if len(set(places)) == n_rows and places != list(range(n_rows)):
+                moved.add(layer)
+    return moved
 
 
 def _have_same_rows(signals: Tensor, others: Tensor) -> bool:

@@ -1,7 +1,8 @@
-# layerbits_harden(target): adds checks of the stack and of copies to buffers, and of the linker.
+# layerbits_harden(target): compiles with checks of the stack and of buffers, and links with a read-only table of
+# addresses.
 #
 # -fstack-protector-strong ends a process whose return address was overwritten; _FORTIFY_SOURCE=2, for which the compiler
-# must optimize, checks sizes in calls of the C library. Sanitizers have checks of their own, which the latter hides.
+# must optimize, checks sizes in calls of the C library. It would hide errors from sanitizers.
 function(layerbits_harden target)
   if(NOT CMAKE_SYSTEM_NAME STREQUAL Linux)
     return()

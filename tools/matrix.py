@@ -28,7 +28,7 @@ from typing import NamedTuple
 
 _ROOT = Path(__file__).resolve().parent.parent
 _TESTS = ("tests/kernels", "tests/mixtures", "tests/networks", "tests/estimators", "tests/training")
-# Packages that these tests need. Tests of other packages are skipped, or name them.
+# Packages that these tests need. Tests that need others are skipped, or fail with the name of the package.
 _TEST_PACKAGES = ("hypothesis", "mpmath", "pandas", "psutil", "pytest", "pytest-benchmark", "pytest-xdist")
 _COLUMNS = ("Python", "torch", "NumPy", "SciPy", "result")
 _VERSIONS = """
@@ -115,7 +115,7 @@ def main() -> int:
     """Print the table, and return the exit status."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--tests", nargs="+", default=_TESTS, metavar="PATH")
-    parser.add_argument("--wheel", type=Path, metavar="FILE")
+    parser.add_argument("--wheel", type=lambda text: Path(text).resolve(), metavar="FILE")
     parser.add_argument("--environment", nargs="+", action="append", default=[], metavar="PYTHON REQUIREMENT")
     options = parser.parse_args()
     project = (_ROOT / "pyproject.toml").read_text()

@@ -96,6 +96,14 @@ def test_variance_of_a_mean_is_that_of_a_token_divided_by_the_tokens_of_the_inpu
     np.testing.assert_allclose(variances, wanted[rows].expand(2, 3, 3), rtol=1e-14)
 
 
+def test_scales_of_means_are_numbers_where_rounding_makes_the_least_variance_smaller():
+    """Squared by Python, 12.457 has a unit in the last place more than squared by torch."""
+    masked_view, noise = view("mean", torch.tensor([[1, 1, 0, 0, 0], [1, 0, 0, 0, 0]] * 2), sigma=12.457)
+    scales = scales_of(masked_view(SIGNALS.flatten(2)))
+    wanted = 12.457**2 / torch.tensor([2.0, 1.0, 2.0, 1.0], dtype=torch.float64)[:, None].expand(2, 4, 3)
+    np.testing.assert_allclose(scales.square() + noise.sigma**2, wanted, rtol=1e-14)
+
+
 def test_variance_of_a_mean_with_dropout_noise_is_the_mean_of_those_of_its_tokens():
     masked_view, noise = view("mean", MASK, sigma=lb.DropoutNoise(0.5, 0.3))
     variances = (noise.alpha * scales_of(masked_view(SIGNALS.flatten(2)))).square() + noise.sigma**2

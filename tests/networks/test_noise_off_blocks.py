@@ -122,3 +122,22 @@ def test_threads_that_share_one_block_leave_it_apart():
         assert not is_noisy(model)
     assert noisy == [True, False, True]
     assert is_noisy(model)
+
+
+def generator():
+    yield
+
+
+async def coroutine():
+    pass
+
+
+async def asynchronous_generator():
+    yield
+
+
+@pytest.mark.parametrize("function", [generator, coroutine, asynchronous_generator])
+def test_function_whose_body_runs_after_its_call_is_not_decorated(function):
+    """The block would end before the body runs."""
+    with pytest.raises(TypeError, match=r"^noise_off: got a generator or async function .* into its body$"):
+        noise_off(mlp())(function)

@@ -46,7 +46,7 @@ def test_a_graph_has_its_remedy(function, inputs):
         (torch.add, FEATURES[:, :4]),
         (torch.add, (FEATURES, FEATURES[:10])),
         (torch.add, (FEATURES, torch.arange(3))),
-        (lambda hidden: torch.eye(3)[torch.arange(len(hidden)) + 2], FEATURES),
+        (lambda hidden: torch.eye(20)[torch.arange(len(hidden)) + 19], FEATURES),
     ],
     ids=["width", "rows", "vector", "table"],
 )

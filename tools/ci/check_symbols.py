@@ -23,7 +23,13 @@ def defined(path: Path, *flags: str) -> set[str]:
 
 
 def violations(build: Path) -> list[str]:
-    """Return a line for every forbidden symbol; raise ValueError if `build` contains no objects or no module."""
+    """Return a line for every forbidden symbol and missing protection.
+
+    Raises
+    ------
+    ValueError
+        `build` contains no objects or no module.
+    """
     objects = sorted(build.rglob("layerbits_kernels_*/**/*.o"))
     modules = sorted(build.glob("_cpu*.so"))
     if not objects or not modules:
@@ -62,5 +68,6 @@ def _output(*command: str) -> str:
 
 if __name__ == "__main__":
     lines = violations(Path(sys.argv[1]))
-    print("\n".join(lines) or "symbols: objects define only their tables, the module exports only its entry point")
+    passed = "symbols: objects define only their tables, the module only its entry point, with all protections"
+    print("\n".join(lines) or passed)
     sys.exit(bool(lines))

@@ -50,7 +50,7 @@ def note(flag: str, **values: object) -> tuple[str, str]:
 
 @dataclasses.dataclass(frozen=True)
 class Shortfall:
-    """Why an interval is wider than the tolerance asks.
+    """The reason for which an interval is wider than the tolerance.
 
     Attributes
     ----------
@@ -76,7 +76,7 @@ class Shortfall:
 
 
 def options_of(row: InformationRow) -> str:
-    """Return what can be raised to narrow the interval of a row: a known channel or network has no draws."""
+    """Return the numbers whose increase narrows the interval of a row; a known channel or network has no draws."""
     return "draws or queries" if row.draws > 1 else "queries"
 
 

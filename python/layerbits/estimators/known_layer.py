@@ -141,7 +141,8 @@ def known_layers(
     """
     if settings.estimator not in (KNOWN, AUTO):
         return {}
-    tensors = (*problem.model.parameters(), *problem.model.buffers(), *problem.inputs.tensors)
+    # Inputs are moved to the device of the network, if it has one.
+    tensors = (*problem.model.parameters(), *problem.model.buffers()) or problem.inputs.tensors
     is_on_cpu = all(tensor.device.type == "cpu" for tensor in tensors)
     if settings.estimator == AUTO and (problem.n_inputs > _MAX_INPUTS or not is_on_cpu):
         return {}

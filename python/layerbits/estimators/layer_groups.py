@@ -92,5 +92,6 @@ def _n_values(problem: Problem, name: str, draws: int) -> int:
     part = problem.parts[name]
     units = problem.network.units.get(part.layer, 0)
     if part.view is not None and units:
-        units = part.view(torch.empty(1, 1, units), slice(0, 1)).shape[-1]
+        values = part.view(torch.empty(1, 1, units), slice(0, 1))
+        units = values.shape[-1] * (1 + values.is_complex())  # a complex value takes the memory of two
     return problem.n_inputs * draws * units

@@ -47,7 +47,9 @@ def _audited(row: InformationRow, rows: Sequence[InformationRow], parts: Mapping
     least = min(larger, key=lambda other: other.upper, default=None)
     if least is None or row.lower <= least.upper + MARGIN:
         return row
-    means = f"{options_of(row)} or slices" if isinstance(part.slices, RandomSlices) else options_of(row)
+    means = options_of(row)
+    if isinstance(part.slices, RandomSlices):
+        means = f"{means.replace(' or ', ', ')} or slices"
     return noted_too(row, note("above_larger_view", view=f"{least.quantity} of {least.layer}", means=means))
 
 

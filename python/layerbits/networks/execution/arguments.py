@@ -131,7 +131,7 @@ def _is_of_a_graph(words: str, tensors: Sequence[Tensor]) -> bool:
     buffer, multiply them.
     """
     n_rows = len(tensors[0]) if tensors and tensors[0].ndim else 0
-    if f"out of bounds for dimension 0 with size {n_rows}" in words:
+    if re.search(rf"out of bounds for dimension 0 with size {n_rows}\b", words):
         return True
     sizes = re.search(r"shapes cannot be multiplied \((\d+)x(\d+) and (\d+)x\d+\)", words)
     if sizes is None or int(sizes[3]) != n_rows:

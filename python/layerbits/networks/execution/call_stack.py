@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +19,11 @@ _CALL = nn.Module._call_impl.__code__
 _GRAPH = "<eval_with_key>"
 
 # Prefixes of the files that stand between the user's line and a warning: layerbits, torch, and decorators by `with`.
-_INNER_FILES = (str(Path(__file__).parents[2]), str(Path(torch.__file__).parent), contextlib.__file__)
+_INNER_FILES = (
+    f"{Path(__file__).parents[2]}{os.sep}",
+    f"{Path(torch.__file__).parent}{os.sep}",
+    contextlib.__file__,
+)
 
 
 def frames() -> Iterator[FrameType]:

@@ -33,7 +33,7 @@ _TENSORS_AND_PARTS = ("_parameters", "_buffers", "_modules")
 _STANDARD_LIBRARY = sysconfig.get_paths()["stdlib"]
 _PACKAGES = ("site-packages", "dist-packages")
 
-# Held while garbage collection is off, so that a thread does not take the setting of another for the user's.
+# Held while garbage collection is off: otherwise a second thread would take that for the user's setting, and keep it.
 _collection_off = threading.Lock()
 
 
@@ -161,10 +161,12 @@ def _frames_of_threads() -> Mapping[int, types.FrameType]:
     Up to Python 3.11 a collection within `sys._current_frames` waits for ever if a finalizer needs the list of
     threads, which the function has locked (CPython issue 106883).
     """
+    if sys.version_info >= (3, 12):
+        return sys._current_frames()
     with _collection_off:
         is_on = gc.isenabled()
-        gc.disable()
         try:
+            gc.disable()
             return sys._current_frames()
         finally:
             if is_on:

@@ -96,7 +96,10 @@ def no_batch(inputs: Any) -> ValueError:
 
 def check_dropped_rows(inputs: object, n_read: int, n_labels: int | None) -> None:
     """Raise a ValueError if a loader leaves out rows at its end for which there are labels apart."""
-    if isinstance(inputs, DataLoader) and n_labels is not None and n_labels > n_read and _drops_last(inputs):
+    if not isinstance(inputs, DataLoader) or not _drops_last(inputs) or may_be_endless(inputs.dataset):
+        return
+    dataset: Any = inputs.dataset
+    if n_labels == len(dataset) > n_read:
         raise ValueError(
             f"labels: got {n_labels} labels for the {n_read} rows of a loader whose drop_last=True leaves out rows at "
             "its end, wanted one label for each row; pass drop_last=False"

@@ -174,6 +174,8 @@ def _result(function: Callable[[Any], Any], batch: Any, items: Mapping[object, A
     """Return the labels of a batch; ValueError, with its cause, if the function raises an error."""
     try:
         return function(_shallow_copy(batch))
+    except MemoryError:
+        raise
     except Exception as error:  # a function of the user may raise any error
         raise ValueError(
             f"labels: got a function that raises {type(error).__name__} ({error}) for a batch with the keys or "

@@ -70,7 +70,8 @@ def check_tensors(tensors: Sequence[Tensor], remedy: str) -> None:
     if any(_has_infinity(tensor, is_alone=len(tensors) == 1) for tensor in tensors):
         raise ValueError(
             "inputs: got infinity, wanted finite numbers, or -inf in a mask beside other tensors; leave those rows "
-            "out, or replace the values, for instance by torch.nan_to_num(inputs)"
+            "out, limit the values, for instance by inputs.clamp(-100, 100), or scale inputs that exceed the range of "
+            "the network's dtype"
         )
 
 

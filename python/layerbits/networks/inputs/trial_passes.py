@@ -39,6 +39,8 @@ def runs(model: nn.Module, arguments: Sequence[object]) -> bool:
     """
     if not all(isinstance(argument, Tensor | np.ndarray) for argument in arguments):
         return False
+    if any(argument.ndim == 0 for argument in arguments):  # type: ignore[attr-defined]
+        return False
     parameter = floating_point_parameter(model)
     device = None if parameter is None else parameter.device
     rows = (as_input(argument[:_ROWS], model).to(device, copy=True) for argument in arguments)  # type: ignore[index]

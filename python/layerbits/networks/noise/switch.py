@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import itertools
 import threading
 from collections.abc import Callable
 from contextvars import ContextVar, Token
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -157,6 +159,22 @@ class SwitchedOff(contextlib.ContextDecorator):
     def __init__(self, model: nn.Module, find_switches: Callable[[nn.Module], set[NoiseSwitch]]) -> None:
         self._model, self._find_switches = model, find_switches
         self._opened: list[tuple[_Block, Token[tuple[_Block, ...]]]] = []
+
+    def __call__(self, function: Any) -> Any:
+        """Decorate a function: each call is a block of its own.
+
+        Raises
+        ------
+        TypeError
+            The body of the function does not run at its call, but later.
+        """
+        runs_later = (inspect.isgeneratorfunction, inspect.iscoroutinefunction, inspect.isasyncgenfunction)
+        if any(is_kind(function) for is_kind in runs_later):
+            raise TypeError(
+                "noise_off: got a generator or async function to decorate, wanted a function that runs at its call; "
+                "put `with noise_off(model):` into its body"
+            )
+        return super().__call__(function)
 
     def __enter__(self) -> None:
         self._opened.append(open_block(self._model, self._find_switches(self._model)))

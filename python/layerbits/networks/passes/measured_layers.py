@@ -8,6 +8,7 @@ from collections.abc import Collection, Sequence
 from torch import Tensor
 
 from layerbits._base import LayerSelectionError
+from layerbits.networks.execution.call_stack import stacklevel_of_user
 from layerbits.networks.observation.layer_selection import Layers
 from layerbits.networks.passes.measured_network import OBSERVED_ROWS, MeasuredNetwork
 from layerbits.networks.passes.other_rows import (
@@ -51,7 +52,7 @@ def measured_layers(network: MeasuredNetwork, inputs: Sequence[Tensor], layers: 
     if left_out:
         warnings.warn(
             f"layers: None leaves out {', '.join(left_out)}, {OTHER_ROWS}; their noise acts on the layers behind them",
-            stacklevel=2,
+            stacklevel=stacklevel_of_user(),
         )
     hooked = [name for name in kept if name in network.changed_behind_noise]
     if hooked:
@@ -59,7 +60,7 @@ def measured_layers(network: MeasuredNetwork, inputs: Sequence[Tensor], layers: 
             f"model: got a forward hook that changes {', '.join(hooked)} behind the noise, wanted none, because T is "
             "the value right after the noise, without the hook; call noisify after the hook is registered, or register "
             "it with prepend=True",
-            stacklevel=2,
+            stacklevel=stacklevel_of_user(),
         )
     return kept
 
@@ -84,6 +85,7 @@ def _with_rows_of_inputs(
         return _without(network, inputs, names, others, error)
     if error is not None:
         raise error
+    check_rows(network, inputs, names)  # finds the axes of the rows again, which the search for other rows clears
     return names
 
 

@@ -169,7 +169,8 @@ class MeasuredNetwork:
         self.calls = [call for call in self.calls if call.name not in layers]
         self.noise = {layer: noise for layer, noise in self.noise.items() if layer not in layers}
         self.has_routed_noise = True
-        vars(self).pop("dependence", None)
+        for derived in ("dependence", "behind_no_noise"):
+            vars(self).pop(derived, None)
 
     @contextlib.contextmanager
     def taking_unobserved_calls(self) -> Iterator[None]:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from layerbits._base import LayerSelectionError
+from layerbits.networks.execution.call_stack import stacklevel_of_user
 from layerbits.networks.execution.generators import generators_restored
 from layerbits.networks.execution.live_memory import LiveMemory, bytes_of_a_row
 from layerbits.networks.observation.layer_calls import LayerCall
@@ -60,7 +61,7 @@ def leave_out_other_rows(network: MeasuredNetwork, inputs: Sequence[Tensor], nam
             f"layers: got None, which selects hidden activation functions, but the network has only {names}, "
             f"{OTHER_ROWS}; {remedy}"
         )
-    warnings.warn(f"layers: None leaves out {names}, {OTHER_ROWS}; {remedy}", stacklevel=2)
+    warnings.warn(f"layers: None leaves out {names}, {OTHER_ROWS}; {remedy}", stacklevel=stacklevel_of_user())
 
 
 def layers_around(network: MeasuredNetwork, inputs: Sequence[Tensor], calls: Sequence[LayerCall]) -> list[str]:

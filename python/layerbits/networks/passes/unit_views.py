@@ -1,8 +1,9 @@
 """Linear views of the units of a layer, and the noise behind them.
 
 Where the noise of a mean differs by input, the mean carries the scale c of its noise as imaginary part
-(`layerbits.mixtures.scales_of`). With a `DropoutNoise`, c is the root mean square of the tokens; with Gaussian noise,
-and with different numbers of tokens under a mask, c^2 is the variance beyond the least one.
+(`layerbits.mixtures.scales_of`). With a `DropoutNoise` and equal numbers of tokens, c is the root mean square of the
+tokens. Under a mask that keeps different numbers of tokens, (alpha c)^2 is the variance of the mean beyond sigma^2, the
+least one; Gaussian noise then has alpha = 1.
 """
 
 from __future__ import annotations
@@ -82,8 +83,8 @@ class UnitView:
 class MaskedView:
     """A linear view that differs by input: one kept token of each input, or the mean over its kept tokens.
 
-    The mean over m tokens has the noise of a token divided by sqrt(m). Where m differs by input, `noise` is that of the
-    largest m, and the scales add to its variance what that of each input lacks.
+    The mean over m tokens has the noise of a token divided by sqrt(m). Where m differs by input, `noise` has the
+    least variance, that of the largest m, and the scale of each input adds the rest of its variance.
 
     Attributes
     ----------
@@ -140,7 +141,8 @@ class MaskedView:
             return _with_scales(values, squares * shares + (noise.sigma / noise.alpha) ** 2 * (shares - 1))
         if isinstance(noise, GaussianNoise) and self.counts_differ:
             variances = torch.as_tensor(noise.scale, dtype=torch.float64, device=signals.device).square()
-            return _with_scales(values, variances / counts - noise.least_deviation**2 / most_tokens)
+            squares = variances / counts - noise.least_deviation**2 / most_tokens
+            return _with_scales(values, squares.clamp(min=0))  # rounding may make the least square negative
         return values
 
     def _values(self, signals: Tensor, rows: slice | Tensor) -> Tensor:

@@ -137,6 +137,8 @@ def _shapes_with_noise(
     """
     shapes: dict[str, tuple[int, ...] | None] = {}
     layers = network.layer_names[: last + 1]
+    # Another thread may draw from torch's own generator meanwhile.
+    generator = torch.Generator(batch[0].device).manual_seed(PROBING_SEED)
 
     def add_noise(index: int, signal: Tensor) -> Tensor:
         layer, noise = network.layer_names[index], network.noise[network.layer_names[index]]
@@ -144,7 +146,10 @@ def _shapes_with_noise(
         if len(shapes) == len(layers):
             raise EndOfPass
         dtype = torch.promote_types(signal.dtype, torch.float32)
-        normals = [torch.randn(signal.shape, dtype=dtype, device=signal.device) for _ in range(noise.n_normals)]
+        normals = [
+            torch.randn(signal.shape, dtype=dtype, device=generator.device, generator=generator).to(signal.device)
+            for _ in range(noise.n_normals)
+        ]
         return signal + factor * (noise.add(signal, *normals) - signal)
 
     routed = network.drawing_routed_noise(factor > 0)

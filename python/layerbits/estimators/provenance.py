@@ -86,5 +86,5 @@ def data_digest(data: object) -> str:
                 hash_.update(values)
         else:
             # Inputs may be as large as the memory, so they are not copied.
-            hash_.update(np.ascontiguousarray(part).reshape(-1).view(np.uint8).data)  # type: ignore[call-overload]
+            hash_.update(np.ascontiguousarray(part).reshape(-1).view(np.uint8).data)
     return hash_.hexdigest()

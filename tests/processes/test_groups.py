@@ -95,7 +95,7 @@ def test_monitor_of_a_sharded_network_measures_each_epoch_and_frees_the_weights(
 @pytest.mark.parametrize(
     ("call", "error"),
     [
-        ("other networks", "ValueError: group: got different networks on rank 1 and on rank 0"),
+        ("other networks", "ValueError: group: got another value of networks on rank 1 than on rank 0"),
         ("mixed precision", "TypeError: model: got FSDPSequential, which computes in torch.bfloat16 by its mp_policy"),
         ("closure", "LayerSelectionError: model: got Linear at '0.linear', which forward reaches through a closure"),
         ("no group", "TypeError: model: got FSDPSequential, which is sharded, wanted the whole network"),
@@ -120,8 +120,9 @@ def test_sharded_networks_that_cannot_be_gathered_are_refused_by_all(two, call, 
 def test_processes_with_other_arguments_are_refused_by_all(two, call, part):
     for rank in two[0]:
         message = rank["refusals"][call]
-        assert message.startswith(f"ValueError: group: got different {part} on rank 1 and on rank 0")
+        assert message.startswith(f"ValueError: group: got another value of {part} on rank 1 than on rank 0")
         assert ("torch.distributed.broadcast(b, 0)" in message) == (part == "buffers")
+        assert ("torch.set_num_threads" in message) == (part == "number of torch's threads")
 
 
 @pytest.mark.parametrize(

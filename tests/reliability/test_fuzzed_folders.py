@@ -26,7 +26,7 @@ RUN = [
     "--set=queries=2",
 ]
 # A changed version in run.json, which has no checksum, is a warning.
-pytestmark = pytest.mark.filterwarnings("ignore:.*the run began with another:RuntimeWarning")
+pytestmark = pytest.mark.filterwarnings("ignore:.*the run had another:RuntimeWarning")
 READ = (".csv", ".json", ".pt", ".sha256")
 
 

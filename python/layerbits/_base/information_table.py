@@ -32,8 +32,9 @@ class InformationTable:
         Largest possible value of an information by its symbol, in the unit of the rows: log N for ``"I(X;T)"``, the
         entropy of the labels for ``"I(T;Y)"``. Empty if unknown. Equal rows make equal tables, whatever the limits.
     provenance : mapping of str to object
-        What is needed to get the numbers again: versions, threads, instruction sets, device, seed, and SHA-256 hashes
-        of weights, inputs and labels, or of the signals. Empty if unknown.
+        Where the numbers come from: versions, threads, instruction sets, device, seed, and SHA-256 hashes of the
+        weights with the noise, of the inputs and of the labels, or of the signals, their noise and the labels; not the
+        options of the call. Empty if unknown.
 
     Examples
     --------

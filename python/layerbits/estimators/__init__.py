@@ -73,7 +73,9 @@ from layerbits.estimators.problem import Problem
 from layerbits.estimators.provenance import (
     data_digest,
     environment_of,
+    labels_digest,
     network_digest,
+    network_digest_if_unchanged,
     noise_description,
     provenance_of_table,
 )
@@ -95,9 +97,11 @@ __all__ = [
     "environment_of",
     "information",
     "information_between_layers",
+    "labels_digest",
     "layer_information",
     "measure_layers",
     "network_digest",
+    "network_digest_if_unchanged",
     "noise_description",
     "provenance_of_table",
     "sigma_profile",

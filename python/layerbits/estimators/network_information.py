@@ -11,7 +11,7 @@ from layerbits._base import InformationTable, refuse_earlier_parameters
 from layerbits.estimators.all_layers import measure_layers
 from layerbits.estimators.input_decoders import InputDecoder
 from layerbits.estimators.problem import Problem
-from layerbits.estimators.provenance import provenance_of_table
+from layerbits.estimators.provenance import network_digest_if_unchanged, provenance_of_table
 from layerbits.estimators.settings import MeasurementSettings
 from layerbits.kernels import Devices, Group, Processes
 from layerbits.networks import MAX_MEMORY, Inputs, Labels, Layers, Readouts, Sigma, global_states_restored, read_inputs
@@ -221,5 +221,7 @@ def layer_information(
             max_memory=settings.max_memory,
             decoders=decoders,
         )
+        provenance = provenance_of_table(problem, settings.seed)
         table = measure_layers(problem, settings)
-        return dataclasses.replace(table, provenance=provenance_of_table(problem, settings.seed))
+        weights = network_digest_if_unchanged(problem, str(provenance["weights"]))
+        return dataclasses.replace(table, provenance={**provenance, "weights": weights})

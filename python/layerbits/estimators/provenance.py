@@ -1,20 +1,20 @@
-"""Hashes of the network and the data of a measurement, and what else is needed to repeat its numbers."""
+"""Hashes of the network and the data of a measurement, and its versions, seed and device."""
 
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 from collections.abc import Mapping
 
 import numpy as np
-import numpy.typing as npt
-import torch
 from torch import Tensor
 
 from layerbits.estimators.problem import Problem
-from layerbits.kernels import environment
+from layerbits.kernels import environment, tensor_bytes
 from layerbits.networks import DropoutNoise, GaussianNoise, RelativeSigma
+
+# In place of a hash of weights that another thread has changed while they were measured.
+_CHANGED = "changed during the measurement"
 
 
 def provenance_of_table(problem: Problem, seed: int) -> dict[str, object]:
@@ -25,7 +25,7 @@ def provenance_of_table(problem: Problem, seed: int) -> dict[str, object]:
         "seed": seed,
         "weights": network_digest(problem),
         "inputs": data_digest(data.tensors),
-        "labels": data_digest(tuple(data.labels.values())),
+        "labels": labels_digest(tuple(data.labels.values())),
     }
 
 
@@ -40,6 +40,11 @@ def network_digest(problem: Problem) -> str:
     noise = json.dumps(noise_description(problem))
     network = problem.network.original
     return data_digest((*network.parameters(), *network.buffers(), noise))
+
+
+def network_digest_if_unchanged(problem: Problem, earlier: str) -> str:
+    """Return an earlier hash of a network; a text if the network has another hash now."""
+    return earlier if network_digest(problem) == earlier else _CHANGED
 
 
 def noise_description(problem: Problem) -> object:
@@ -64,6 +69,11 @@ def noise_description(problem: Problem) -> object:
     return scales[0] if is_isotropic else data_digest(tuple(scales))
 
 
+def labels_digest(labels: tuple[object, ...]) -> str:
+    """Return a hash of the class numbers of all label sets; empty if there are none."""
+    return data_digest(labels or None)
+
+
 def data_digest(data: object) -> str:
     """Return a hash of the values of a tensor, an array or a number, or of a tuple of them; empty for None."""
     if data is None:
@@ -72,16 +82,9 @@ def data_digest(data: object) -> str:
     for part in data if isinstance(data, tuple) else (data,):
         hash_.update(str(np.shape(part)).encode())
         if isinstance(part, Tensor):
-            part = _bytes_of(part.detach())
-        # Inputs may be as large as the memory, so they are not copied.
-        hash_.update(np.ascontiguousarray(part).reshape(-1).view(np.uint8).data)
+            for values in tensor_bytes(part):
+                hash_.update(values)
+        else:
+            # Inputs may be as large as the memory, so they are not copied.
+            hash_.update(np.ascontiguousarray(part).reshape(-1).view(np.uint8).data)
     return hash_.hexdigest()
-
-
-def _bytes_of(tensor: Tensor) -> Tensor | npt.NDArray[np.uint8]:
-    if tensor.layout != torch.strided or tensor.is_quantized:  # such as a sparse matrix of a graph in a buffer
-        file = io.BytesIO()
-        torch.save(tensor, file)
-        return np.frombuffer(file.getbuffer(), np.uint8)
-    # NumPy has no bfloat16, so bytes are hashed.
-    return tensor.cpu().flatten().contiguous().view(torch.uint8)

@@ -13,7 +13,7 @@ from layerbits.estimators.classes import Classes, classes_by_label_set, count_qu
 from layerbits.estimators.input_decoders import InputDecoder, checked_decoders
 from layerbits.estimators.layer_arrays import arrays_by_layer
 from layerbits.estimators.layer_rows import layer_rows
-from layerbits.estimators.provenance import data_digest
+from layerbits.estimators.provenance import data_digest, labels_digest
 from layerbits.estimators.settings import AUTO, KNOWN, MeasurementSettings
 from layerbits.estimators.signal_rounds import SignalRounds
 from layerbits.kernels import Devices, Workers, as_floats, environment, resolve_devices
@@ -142,7 +142,17 @@ def information(
         rows += layer_rows(layer, label_sets[layer], measurements, settings.estimator, seconds)
     # Layers may have different numbers of inputs; then no limit holds for all.
     limits, *other_limits = map(limits_by_symbol, label_sets.values())
-    provenance = {**environment(), "seed": settings.seed, "signals": data_digest(tuple(draws.values()))}
+    provenance = {
+        **environment(),
+        "device": str(next(iter(draws.values())).device),
+        "seed": settings.seed,
+        "signals": data_digest(tuple(draws.values())),
+        "noise": data_digest(tuple(of_layer.scale for of_layer in noise.values())),
+        # The labels are those of all layers.
+        "labels": labels_digest(
+            tuple(classes.numbers for classes in next(iter(label_sets.values())).values() if classes.labelled)
+        ),
+    }
     return InformationTable(tuple(rows), limits if all(other == limits for other in other_limits) else {}, provenance)
 
 

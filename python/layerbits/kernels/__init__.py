@@ -8,6 +8,8 @@ import os as _os
 from layerbits.kernels.arrays import as_floats, as_number, as_sigma, as_tensor, check_plain
 from layerbits.kernels.back_ends import Backend, backends, cuda_devices
 from layerbits.kernels.cpu_threads import single_threaded_torch, threads
+from layerbits.kernels.digests import digest, tensor_bytes
+from layerbits.kernels.environments import environment, other_environment
 from layerbits.kernels.forked_child import prepare_forked_child as _prepare_forked_child
 from layerbits.kernels.operations import (
     distance_histogram,
@@ -16,7 +18,7 @@ from layerbits.kernels.operations import (
     log_sum_exp_full,
     log_sum_exp_isotropic,
 )
-from layerbits.kernels.processes import ALONE, Group, Processes, digest, environment, other_environment
+from layerbits.kernels.processes import ALONE, Group, Processes
 from layerbits.kernels.random_streams import (
     NormalStream,
     RandomStream,
@@ -66,6 +68,7 @@ __all__ = [
     "single_threaded_torch",
     "standard_normal",
     "stream",
+    "tensor_bytes",
     "threads",
     "uniform_like",
 ]

@@ -12,20 +12,17 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import hashlib
-import re
 import threading
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
-import numpy as np
 import torch
 import torch.distributed
-from torch import Tensor
 
-from layerbits._base import GroupError, installed_version
-from layerbits.kernels.back_ends import cpu
+from layerbits._base import GroupError
+from layerbits.kernels.digests import digest
+from layerbits.kernels.environments import environment
 
 T = TypeVar("T")
 
@@ -36,6 +33,9 @@ _STORE_SECONDS = 10.0
 
 # How to make the parts of a call equal on all ranks.
 _REMEDY = "pass the same network, all of the data and the same options on every rank"
+_SAME_ENVIRONMENT = (
+    "install the same versions, call torch.set_num_threads with one number on every rank, and use machines of one kind"
+)
 _REMEDIES = {
     "buffers": (
         "the running statistics of batch normalization differ after ranks trained on different rows: before a "
@@ -43,9 +43,6 @@ _REMEDIES = {
         "torch.nn.SyncBatchNorm, which needs GPUs"
     )
 }
-
-# Functions and objects have other addresses in each process.
-_ADDRESS = re.compile(" at 0x[0-9a-f]+")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -180,10 +177,12 @@ class Processes:
             for part, wanted in gathered[0].items():
                 if theirs.get(part) != wanted:
                     self._failed = True
-                    detail = f" ({theirs[part]} and {wanted})" if part in environment() else ""
+                    of_environment = part in environment()
+                    detail = f" ({theirs.get(part)} and {wanted})" if of_environment else ""
+                    remedy = _SAME_ENVIRONMENT if of_environment else _REMEDIES.get(part, _REMEDY)
                     raise ValueError(
-                        f"group: got different {part} on rank {rank} and on rank 0{detail}, wanted the same on every "
-                        f"rank; {_REMEDIES.get(part, _REMEDY)}"
+                        f"group: got another value of {part} on rank {rank} than on rank 0{detail}, wanted the same on "
+                        f"every rank; {remedy}"
                     )
 
     def check_result(self, name: str, result: T) -> T:
@@ -231,37 +230,6 @@ class Processes:
 ALONE = Processes()
 
 
-def digest(value: object) -> str:
-    """Return a hash of tensors, arrays, dataclasses, mappings and sequences by their values, and of others by repr."""
-    hash_ = hashlib.sha256()
-    for part in _parts(value):
-        hash_.update(part)
-    return hash_.hexdigest()
-
-
-def _parts(value: object) -> Iterator[bytes | memoryview]:
-    yield type(value).__name__.encode()
-    if isinstance(value, Tensor):
-        yield f"{value.dtype}{tuple(value.shape)}".encode()
-        # NumPy has no bfloat16, so bytes are hashed.
-        yield value.detach().cpu().flatten().contiguous().view(torch.uint8).numpy().data
-    elif isinstance(value, np.ndarray) and not value.dtype.hasobject:
-        yield f"{value.dtype}{value.shape}".encode()
-        yield np.ascontiguousarray(value).reshape(-1).view(np.uint8).data
-    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
-        for field in dataclasses.fields(value):
-            yield from _parts(getattr(value, field.name))
-    elif isinstance(value, Mapping):
-        for key, item in value.items():
-            yield from _parts(key)
-            yield from _parts(item)
-    elif isinstance(value, Sequence) and not isinstance(value, str | bytes):
-        for item in value:
-            yield from _parts(item)
-    else:
-        yield _ADDRESS.sub("", repr(value)).encode()
-
-
 def _rank_and_size(group: object) -> tuple[int, int]:
     if not torch.distributed.is_available() or not torch.distributed.is_initialized():
         raise ValueError(
@@ -279,25 +247,3 @@ def _rank_and_size(group: object) -> tuple[int, int]:
     if not any(name in back_end for name in _BACK_ENDS):
         raise TypeError(f"group: got the back end {back_end}, wanted {' or '.join(_BACK_ENDS)}")
     return torch.distributed.get_rank(group), torch.distributed.get_world_size(group)
-
-
-def other_environment(earlier: Mapping[str, object]) -> str:
-    """Return the parts of `environment` that differ from an earlier one, with both values; empty if none does."""
-    present = environment()
-    parts = [part for part, value in present.items() if earlier.get(part, value) != value]
-    return ", ".join(f"{part} ({earlier[part]}, now {present[part]})" for part in parts)
-
-
-def environment() -> dict[str, str]:
-    """Return the versions, threads and instruction sets that results depend on.
-
-    AVX2 and AVX-512 give the same bits in layerbits, but not in torch; SSE2 and NEON round differently.
-    """
-    return {
-        "version of layerbits": installed_version("layerbits"),
-        "version of torch": str(torch.__version__),
-        "version of numpy": np.__version__,
-        "number of torch's threads": str(torch.get_num_threads()),
-        "instruction set of torch": torch.backends.cpu.get_cpu_capability(),
-        "instruction set of layerbits": str(cpu().level()),
-    }

@@ -22,6 +22,7 @@ from layerbits.estimators import (
     environment_of,
     measure_layers,
     network_digest,
+    network_digest_if_unchanged,
 )
 from layerbits.kernels import Devices, Group, Processes
 from layerbits.networks import Inputs, Labels, Layers, Readouts, Sigma, global_states_restored, read_inputs
@@ -160,7 +161,6 @@ class Monitor:
             self._measures = checked_measures(measures, self._problem)
             self._overhead = Overhead(max_overhead, self.at[-1], model)
             self._path = Path(directory, INFORMATION_FILE)
-            self._environment = environment_of(self._problem)
             provenance = provenance_of(self._problem, settings, self.at, tuple(self._measures))
             self._record = MonitorRecord(self._path.parent, provenance, writes=self._processes.rank == 0)
             self._problem.free_gathered_weights()
@@ -270,6 +270,7 @@ class Monitor:
         self._record.restore(state)
         self._overhead.restore(state["seconds"])
         self._record.write()
+        self._record.warn_of_other_environment("the state")
 
     def _measure(self, epoch: int) -> None:
         if data_digest(self._problem.inputs.tensors) != self._record.settings["inputs"]:
@@ -278,11 +279,12 @@ class Monitor:
                 "at every epoch; pass a copy to the monitor, such as inputs.clone()"
             )
         problem = self._problem.for_present_network()
+        environment, weights = environment_of(problem), network_digest(problem)
         table = measure_layers(problem, self._settings, n_tables=len(self.at))
         measures = measure_activations(problem, self._measures)
-        weights = network_digest(problem)
+        weights = network_digest_if_unchanged(problem, weights)
         shared = {key: self._record.settings[key] for key in ("seed", "inputs", "labels")}
-        table = dataclasses.replace(table, provenance={**self._environment, **shared, WEIGHTS: weights})
+        table = dataclasses.replace(table, provenance={**environment, **shared, WEIGHTS: weights})
         self._record.add(epoch, table, weights, measures)
         self._record.write()
 

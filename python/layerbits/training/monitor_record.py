@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import itertools
 import re
 import warnings
@@ -17,9 +18,11 @@ from layerbits._base import (
     damaged_file,
     file_stamp,
     read_json,
+    shown,
     write_json,
 )
 from layerbits.kernels import other_environment
+from layerbits.networks import stacklevel_of_user
 from layerbits.training.history import (
     ENVIRONMENTS,
     INFORMATION_FILE,
@@ -44,6 +47,9 @@ _HASHED = {
     "network": "a network of other modules",
     "arguments": "other arguments beside the tensors",
 }
+
+# The hash of no labels in files of earlier versions; now an empty text.
+_NO_LABELS = hashlib.sha256().hexdigest()
 
 # A hash in hexadecimal digits, and the number of them that a message shows.
 _HASH, _SHOWN_DIGITS = re.compile("[0-9a-f]{64}"), 8
@@ -100,13 +106,17 @@ class MonitorRecord:
             if len(table) == n_rows and str(epoch) in weights and measured >= set(measures):
                 self.add(epoch, table, str(weights[str(epoch)]), rows.get(epoch, ()))
         self.left_out = set(left_out)
-        earlier = next((table.provenance for table in self.tables.values() if other_environment(table.provenance)), {})
-        if earlier:
+        self.warn_of_other_environment(shown(table_path))
+
+    def warn_of_other_environment(self, source: str) -> None:
+        """Warn if a table from the source was measured with other versions, threads or instruction sets."""
+        changes = next(filter(None, (other_environment(table.provenance) for table in self.tables.values())), "")
+        if changes:
             warnings.warn(
-                f"{table_path}: earlier epochs were measured with another {other_environment(earlier)}; new epochs may "
-                "differ from those of one process by rounding",
+                f"{source}: earlier epochs were measured with another {changes}; new epochs may differ from those of "
+                "one process",
                 RuntimeWarning,
-                stacklevel=4,
+                stacklevel=stacklevel_of_user(),
             )
 
     def add(self, epoch: int, table: InformationTable, weights: str, measures: tuple[MeasureRow, ...]) -> None:
@@ -165,6 +175,8 @@ class MonitorRecord:
         self.left_out = set(state[LEFT_OUT])
 
     def _check_settings(self, earlier: Mapping[str, Any], source: str, remedy: str) -> None:
+        if earlier.get("labels") == _NO_LABELS:
+            earlier = {**earlier, "labels": ""}
         for name, value in self.settings.items():
             if name not in earlier or earlier[name] != value:
                 got = repr(earlier[name]) if name in earlier else "unknown"

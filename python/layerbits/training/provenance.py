@@ -15,6 +15,7 @@ from layerbits.estimators import (
     Problem,
     data_digest,
     decoder_descriptions,
+    labels_digest,
     noise_description,
 )
 from layerbits.training.history import LIMITS
@@ -36,7 +37,7 @@ def provenance_of(
         "measurement_noise": not problem.network.adds_noise,
         "inputs": data_digest(data.tensors),
         "arguments": hashlib.sha256(repr((data.structure, data.constants)).encode()).hexdigest(),
-        "labels": data_digest(tuple(data.labels.values())),
+        "labels": labels_digest(tuple(data.labels.values())),
         "label_sets": list(data.labels),
         LIMITS: problem.limits,
         **({"measures": list(measures)} if measures else {}),

@@ -29,6 +29,7 @@ from layerbits._base import (
 )
 from layerbits.experiments.framework.configuration import Configuration, device_of
 from layerbits.kernels import backends, cuda_devices, environment, other_environment
+from layerbits.networks import stacklevel_of_user
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -69,6 +70,7 @@ class RunFolder:
         self.summary: dict[str, float] = {}
         self._phases: list[str] = []
         self._phase_started = 0.0
+        self._earlier_environments: list[dict[str, object]] = []
         self._record: dict[str, Any] = {
             "experiment": experiment,
             "status": "running",
@@ -77,7 +79,7 @@ class RunFolder:
             "seeds": {"seed": config.seed},
             "versions": versions(),
             "machine": _machine(device_of(config)),
-            "environment": environment(),
+            "environments": [environment()],
             "timings": {},
             "summary": self.summary,
         }
@@ -88,6 +90,7 @@ class RunFolder:
             self._lock = FolderLock(self.path)
             try:
                 prepare()
+                self._warn_of_other_environment()
                 self._write()
             except BaseException:
                 self._lock.release()
@@ -162,13 +165,23 @@ class RunFolder:
             raise damaged_file(self.path / "run.json", f"its timings are {shown(timings)}, wanted an object of seconds")
         for name, value in self._record["configuration"].items():
             _require_equal(name, settings.get(name), value)
+        environments = earlier_record.get("environments", [])
+        if not isinstance(environments, list) or not all(isinstance(item, dict) for item in environments):
+            raise damaged_file(
+                self.path / "run.json", f"its environments are {shown(environments)}, wanted a list of objects"
+            )
         self._record["timings"] = timings
-        earlier = earlier_record.get("environment")
-        if isinstance(earlier, dict) and (changes := other_environment(earlier)):
+        self._earlier_environments = environments
+
+    def _warn_of_other_environment(self) -> None:
+        """Add the present environment to those of the earlier parts of the run, and warn if the last was another."""
+        earlier, present = self._earlier_environments, environment()
+        self._record["environments"] = [*(item for item in earlier if item != present), present]
+        if earlier and (changes := other_environment(earlier[-1])):
             warnings.warn(
-                f"{self.path}: the run began with another {changes}; new numbers may differ by rounding",
+                f"{shown(self.path)}: the run had another {changes}; new numbers may differ",
                 RuntimeWarning,
-                stacklevel=4,
+                stacklevel=stacklevel_of_user(),
             )
 
 

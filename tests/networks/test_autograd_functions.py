@@ -70,7 +70,7 @@ class Network(nn.Module):
         return self.linear[1](self.activation(self.linear[0](self.activation(x))))
 
     def forward(self, x):
-        return self.run(self.blocks, x, self.parameters())
+        return self.run(self.blocks, x, list(self.parameters()))
 
 
 def recomputed(function, x, parameters, *, restores=True, recomputation=Recomputed):
@@ -243,7 +243,7 @@ class Block(nn.Module):
         return functional.relu(self.linear(x))
 
     def forward(self, x):
-        return self.run(self.method, x, self.parameters())
+        return self.run(self.method, x, list(self.parameters()))
 
 
 class Sigmoid(torch.autograd.Function):

@@ -70,7 +70,8 @@ class LayerSample:
     workers : Workers
         Devices and processes that share the work on the queries.
     alpha : float
-        Standard deviation of the noise relative to the signal: `DropoutNoise`. 0 if all signals have the same noise.
+        Standard deviation of the noise relative to the scale of a signal (`layerbits.mixtures.scales_of`). 0 if all
+        signals have the same noise.
     diameter : float
         Upper bound of the distance of any two signals of the layer, in the units of `sigma`; infinite if none is known.
     omitted : OmittedDimensions or None

@@ -11,7 +11,7 @@ def storage_of(tensor: Tensor) -> torch.UntypedStorage | None:
     with torch._C.DisableTorchFunction():  # or the function mode of a pass would intercept this reading
         try:
             return tensor.untyped_storage()
-        except (NotImplementedError, RuntimeError):  # raised by torch
+        except RuntimeError:  # it has no memory of its own
             return None
 
 

@@ -165,9 +165,9 @@ def remove_noise(model: Model) -> Model:
 def noise_off(model: nn.Module) -> SwitchedOff:
     """Turn the noise of a network off within a ``with`` block, in the thread or task that runs it.
 
-    The result may begin several blocks and, as `torch.no_grad`, decorate functions. Blocks may be nested and may
-    overlap. Noise that `noisify` adds within the block is off until the block ends. Copies
-    made within the block are noisy. A generator that yields within the block leaves the noise off for its caller.
+    The result can be used in several ``with`` blocks and can decorate functions, as `torch.no_grad` can. Blocks may be
+    nested and may overlap. Noise that `noisify` adds within the block is off until the block ends. Copies made within
+    the block are noisy. A generator that yields within the block leaves the noise off for its caller.
 
     Raises
     ------

@@ -13,7 +13,7 @@ from torch import Tensor
 # adds a variance of 1 / 12 of a squared unit, at most 0.13 % of that of the noise.
 _LEAST_STEPS = 8
 
-# What helps where a dtype does not resolve the noise.
+# The remedies for a dtype that does not resolve the noise.
 _REMEDIES = {
     torch.float32: "run the network in float64: model.double()",
     torch.float64: "move the values of the layer near zero",

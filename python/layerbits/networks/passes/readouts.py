@@ -40,8 +40,8 @@ class Tokens:
         out by -inf: ``"mean"``, ``"first"`` and ``"last"`` are then those of the kept tokens of each input. Its shape
         is (n, L), with any further axes of length 1. I(X; readout) is at most
         I(X; T, mask), not I(X;T); the rows of the readout have the flag ``"masked"``. The mean of an input over m
-        tokens has noise of deviation sigma / sqrt(m). Where m differs by input, the noise alone tells inputs apart, the
-        more the more units the layer has; and all units are kept, so wide layers take longer, and behind noise more
+        tokens has noise of deviation sigma / sqrt(m). If m differs by input, the noise itself tells inputs apart, and
+        more so in layers of more units. Then all units are kept: wide layers take longer, and behind noise more
         memory.
     padding : str or int, optional
         In place of `mask`, the argument that marks the tokens to leave out by 1 or True, as a key_padding_mask does.

@@ -17,7 +17,7 @@ _ROWS = 8
 
 
 def layers_with_reordered_rows(network: MeasuredNetwork, inputs: Sequence[Tensor], layers: Sequence[str]) -> set[str]:
-    """Return the layers among `layers` whose signals do not have the rows of a pass in their order, but all of them.
+    """Return those of `layers` whose signals have all rows of a pass, but in another order.
 
     The signals of a batch and of the reversed batch then have the same rows, and are not each other's reverse. Rows
     that act on one another may have this property too, as in a column that is sorted. So the signals must also have

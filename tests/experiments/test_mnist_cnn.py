@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from torch.nn.functional import interpolate
 
-from layerbits._base import DataError
+from layerbits._base import DataError, UsageError
 from layerbits.data import digits_dataset
 from layerbits.experiments.cnn.mnist_cnn import MNIST_CNN, Config
 from tests.support.cnn_tables import clustering, log_test_images
@@ -54,6 +54,22 @@ def test_two_bins_do_not_distinguish_all_images_in_the_deepest_layer(path):
 def test_numbers_of_images_are_limited_by_the_settings_and_the_files(files):
     train, test = MNIST_CNN.images(Config(data=str(files), train_images=70, test_images=1000))
     assert (len(train), len(test)) == (70, TEST_IMAGES)
+
+
+def test_preset_uses_all_images_and_the_widths_of_the_paper(files):
+    settings = MNIST_CNN.configuration({"data": str(files)}, preset="paper-small")
+    assert (settings.train_images, settings.test_images, settings.channels, settings.units) == (
+        60_000,
+        10_000,
+        (16, 32),
+        128,
+    )
+    assert len(settings.training_variants) == 6
+
+
+def test_unknown_preset_is_refused(files):
+    with pytest.raises(UsageError, match="preset: got paper, wanted one of paper-small"):
+        MNIST_CNN.configuration({"data": str(files)}, preset="paper")
 
 
 def test_expected_duration_depends_on_the_images_in_the_files(files):

@@ -39,6 +39,17 @@ def test_expected_time_of_a_quick_run_is_at_most_90_seconds_and_that_of_a_full_r
     assert quick <= experiment.expected_seconds(experiment.config_type())
 
 
+@pytest.mark.parametrize(
+    ("experiment", "preset"), [(item, name) for item in EXPERIMENTS.values() for name in item.presets]
+)
+def test_expected_time_of_a_preset_is_between_those_of_a_quick_and_a_full_run(experiment, preset):
+    config = dataclasses.replace(experiment.config_type(), **experiment.presets[preset])
+    quick, seconds, full = map(
+        experiment.expected_seconds, (experiment.quick_config(), config, experiment.config_type())
+    )
+    assert quick < seconds < full
+
+
 @pytest.mark.parametrize("name", ["estimator-comparison", "reed-muller", "spiral"])
 def test_expected_time_of_sampling_is_inversely_quadratic_in_the_tolerance_up_to_the_largest_number_of_draws(name):
     experiment = EXPERIMENTS[name]

@@ -17,6 +17,7 @@ import pytest
 import layerbits as lb
 from layerbits._base import FolderLock
 from layerbits.experiments import local_executor
+from layerbits.experiments.framework import child_processes
 from layerbits.experiments.sweeps import cell_runs, runner
 
 # Reads a run and finishes it; `case` says what happens before.
@@ -118,7 +119,7 @@ def test_cell_that_is_always_killed_names_the_signal(tmp_path, program):
 
 def test_cell_that_hangs_is_ended(tmp_path, program, monkeypatch):
     program("while True: time.sleep(1)")
-    monkeypatch.setattr(cell_runs, "_SECONDS_TO_END", 0.1)
+    monkeypatch.setattr(child_processes, "_SECONDS_TO_END", 0.1)
     (cell,) = lb.sweep("szt-tanh", {"seed": [0]}, tmp_path, retries=0, timeout=0.3).cells
     assert (cell.status, cell.reason) == ("timed out", "it took more than 0.3 s")
 

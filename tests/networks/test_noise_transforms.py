@@ -41,6 +41,18 @@ def output(model, seed=3):
     return model(INPUTS)
 
 
+@pytest.mark.parametrize("dims", [(0, 2, 3, 1), (0, 1, 3, 2)], ids=["channels_last", "transposed"])
+def test_noise_is_drawn_in_the_order_of_the_memory(dims):
+    # Torch draws values of another order one by one, with other numbers.
+    memory = torch.zeros(2, 5, 3, 4)
+    signal = memory.permute(dims)
+    noise = noisify(nn.Sequential(nn.Identity(), nn.Identity()), sigma=1.0, layers="0", inputs=signal)
+    torch.manual_seed(0)
+    values = noise(signal)
+    torch.manual_seed(0)
+    assert torch.equal(values, torch.randn(memory.shape).permute(dims))
+
+
 def test_vmap_with_different_randomness_gives_each_example_its_noise():
     n = 4000
     torch.manual_seed(0)

@@ -14,6 +14,7 @@ import pytest
 
 import layerbits as lb
 from layerbits.experiments import dask_executor, local_executor
+from layerbits.experiments.framework import child_processes
 from layerbits.experiments.sweeps import cell_runs
 from tests.support.killed_sweeps import COMMAND, STEPS, cells_are_free, check_all, finished, fork, wait_until
 
@@ -54,7 +55,7 @@ def run_and_kill_workers(folder, tries, generator):
         return process
 
     with pytest.MonkeyPatch.context() as patch, local_executor(2) as executor:
-        patch.setattr(cell_runs.subprocess, "Popen", start)
+        patch.setattr(child_processes.subprocess, "Popen", start)
         result = sweep(folder, tries, executor=executor, retries=1)
     for _, killer in killers:
         killer.join()

@@ -125,6 +125,7 @@ def _description(name: str) -> dict[str, object]:
         "description": experiment.description,
         "settings": [setting._asdict() for setting in settings_table(experiment.config_type())],
         "quick": dict(experiment.quick),
+        "presets": {name: dict(settings) for name, settings in experiment.presets.items()},
     }
 
 

@@ -34,8 +34,10 @@ def add_run(commands: Commands) -> None:
     name = run.add_argument("name", metavar="NAME", help="name of the experiment; see `layerbits list`")
     complete(name, bash="_layerbits_experiments", zsh=f"({' '.join(EXPERIMENTS)})")
     run.add_argument("-h", "--help", action=_Help, help="show this help, after NAME with the settings, and exit")
-    run.add_argument("--quick", action="store_true", help="use quick settings, for at most 90 seconds on two cores")
-    add_path(run, "--out", "DIR", "folder for the results (default: runs/NAME[-quick])")
+    size = run.add_mutually_exclusive_group()
+    size.add_argument("--quick", action="store_true", help="use quick settings, for at most 90 seconds on two cores")
+    size.add_argument("--preset", metavar="PRESET", help="use the settings of a preset, if the experiment has one")
+    add_path(run, "--out", "DIR", "folder for the results (default: runs/NAME, runs/NAME-quick or runs/NAME-PRESET)")
     run.add_argument("--seed", metavar="N", help="seed of all random numbers (default: 0)")
     add_settings(run)
     run.add_argument("--resume", action="store_true", help="continue the run in DIR")
@@ -53,7 +55,8 @@ class _Help(argparse.Action):
         parser.print_help()
         if experiment is not None:
             print_text(f"\n{experiment.name}: {experiment.description}\n\nsettings:")
-            for line in settings_lines(settings_table(experiment.config_type()), experiment.quick):
+            runs = {"quick": experiment.quick, **experiment.presets}
+            for line in settings_lines(settings_table(experiment.config_type()), runs):
                 print_text(line)
         parser.exit()
 
@@ -63,7 +66,8 @@ def _run(arguments: argparse.Namespace) -> int:
     name = experiment.name
     plots.require_matplotlib()  # before the training, which may take hours
     config = _configuration(experiment, arguments)
-    path = arguments.out or Path("runs", f"{name}-quick" if arguments.quick else name)
+    suffix = "quick" if arguments.quick else arguments.preset
+    path = arguments.out or Path("runs", f"{name}-{suffix}" if suffix else name)
     seconds = experiment.expected_seconds(config)  # before the folder is made, because a data set may be missing
     folder = RunFolder(path, experiment=name, config=config, resume=arguments.resume)
     try:
@@ -82,6 +86,6 @@ def _configuration(experiment: Experiment[Any], arguments: argparse.Namespace) -
     texts = given_settings(arguments)
     if arguments.seed is not None:
         texts["seed"] = arguments.seed
-    config = experiment.configuration(texts, quick=arguments.quick)
+    config = experiment.configuration(texts, quick=arguments.quick, preset=arguments.preset)
     require_usable_device(config)
     return config

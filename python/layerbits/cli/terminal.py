@@ -76,12 +76,13 @@ def duration(seconds: float) -> str:
     return f"{math.ceil(seconds)} s"
 
 
-def settings_lines(settings: Sequence[Setting], quick: Mapping[str, Any]) -> Iterator[str]:
-    """Return lines on settings: name, type, default, value in a quick run, remark and source of the default."""
+def settings_lines(settings: Sequence[Setting], runs: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """Return lines on settings: name, type, default, values in other runs by their names, remark, source of default."""
     width = min(shutil.get_terminal_size().columns, 120)
     for setting in settings:
-        in_quick_run = f" (quick: {_text(quick[setting.name])})" if setting.name in quick else ""
-        yield from _wrap(f"{setting.name}: {setting.type} = {_text(setting.default)}{in_quick_run}", width, 2)
+        values = [f"{name}: {_text(run[setting.name])}" for name, run in runs.items() if setting.name in run]
+        in_runs = f" ({'; '.join(values)})" if values else ""
+        yield from _wrap(f"{setting.name}: {setting.type} = {_text(setting.default)}{in_runs}", width, 2)
         source = f" Source: {setting.source}." if setting.source else ""
         yield from _wrap(f"{setting.remark}{source}", width, 6)
 

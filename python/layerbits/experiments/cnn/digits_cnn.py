@@ -56,7 +56,15 @@ DIGITS_CNN = CnnExperiment(
     name="digits-cnn",
     description="Noise in a convolutional network on scikit-learn's digits: errors, similarity and clusters.",
     config_type=Config,
-    quick={"repeats": 2, "sigmas": (0.05, 0.5), "epochs": 20, "evaluations": 8, "measurements": 5, "frames": 32},
+    quick={
+        "repeats": 2,
+        "sigmas": (0.05, 0.5),
+        "epochs": 20,
+        "evaluations": 8,
+        "measurements": 5,
+        "frames": 32,
+        "jobs": 1,
+    },
     images=_images,
     data_size=_data_size,
 )

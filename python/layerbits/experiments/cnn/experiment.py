@@ -11,6 +11,7 @@ from typing import NamedTuple, TypeVar
 from layerbits._base import UsageError
 from layerbits.experiments.cnn import figures, representations, training
 from layerbits.experiments.cnn.settings import CnnConfig
+from layerbits.experiments.cnn.training_processes import train_in_processes
 from layerbits.experiments.framework.experiment import Experiment
 from layerbits.experiments.framework.run_folder import RunFolder
 
@@ -79,7 +80,9 @@ class CnnExperiment(Experiment[CnnConfigT]):
 
     def train(self, config: CnnConfigT, folder: RunFolder) -> None:
         """Train each variant with each seed; write a folder for each training, and errors.csv."""
-        training.train(config, folder, self.images(config))
+        if config.jobs > 1 and config.device == "cpu":
+            train_in_processes(self.name, config, folder.path)
+        training.train(config, folder, self.images(config))  # finds the trainings of the processes finished
 
     def measure(self, config: CnnConfigT, folder: RunFolder) -> None:
         """Measure the representations of the test images; write the other tables."""

@@ -70,6 +70,8 @@ class CnnConfig(DeviceConfiguration):
         Random slices of each layer.
     slice_sigma
         Standard deviation of the noise of the slices, in the measurement alone.
+    jobs
+        Trainings at a time on the CPU, each in a process of its own; the numbers do not depend on it.
     """
 
     repeats: int = 3
@@ -91,6 +93,7 @@ class CnnConfig(DeviceConfiguration):
     bins: int = 200
     frames: int = 128
     slice_sigma: float = 0.1
+    jobs: int = 2
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -102,7 +105,7 @@ class CnnConfig(DeviceConfiguration):
         require_within(
             self, repeats=(1, 1000), sigmas=(1e-30, 10**6), channels=(1, 256), units=(1, 10_000),
             first_learning_rate=(0, 1000), last_learning_rate=(0, 1000), shift=(0, 28), evaluations=(2, 10_000),
-            measurements=(2, 10_000), bins=(1, 10_000), frames=(8, 10_000), slice_sigma=(1e-6, 1e6),
+            measurements=(2, 10_000), bins=(1, 10_000), frames=(8, 10_000), slice_sigma=(1e-6, 1e6), jobs=(1, 1000),
         )  # fmt: skip
         require(self, "channels", len(self.channels) <= 3, "at most 3 layers, because each halves the image")
         require(self, "batch_size", self.batch_size >= 2, "at least 2, for batch norm")

@@ -8,7 +8,7 @@ sigma, seed, errors, images. The errors are counted on the test images after the
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -50,10 +50,10 @@ def training_folder(path: Path, variant: Variant, seed: int) -> Path:
 
 
 def train(config: CnnConfig, folder: RunFolder, images: TrainTestImages) -> None:
-    """Train every variant with every seed; write the folders of the trainings and errors.csv."""
+    """Train every variant with every seed, or continue; write the folders of the trainings and errors.csv."""
     train_images, test_images = (part.to(config.device) for part in images)
     trainings = (
-        _train_network(config, folder.path, (train_images, test_images), variant, seed)
+        train_network(config, folder.path, (train_images, test_images), variant, seed)
         for seed, variant in config.trainings
     )
     errors: list[Errors] = []
@@ -68,7 +68,16 @@ def train(config: CnnConfig, folder: RunFolder, images: TrainTestImages) -> None
             folder.summary[f"errors_{variant.name}_standard_deviation"] = float(np.std(counts, ddof=1))
 
 
-def _train_network(config: CnnConfig, path: Path, images: TrainTestImages, variant: Variant, seed: int) -> Errors:
+def train_network(
+    config: CnnConfig,
+    path: Path,
+    images: TrainTestImages,
+    variant: Variant,
+    seed: int,
+    *,
+    after_epoch: Callable[[int], None] | None = None,
+) -> Errors:
+    """Train a network, or continue its training, in its folder, and return its row of errors.csv."""
     train_images, test_images = images
     folder = training_folder(path, variant, seed)
     model = build_network(config, variant, seed=seed, size=test_images.size).to(config.device)
@@ -91,7 +100,8 @@ def _train_network(config: CnnConfig, path: Path, images: TrainTestImages, varia
         at=log_spaced(1, config.epochs, config.evaluations),
         directory=folder,
     )
-    TrainingSession(checkpoints, curves, seed=seed).run(train_epochs, epochs=config.epochs, name=folder.name)
+    session = TrainingSession(checkpoints, curves, seed=seed)
+    session.run(train_epochs, epochs=config.epochs, name=folder.name, after_epoch=after_epoch)
     accuracy = read_training(folder / "training.csv")[-1].accuracy
     count = len(test_images)
     return Errors(variant.name, variant.sigma, seed, round((1 - accuracy) * count), count)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Generic
 
+from layerbits._base import UsageError, shown
 from layerbits.experiments.framework.configuration import ConfigT, require_needed, with_settings
 from layerbits.experiments.framework.run_folder import RunFolder
 
@@ -29,28 +30,38 @@ class Experiment(abc.ABC, Generic[ConfigT]):
         Frozen dataclass of the settings; the defaults are those of a full run.
     quick : mapping of str to value
         Settings of a quick run, which takes at most 90 seconds on two cores.
+    presets : mapping of str to mapping, optional
+        Settings of runs between a quick and a full one, by name.
     """
 
     name: str
     description: str
     config_type: type[ConfigT]
     quick: Mapping[str, Any]
+    presets: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
 
     def quick_config(self) -> ConfigT:
         """Return the configuration of a quick run."""
-        return dataclasses.replace(self.config_type(), **self.quick)
+        return self._config(self.quick)
 
-    def configuration(self, texts: Mapping[str, str], *, quick: bool = False) -> ConfigT:
-        """Return the configuration of a run, full or quick, with the settings in `texts` replaced.
+    def configuration(self, texts: Mapping[str, str], *, quick: bool = False, preset: str | None = None) -> ConfigT:
+        """Return the configuration of a run, full, quick or of a preset, with the settings in `texts` replaced.
 
         Raises
         ------
         UsageError
-            A name is not a setting, a value is invalid, or a setting that a run needs is missing.
+            A name is not a setting or a preset, a value is invalid, or a setting that a run needs is missing.
         """
-        config = with_settings(self.quick_config() if quick else self.config_type(), texts)
+        if preset is not None and preset not in self.presets:
+            wanted = f"wanted one of {', '.join(self.presets)}" if self.presets else f"but {self.name} has no presets"
+            raise UsageError(f"preset: got {shown(preset)}, {wanted}")
+        settings = self.quick if quick else {} if preset is None else self.presets[preset]
+        config = with_settings(self._config(settings), texts)
         require_needed(config)
         return config
+
+    def _config(self, settings: Mapping[str, Any]) -> ConfigT:
+        return dataclasses.replace(self.config_type(), **settings)
 
     @abc.abstractmethod
     def expected_seconds(self, config: ConfigT) -> float:

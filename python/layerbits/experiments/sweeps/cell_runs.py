@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-import subprocess
 import sys
 import threading
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
 from layerbits._base import UsageError, read_json
+from layerbits.experiments.framework.child_processes import FINISHED, run_program
 
 _COMMAND = (sys.executable, "-m", "layerbits.experiments.sweeps.cell_program")
-_POLL_SECONDS = 0.1
-_SECONDS_TO_END = 25.0  # an interrupted run ends itself after 20
-
-FINISHED, FAILED, TIMED_OUT, INTERRUPTED, NOT_RUN = "finished", "failed", "timed out", "interrupted", "not run"
+NOT_RUN = "not run"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,50 +49,4 @@ def run_cell(run: CellRun, stop: threading.Event | None = None) -> tuple[str, st
     The process ends with the process that calls this function, after `run.timeout`, and when `stop` is set.
     """
     task = dataclasses.asdict(run) | {"settings": dict(run.settings)}
-    end = time.monotonic() + (float("inf") if run.timeout is None else run.timeout)
-    with (
-        run.log.open("ab") as log,
-        subprocess.Popen(
-            _COMMAND,
-            stdin=subprocess.PIPE,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C reaches the sweep alone, which ends its runs
-        ) as process,
-    ):
-        assert process.stdin is not None
-        status = INTERRUPTED
-        try:
-            process.stdin.write(json.dumps(task).encode() + b"\n")
-            process.stdin.flush()
-            while process.poll() is None:
-                if time.monotonic() > end:
-                    return TIMED_OUT, f"it took more than {run.timeout:g} s"
-                if stop is not None and stop.is_set():
-                    return INTERRUPTED, "the sweep was interrupted"
-                time.sleep(_POLL_SECONDS)
-        except BrokenPipeError:
-            status = FAILED  # the process ended before it read its task
-        finally:
-            _end(process)
-    status = FINISHED if process.returncode == 0 else FAILED
-    return status, "" if status == FINISHED else _reason(run.log, process.returncode)
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Interrupt the process by closing its stdin, and kill it if it does not end."""
-    try:
-        process.communicate(timeout=_SECONDS_TO_END)
-    except subprocess.TimeoutExpired:
-        process.kill()
-
-
-def _reason(log: Path, return_code: int) -> str:
-    """Return the signal that ended a process, or the last line of its log."""
-    if return_code < 0:
-        return f"its process was killed by signal {-return_code}"
-    with log.open("rb") as file:
-        file.seek(max(0, log.stat().st_size - 4096))
-        lines = file.read().decode(errors="replace").split("\n")
-    lines = [line.strip() for line in lines if line.strip()]
-    return lines[-1][:500] if lines else f"exit status {return_code}"
+    return run_program(_COMMAND, task, run.log, timeout=run.timeout, stop=stop)

@@ -21,8 +21,9 @@ from layerbits._base import (
     write_csv,
     write_json,
 )
+from layerbits.experiments.framework.child_processes import FAILED, FINISHED
 from layerbits.experiments.registry import experiment_named
-from layerbits.experiments.sweeps.cell_runs import FAILED, FINISHED, NOT_RUN, CellRun, run_cell
+from layerbits.experiments.sweeps.cell_runs import NOT_RUN, CellRun, run_cell
 from layerbits.experiments.sweeps.executors import local_executor
 from layerbits.experiments.sweeps.grid import cells_of
 

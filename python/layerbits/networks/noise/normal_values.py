@@ -29,7 +29,19 @@ def standard_normal(signal: Tensor, switch: NoiseSwitch) -> Tensor:
     if torch.compiler.is_compiling():
         normal: Tensor = torch.ops.layerbits.standard_normal(signal.detach(), dtype, switch.key, _next_number())
         return normal
-    return torch.randn_like(signal, dtype=dtype)
+    return _normal_like(signal, dtype)
+
+
+def _normal_like(signal: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return `torch.randn_like`, but drawn in the order of the memory.
+
+    Torch draws other orders, such as channels_last, on one thread and one by one: 8 times as slow.
+    """
+    if signal.is_contiguous():
+        return torch.randn_like(signal, dtype=dtype)
+    values = torch.empty_like(signal, dtype=dtype)
+    values.permute(sorted(range(values.ndim), key=values.stride, reverse=True)).normal_()
+    return values
 
 
 def _next_number() -> int:
@@ -57,7 +69,7 @@ def _standard_normal(signal: Tensor, dtype: torch.dtype, key: int, number: int) 
     else:
         noise = calls.recall("a layer of compiled code", passes, signal.device)
     calls.remember(passes, noise, signal.device)
-    return torch.zeros_like(signal, dtype=dtype) if noise is None else torch.randn_like(signal, dtype=dtype)
+    return torch.zeros_like(signal, dtype=dtype) if noise is None else _normal_like(signal, dtype)
 
 
 @_standard_normal.register_fake

@@ -6,7 +6,7 @@ import math
 import pytest
 
 from layerbits import Estimate
-from layerbits.calibration import BASELINES, V1, V2, V3, Coverage, coverage, coverage_check, expected_seconds
+from layerbits.calibration import BASELINES, V1, V2, V3, Coverage, coverage, expected_seconds, task_estimates
 from layerbits.calibration.tasks import BETWEEN
 from tests.support.calibration_tasks import by_name
 from tests.support.early_ends import allowed_misses, excess_misses
@@ -128,14 +128,14 @@ def estimator_with(half_width, *, misses=0, side=1):
 @pytest.mark.parametrize(("misses", "sufficient"), [(5, True), (15, True), (16, False)])
 def test_misses_beyond_the_binomial_margin_are_detected(monkeypatch, misses, sufficient, side):
     """At a miss probability of 5 %, P(more than 15 misses of 100) = 3.7e-5 < 1e-4 < P(more than 14) = 1.4e-4."""
-    monkeypatch.setattr(coverage_check, "mixture_information", estimator_with(0.01, misses=misses, side=side))
+    monkeypatch.setattr(task_estimates, "mixture_information", estimator_with(0.01, misses=misses, side=side))
     (row,) = coverage([BPSK], seeds=range(100))
     assert (row.hits, row.required_hits, row.sufficient) == (100 - misses, 85, sufficient)
     assert frequent_misses(BPSK, HUNDRED_SEEDS) == ({} if sufficient else {"I(X;T)": misses})
 
 
 def test_row_has_mean_value_error_hits_and_half_width(monkeypatch):
-    monkeypatch.setattr(coverage_check, "mixture_information", estimator_with(0.01, misses=1))
+    monkeypatch.setattr(task_estimates, "mixture_information", estimator_with(0.01, misses=1))
     (row,) = coverage([BPSK], seeds=range(4))
     truth = BPSK.truths["I(X;T)"]
     assert dataclasses.replace(row, seconds=0) == Coverage(
@@ -180,7 +180,7 @@ WRONG = Estimate(9.0, math.nan, 8.0, 10.0, 0.95, 400)
     ("task", "result", "hits"), [("gate", NO_CHAIN, 2), ("gate", WRONG, 0), ("inputs-2", NO_CHAIN, 0)]
 )
 def test_refusals_count_as_hits_where_layers_are_no_chain(monkeypatch, task, result, hits):
-    monkeypatch.setattr(coverage_check, "information_between_layers", between(result))
+    monkeypatch.setattr(task_estimates, "information_between_layers", between(result))
     row = next(row for row in coverage([MODULES[task]], seeds=[0, 1]) if row.quantity == BETWEEN)
     assert (row.seeds, row.hits) == (2, hits)
     assert math.isnan(row.truth) == (task == "gate")
@@ -189,20 +189,20 @@ def test_refusals_count_as_hits_where_layers_are_no_chain(monkeypatch, task, res
 @pytest.mark.parametrize(("result", "sufficient"), [(NO_CHAIN, True), (WRONG, False)])
 def test_a_single_interval_of_layers_that_are_no_chain_is_too_many(monkeypatch, result, sufficient):
     results = iter([NO_CHAIN] * 29 + [result])
-    monkeypatch.setattr(coverage_check, "information_between_layers", lambda *_, **__: between(next(results))())
-    monkeypatch.setattr(coverage_check, "_layer_estimates", lambda *_: {})
+    monkeypatch.setattr(task_estimates, "information_between_layers", lambda *_, **__: between(next(results))())
+    monkeypatch.setattr(task_estimates, "_layer_estimates", lambda *_: {})
     (row,) = coverage([MODULES["gate"]], seeds=range(30))
     assert (row.required_hits, row.sufficient) == (30, sufficient)
 
 
 def test_other_errors_between_layers_are_raised(monkeypatch):
-    monkeypatch.setattr(coverage_check, "information_between_layers", between(ValueError("draws: got 0")))
+    monkeypatch.setattr(task_estimates, "information_between_layers", between(ValueError("draws: got 0")))
     with pytest.raises(ValueError, match="draws: got 0"):
         coverage([MODULES["inputs-2"]], seeds=[0])
 
 
 def test_measurement_may_be_refused_only_where_the_task_says_so(monkeypatch):
-    monkeypatch.setattr(coverage_check, "layer_information", between(ValueError("sigma: too small for float32")))
+    monkeypatch.setattr(task_estimates, "layer_information", between(ValueError("sigma: too small for float32")))
     rows = coverage([MODULES["offset-below-float32"]], seeds=[0, 1])
     assert {row.quantity: row.hits for row in rows} == dict.fromkeys(MODULES["offset-below-float32"].truths, 2)
     with pytest.raises(ValueError, match="too small for float32"):

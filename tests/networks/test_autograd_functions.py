@@ -1,6 +1,7 @@
 """Autograd functions outside torch that run layers again in their backward pass: the same noise, or a refusal."""
 
 import contextlib
+import functools
 
 import pytest
 import torch
@@ -10,12 +11,12 @@ from torch.utils.checkpoint import checkpoint
 
 from layerbits import LayerSelectionError, noise_of, noise_off, noisify, remove_noise
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:None of the inputs have requires_grad"),  # in the pass without gradients
-    pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning"),  # by torch._dynamo
-    pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf"),
-    pytest.mark.filterwarnings("ignore::DeprecationWarning:torch"),
-]
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:None of the inputs have requires_grad",  # in the pass without gradients
+    "ignore:.*should not be instantiated:DeprecationWarning",  # by torch._dynamo
+    "ignore:The .grad attribute of a Tensor that is not a leaf",
+    "ignore::DeprecationWarning:torch",
+)
 
 INPUTS = torch.randn(6, 4, generator=torch.Generator().manual_seed(1))
 SIGMAS = {"equal": {"activation@*": 0.3}, "different": {"activation": 0.1, "activation@2": 0.5}}
@@ -77,8 +78,7 @@ def recomputed(function, x, parameters, *, restores=True, recomputation=Recomput
     return recomputation.apply(function, restores, x, *parameters)
 
 
-def without_restoring(function, x, parameters):
-    return recomputed(function, x, parameters, restores=False)
+without_restoring = functools.partial(recomputed, restores=False)
 
 
 def in_checkpoint(reentrant):
@@ -214,8 +214,7 @@ class Reversible(nn.Module):
     def forward(self, x):
         if self.in_reverse:
             return InReverse.apply([self.step, self.step], x)
-        x = x + self.step(x)
-        return x + self.step(x)
+        return (x := x + self.step(x)) + self.step(x)
 
     def step(self, x):
         return self.activation(x).square()
@@ -264,8 +263,7 @@ def noisy_block(run, layer):
     return noisify(nn.Sequential(nn.Linear(4, 4), Block(run), nn.Linear(4, 4)), sigma=0.3, layers=layer, inputs=INPUTS)
 
 
-def with_formula(function, x, parameters):
-    return recomputed(function, x, parameters, recomputation=Sigmoid)
+with_formula = functools.partial(recomputed, recomputation=Sigmoid)
 
 
 @pytest.mark.parametrize("compiled", [False, True], ids=["uncompiled", "compiled"])
@@ -279,9 +277,9 @@ def test_function_of_forward_in_an_autograd_function_is_refused(run, layer, comp
 def test_function_of_forward_in_an_autograd_function_has_noise_without_gradients():
     model = noisy_block(recomputed, "1.relu")
     with torch.no_grad():
-        assert not torch.equal(model(INPUTS), model(INPUTS))
+        assert not model(INPUTS).equal(model(INPUTS))
         with noise_off(model):
-            assert torch.equal(model(INPUTS), model(INPUTS))
+            assert model(INPUTS).equal(model(INPUTS))
 
 
 def test_gradients_of_a_recomputed_module_with_functions_equal_those_without():

@@ -1,4 +1,6 @@
-"""A network whose modules were compiled has the layers of the network before."""
+"""A network that was compiled, or whose modules were, has the layers of the network before."""
+
+import dataclasses
 
 import pytest
 import torch
@@ -6,6 +8,7 @@ from torch import nn
 from torch.nn import functional
 
 import layerbits as lb
+from tests.support.networks import tanh_mlp
 
 pytestmark = pytest.mark.filterwarnings("ignore:The .grad attribute")  # torch._dynamo reads it
 
@@ -48,3 +51,21 @@ def test_layers_have_the_names_of_the_modules_before_compilation(sigma):
     with lb.noise_off(models[0]):
         values = models[0](INPUTS)
     assert torch.equal(values, network(compiled=False)(INPUTS))
+
+
+def rows(model):
+    # Seconds differ from run to run.
+    return [repr(dataclasses.replace(row, seconds=0.0)) for row in lb.layer_information(model, INPUTS, draws=4)]
+
+
+def test_compiled_network_is_measured_as_the_network_inside():
+    model, plain = (lb.noisify(tanh_mlp(4, 3, 3, 2, seed=1), sigma=0.3, inputs=INPUTS) for _ in range(2))
+    compiled = torch.compile(model, backend="eager")
+    compiled(INPUTS)
+    assert rows(compiled) == rows(plain)
+    assert lb.layers(compiled, INPUTS).noisy == ("1", "3")
+    outputs = []
+    for called in (compiled, plain):
+        torch.manual_seed(3)
+        outputs.append(called(INPUTS))
+    torch.testing.assert_close(*outputs)

@@ -10,8 +10,8 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, Tenso
 
 import layerbits as lb
 from layerbits.networks import read_inputs
+from layerbits.networks.inputs.input_reader import arguments_of_batches
 from layerbits.networks.inputs.kept_rows import KeptRows
-from layerbits.networks.inputs.pass_inputs import arguments_of_batches
 from tests.support.networks import tanh_mlp
 from tests.support.random_arrays import normal_tensor
 

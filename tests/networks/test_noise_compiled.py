@@ -1,6 +1,5 @@
-"""Compiled noisy networks: the same noise as uncompiled, changes of the noise, gradients, and measurements."""
+"""Compiled noisy networks: the same noise as uncompiled, changes of the noise, and gradients."""
 
-import dataclasses
 import shutil
 
 import pytest
@@ -8,7 +7,7 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from layerbits import layer_information, layers, noise_of, noise_off, noisify, remove_noise
+from layerbits import noise_of, noise_off, noisify, remove_noise
 from tests.support.networks import tanh_mlp
 
 INPUTS = torch.randn(6, 4, generator=torch.Generator().manual_seed(1))
@@ -290,18 +289,3 @@ def test_gradients_of_a_checkpointed_compiled_network_equal_those_without_checkp
     function = compiled(model)
     grad = gradient(lambda x: checkpoint(function, x, use_reentrant=reentrant), model, backward_off)
     assert_close(grad, gradient(plain := reused(sigma), plain))
-
-
-def rows(model):
-    # Seconds differ from run to run.
-    return [repr(dataclasses.replace(row, seconds=0.0)) for row in layer_information(model, INPUTS, draws=4)]
-
-
-def test_compiled_network_is_measured_as_the_network_inside():
-    model = compiled_after_a_call(noisy_network())
-    assert rows(model) == rows(noisy_network())
-    assert_close(output(model), output(noisy_network()))
-
-
-def test_layers_of_a_compiled_network_are_those_inside():
-    assert layers(compiled_after_a_call(noisy_network()), INPUTS).noisy == ("1", "3")

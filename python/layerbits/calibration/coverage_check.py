@@ -5,16 +5,15 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple, get_args
+from collections.abc import Sequence
+from typing import get_args
 
 import numpy as np
 from scipy.special import bdtr, ndtri
-from torch import nn
 
 from layerbits._base import Doubles, check_count, check_positive, check_type, progress
+from layerbits.calibration.task_estimates import IntervalEstimate, estimator_of
 from layerbits.calibration.tasks import (
-    BETWEEN,
     BaselineTask,
     CoverageTask,
     MixtureTask,
@@ -24,8 +23,6 @@ from layerbits.calibration.tasks import (
     Task,
     Truth,
 )
-from layerbits.estimators import information_between_layers, layer_information
-from layerbits.mixtures import mixture_information
 
 _CONFIDENCE = 0.95
 # Largest probability that correct intervals of one quantity have too few hits by chance.
@@ -38,17 +35,6 @@ _REFUSAL = Truth(math.nan, 0.0, math.nan, "refusal")
 # Processor seconds of one estimate of all quantities, with the defaults of `coverage`: means over the lists, 3 seeds of
 # each task, on a busy AMD EPYC with two cores.
 _SECONDS = {MixtureTask: 0.01, NetworkTask: 0.04, ModuleTask: 0.13, SliceTask: 0.5, BaselineTask: 0.12}
-
-
-class _Estimate(NamedTuple):
-    value: float
-    lower: float
-    upper: float
-    queries: int
-
-
-# From a seed to an estimate of each quantity, or None where the estimator refuses the quantity.
-_Estimator = Callable[[int], Mapping[str, _Estimate | None]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -173,14 +159,7 @@ def task_coverage(
 ) -> list[Coverage]:
     """Return the rows of `coverage` of a single task, without a progress bar."""
     started = time.perf_counter()
-    if isinstance(task, BaselineTask):
-        estimate = _baseline_estimator(task)
-    elif isinstance(task, ModuleTask):
-        estimate = _module_estimator(task, queries)
-    elif isinstance(task, NetworkTask):
-        estimate = _network_estimator(task, queries)
-    else:
-        estimate = _mixture_estimator(task, tolerance)
+    estimate = estimator_of(task, tolerance, queries)
     estimates = [estimate(seed) for seed in seeds]
     seconds = (time.perf_counter() - started) / len(estimates)
     return [
@@ -203,81 +182,7 @@ def expected_seconds(tasks: Sequence[Task], seeds: int) -> float:
     return sum(seeds * _SECONDS[type(task)] for task in tasks)
 
 
-def _baseline_estimator(task: BaselineTask) -> _Estimator:
-    def estimate(seed: int) -> dict[str, _Estimate | None]:
-        bounds = task.bounds
-        return {
-            quantity: _Estimate(value, value - bounds[quantity].above, value + bounds[quantity].below, 1)
-            for quantity, value in task.estimate(seed).items()
-        }
-
-    return estimate
-
-
-def _mixture_estimator(task: MixtureTask, tolerance: float) -> _Estimator:
-    def estimate(seed: int) -> dict[str, _Estimate | None]:
-        result = mixture_information(task.centers, task.sigma, weights=task.weights, tolerance=tolerance, seed=seed)
-        return {"I(X;T)": _Estimate(result.value, result.lower, result.upper, result.draws)}
-
-    return estimate
-
-
-def _network_estimator(task: NetworkTask, queries: int) -> _Estimator:
-    network = task.network()
-    return lambda seed: _layer_estimates(network, task, queries, seed)
-
-
-def _module_estimator(task: ModuleTask, queries: int) -> _Estimator:
-    network = task.network()
-
-    def estimate(seed: int) -> dict[str, _Estimate | None]:
-        estimates: dict[str, _Estimate | None] = {}
-        try:
-            estimates |= _layer_estimates(network, task, queries, seed)
-        except ValueError:
-            if not task.may_be_refused:
-                raise
-            estimates |= dict.fromkeys(quantity for quantity in task.truths if quantity != BETWEEN)
-        if task.pair is not None:
-            estimates[BETWEEN] = _between_layers(network, task, task.pair, seed)
-        return estimates
-
-    return estimate
-
-
-def _layer_estimates(
-    network: nn.Module, task: NetworkTask | ModuleTask, queries: int, seed: int
-) -> dict[str, _Estimate | None]:
-    per_input = max(2, queries // len(task.inputs))
-    readout, name = (task.readout, task.row_name) if isinstance(task, SliceTask) else (None, task.layer)
-    table = layer_information(
-        network,
-        task.inputs,
-        task.labels,
-        layers=task.layer,
-        readout=readout,
-        draws=2 * per_input,
-        queries=per_input,
-        seed=seed,
-    )
-    rows = {quantity: table[name, quantity] for quantity in task.truths if quantity != BETWEEN}
-    return {
-        quantity: _Estimate(row.value, row.lower, row.upper, per_input * len(task.inputs))
-        for quantity, row in rows.items()
-    }
-
-
-def _between_layers(network: nn.Module, task: ModuleTask, pair: tuple[str, str], seed: int) -> _Estimate | None:
-    try:
-        estimate = information_between_layers(network, task.inputs, *pair, seed=seed)
-    except ValueError as error:
-        if not str(error).startswith("first:"):
-            raise
-        return None
-    return _Estimate(estimate.value, estimate.lower, estimate.upper, estimate.draws * len(task.inputs))
-
-
-def _summarize(task: Task, quantity: str, estimates: Sequence[_Estimate | None], seconds: float) -> Coverage:
+def _summarize(task: Task, quantity: str, estimates: Sequence[IntervalEstimate | None], seconds: float) -> Coverage:
     measured = np.array([estimate for estimate in estimates if estimate is not None]).reshape(-1, 4)
     values, lower, upper, queries = measured.T
     truth = task.truths.get(quantity, _REFUSAL)

@@ -31,7 +31,8 @@ from layerbits.networks.execution.global_generators import global_states_restore
 from layerbits.networks.execution.module_state import evaluating
 from layerbits.networks.execution.own_hooks import own_hooks
 from layerbits.networks.execution.sharding import source_of, unsharded
-from layerbits.networks.inputs.pass_inputs import Inputs, Labels, PassInputs, read_inputs
+from layerbits.networks.inputs.input_reader import read_inputs
+from layerbits.networks.inputs.pass_inputs import Inputs, Labels, PassInputs
 from layerbits.networks.noise.dropout import DropoutNoise, Noise
 from layerbits.networks.noise.gaussian import Deviations, GaussianNoise, gaussian_noise
 from layerbits.networks.noise.hooks import is_noisy
@@ -46,12 +47,13 @@ from layerbits.networks.observation.sources import INPUT
 from layerbits.networks.passes.channel_hooks import network_without_noise, noisy_network
 from layerbits.networks.passes.frame_views import FrameView, RandomFramesView
 from layerbits.networks.passes.given_noises import GivenNoises
+from layerbits.networks.passes.layer_parts import LayerPart, layer_parts
 from layerbits.networks.passes.layer_table import LayerRow, LayerTable, layers
 from layerbits.networks.passes.measured_layers import measured_layers
 from layerbits.networks.passes.measured_network import MeasuredNetwork
 from layerbits.networks.passes.planned_passes import Passes, View
 from layerbits.networks.passes.propagation import layer_activations, propagate
-from layerbits.networks.passes.readouts import Channels, LayerPart, Readouts, Tokens, as_readouts, layer_parts
+from layerbits.networks.passes.readouts import Channels, Readouts, Tokens, as_readouts
 from layerbits.networks.passes.recording import Recording, record, record_draws
 from layerbits.networks.passes.rows import check_rows, differ_beyond_rounding
 from layerbits.networks.passes.slices import LearntSlices, PrincipalSlices, RandomSlices, Slices

@@ -28,7 +28,8 @@ from layerbits.kernels import Devices, Group, Processes
 from layerbits.networks import Inputs, Labels, Layers, Readouts, Sigma, global_states_restored, read_inputs
 from layerbits.training.epochs import checked_epoch, checked_epochs
 from layerbits.training.history import INFORMATION_FILE, SETTINGS_FILE, WEIGHTS
-from layerbits.training.measures import MeasureRow, Measures, checked_measures, measure_activations, measure_scalars
+from layerbits.training.measures import MeasureRow, Measures, checked_measures, measure_activations
+from layerbits.training.monitor_log import MonitorLog
 from layerbits.training.monitor_record import MonitorRecord
 from layerbits.training.overhead import Overhead
 from layerbits.training.provenance import provenance_of
@@ -155,9 +156,7 @@ class Monitor:
                 decoders=decoders,
             )
             self._problem.check_settings(settings)
-            if log is not None and not callable(log):
-                raise TypeError(f"log: got {type(log).__name__}, wanted a function of a dictionary, such as wandb.log")
-            self._settings, self._log, self._log_failed = settings, log, False
+            self._settings, self._log = settings, MonitorLog(log)
             self._measures = checked_measures(measures, self._problem)
             self._overhead = Overhead(max_overhead, self.at[-1], model)
             self._path = Path(directory, INFORMATION_FILE)
@@ -248,8 +247,8 @@ class Monitor:
             else:
                 self._leave_out(epoch)
                 return None
-        if is_new:
-            self._send_to_log(epoch)
+        if is_new and self._processes.rank == 0:
+            self._log.send(epoch, self._record.tables[epoch], self._record.measures[epoch], self._path)
         return self._record.tables[epoch]
 
     def state_dict(self) -> dict[str, Any]:
@@ -299,19 +298,3 @@ class Monitor:
                 RuntimeWarning,
                 stacklevel=3,
             )
-
-    def _send_to_log(self, epoch: int) -> None:
-        if self._log is None or self._processes.rank > 0:
-            return
-        try:
-            measures = measure_scalars(self._record.measures[epoch])
-            self._log({**self._record.tables[epoch].scalars(), **measures, "information/epoch": epoch})
-        except Exception as error:  # a logger may raise any exception
-            if not self._log_failed:
-                warnings.warn(
-                    f"log: got {type(error).__name__} ({error}) at epoch {epoch}; the training goes on, and "
-                    f"{self._path} has the numbers",
-                    RuntimeWarning,
-                    stacklevel=3,
-                )
-            self._log_failed = True

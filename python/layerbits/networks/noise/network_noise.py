@@ -17,7 +17,7 @@ from layerbits.networks.execution.compilation import compile_again, guard_hooks
 from layerbits.networks.execution.global_generators import global_states_restored
 from layerbits.networks.execution.own_hooks import delete_own_hooks
 from layerbits.networks.execution.shadow import check_can_run, check_has_float_weights, unwrapped
-from layerbits.networks.inputs.pass_inputs import arguments_of_batches
+from layerbits.networks.inputs.input_reader import arguments_of_batches
 from layerbits.networks.noise.hooks import PassStart, check_no_pass_waits, noise_hooks
 from layerbits.networks.noise.installation import WaitingNoise, waiting_noise
 from layerbits.networks.noise.mapping import LayerNoise

@@ -37,8 +37,9 @@ from layerbits.networks.observation.call_recorders import RefuseOriginals, memor
 from layerbits.networks.observation.layer_calls import LayerCall, call_name, observe_inputs
 from layerbits.networks.observation.layer_selection import Layers, choose_layers
 from layerbits.networks.observation.signal_values import rounding_step
+from layerbits.networks.passes.end_of_pass import EndOfPass
 from layerbits.networks.passes.flattened_rows import find_flattened_rows
-from layerbits.networks.passes.measured_network import OBSERVED_ROWS, EndOfPass, MeasuredNetwork
+from layerbits.networks.passes.measured_network import OBSERVED_ROWS, MeasuredNetwork
 from layerbits.networks.passes.other_rows import leave_out_other_rows
 from layerbits.networks.passes.rows import check_rows
 

@@ -21,7 +21,8 @@ from layerbits._base import LayerSelectionError
 from layerbits.networks.execution.arguments import is_memory_error, rows_per_pass
 from layerbits.networks.execution.live_memory import LiveMemory, bytes_of_a_row
 from layerbits.networks.observation.signal_values import unit_in_last_place
-from layerbits.networks.passes.measured_network import EndOfPass, MeasuredNetwork
+from layerbits.networks.passes.end_of_pass import EndOfPass
+from layerbits.networks.passes.measured_network import MeasuredNetwork
 from layerbits.networks.passes.noise_sources import noise_sources
 from layerbits.networks.passes.vector_products import VectorProducts
 

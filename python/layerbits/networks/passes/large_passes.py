@@ -16,8 +16,9 @@ from torch import Tensor
 
 from layerbits.networks.execution.weights import WeightSums
 from layerbits.networks.observation.signal_values import are_close
+from layerbits.networks.passes.end_of_pass import EndOfPass
 from layerbits.networks.passes.interaction import refuse_interaction
-from layerbits.networks.passes.measured_network import Channel, EndOfPass, MeasuredNetwork
+from layerbits.networks.passes.measured_network import Channel, MeasuredNetwork
 from layerbits.networks.passes.random_draws import Draw, DrawRecorder, RecordedDraws
 
 # Largest number of rows of a probing pass; those in which rows have random numbers of their own have 3.

@@ -11,7 +11,7 @@ from torch import nn
 from layerbits.networks.execution.arguments import check_module
 from layerbits.networks.execution.global_generators import global_states_restored
 from layerbits.networks.execution.shadow import unwrapped
-from layerbits.networks.inputs.pass_inputs import arguments_of_batches
+from layerbits.networks.inputs.input_reader import arguments_of_batches
 from layerbits.networks.noise.installation import observe_waiting
 from layerbits.networks.noise.mapping import LayerNoise
 from layerbits.networks.observation.layer_calls import observe_inputs

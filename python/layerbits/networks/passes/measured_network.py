@@ -22,6 +22,7 @@ from layerbits.networks.observation.dependence_graph import DependenceGraph
 from layerbits.networks.observation.layer_calls import LayerCall, observe_inputs
 from layerbits.networks.observation.layer_selection import Layers, choose_layers
 from layerbits.networks.passes.dense_encoders import PaddingTokens
+from layerbits.networks.passes.end_of_pass import EndOfPass
 from layerbits.networks.passes.observed_dependence import observe_dependence
 from layerbits.networks.passes.random_draws import RecordedDraws
 
@@ -30,10 +31,6 @@ Channel = Callable[[int, Tensor], Tensor]
 
 # Rows of the pass that shows which layers a network has.
 OBSERVED_ROWS = 2
-
-
-class EndOfPass(Exception):  # noqa: N818 - no error: it ends a forward method
-    """Raised by a channel after the last layer that is wanted; `MeasuredNetwork.run` catches it."""
 
 
 class MeasuredNetwork:
@@ -163,8 +160,7 @@ class MeasuredNetwork:
 
     def route_noise(self, layers: Collection[str]) -> None:
         """Make the noise of layers, and of calls that were not observed, random numbers of the network itself."""
-        names = self.layer_names
-        before = frozenset(names[: min(map(names.index, layers))])
+        before = frozenset(self.layer_names[: min(map(self.layer_names.index, layers))])
         self._before_routed = before & self._before_routed if self.has_routed_noise else before
         self.calls = [call for call in self.calls if call.name not in layers]
         self.noise = {layer: noise for layer, noise in self.noise.items() if layer not in layers}
@@ -261,8 +257,7 @@ class MeasuredNetwork:
         """Find out whether the network uses the other tensors of a layer, from a pass in which 1 is added to them."""
         unmoved = self._values_of_pass("", inputs)
         moved = self._values_of_pass(layer, inputs)
-        same = len(unmoved) == len(moved) and all(map(torch.equal, unmoved, moved))
-        self.other_outputs[layer] = not same
+        self.other_outputs[layer] = len(unmoved) != len(moved) or not all(map(torch.equal, unmoved, moved))
 
     def _values_of_pass(self, moved: str, inputs: Sequence[Tensor]) -> list[Tensor]:
         """Return signals and output of a pass without noise, in which 1 is added to the other tensors of a layer."""

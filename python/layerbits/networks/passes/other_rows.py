@@ -14,7 +14,8 @@ from layerbits.networks.execution.generators import generators_restored
 from layerbits.networks.execution.live_memory import LiveMemory, bytes_of_a_row
 from layerbits.networks.observation.layer_calls import LayerCall
 from layerbits.networks.passes.batch_effects import batches_among_other_rows
-from layerbits.networks.passes.measured_network import EndOfPass, MeasuredNetwork
+from layerbits.networks.passes.end_of_pass import EndOfPass
+from layerbits.networks.passes.measured_network import MeasuredNetwork
 from layerbits.networks.passes.probing import PROBING_SEED, Probe
 from layerbits.networks.passes.reordered_rows import layers_with_reordered_rows
 

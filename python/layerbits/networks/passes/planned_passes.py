@@ -10,8 +10,8 @@ from torch import Tensor
 
 from layerbits.kernels import ALONE, Processes
 from layerbits.networks.noise.dropout import Noise
+from layerbits.networks.passes.layer_parts import LayerPart
 from layerbits.networks.passes.measured_network import MeasuredNetwork
-from layerbits.networks.passes.readouts import LayerPart
 
 # Least number of draws in a pass that has as many draws and rows: each thread fills the noise of whole draws.
 _DRAWS_PER_PASS = 32

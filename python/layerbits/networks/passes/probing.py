@@ -12,7 +12,8 @@ from layerbits.networks.execution.generators import GeneratorUse, generators_res
 from layerbits.networks.execution.live_memory import LiveMemory
 from layerbits.networks.execution.other_generators import OtherGenerators
 from layerbits.networks.execution.weights import WeightSums
-from layerbits.networks.passes.measured_network import EndOfPass, MeasuredNetwork
+from layerbits.networks.passes.end_of_pass import EndOfPass
+from layerbits.networks.passes.measured_network import MeasuredNetwork
 from layerbits.networks.passes.random_draws import DrawReplay, RecordedDraws
 
 # Seed of the network's own random numbers in all probing passes, so that passes of equal rows are equal. Networks set

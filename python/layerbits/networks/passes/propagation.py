@@ -12,7 +12,8 @@ from layerbits._base import Array, LayerSelectionError, check_count, refuse_earl
 from layerbits.kernels import as_tensor
 from layerbits.networks.execution.arguments import MAX_MEMORY, check_max_memory, check_module
 from layerbits.networks.execution.global_generators import global_states_restored
-from layerbits.networks.inputs.pass_inputs import Inputs, read_inputs
+from layerbits.networks.inputs.input_reader import read_inputs
+from layerbits.networks.inputs.pass_inputs import Inputs
 from layerbits.networks.noise.hooks import is_noisy
 from layerbits.networks.observation.layer_selection import Layers
 from layerbits.networks.passes.channel_hooks import network_without_noise, noisy_network

@@ -17,8 +17,9 @@ from layerbits.networks.execution.generators import GeneratorUse
 from layerbits.networks.noise.dropout import DropoutNoise
 from layerbits.networks.observation.signal_values import rounding_step, unit_in_last_place
 from layerbits.networks.passes.draw_differences import DrawDifferences
+from layerbits.networks.passes.end_of_pass import EndOfPass
 from layerbits.networks.passes.large_passes import large_pass, recording_of
-from layerbits.networks.passes.measured_network import EndOfPass, MeasuredNetwork
+from layerbits.networks.passes.measured_network import MeasuredNetwork
 from layerbits.networks.passes.planned_passes import Pass, Passes
 
 

@@ -245,6 +245,7 @@ def test_a_monitor_resumes_noise_that_was_read(tmp_path):
         ),
         ((INPUTS, object()), None, TypeError, "inputs: got object among the arguments"),
         ((INPUTS, LABELS), None, ValueError, "inputs: .* cannot take: .*; if batches hold labels, .*labels=1"),
+        (memoryview(INPUTS.numpy()), None, TypeError, "inputs: got memoryview, wanted a tensor"),
         (["a b"], None, TypeError, "inputs: got str, wanted a tensor .*; convert lists with torch.tensor"),
         (INPUTS[:0], None, ValueError, r"inputs: got shape \(0, 4\), .*; pass at least one input$"),
         ((INPUTS, torch.tensor(2.0)), None, ValueError, "inputs: got shape .*; pass a value that all inputs share"),

@@ -61,7 +61,9 @@ def test_second_monitor_of_a_folder_does_not_replace_the_epochs_of_the_first(tmp
 def test_other_inputs_and_labels_are_named_with_their_order_and_without_hashes(tmp_path, argument, inputs, labels):
     options = {"at": [0], "directory": tmp_path, "sigma": 0.5}
     lb.Monitor(network(), INPUTS, LABELS, **options).step(0)
-    words = rf"^{argument}: .* was measured with other {argument}, or the same in another order .*shuffle=False\); use"
+    words = (
+        rf"^{argument}: .* was measured with other {argument}, or the same in another order .*shuffle=False\).*; use"
+    )
     with pytest.raises(lb.UsageError, match=words):
         lb.Monitor(network(), inputs, labels, **options)
 
@@ -71,3 +73,18 @@ def test_hashes_in_messages_are_short(tmp_path):
     lb.Monitor(network(), INPUTS, sigma=torch.tensor([0.5, 0.5, 0.6]), **options).step(0)
     with pytest.raises(lb.UsageError, match=r"^sigma: .* with '[0-9a-f]{8}\.\.\.', wanted '[0-9a-f]{8}\.\.\.'; use"):
         lb.Monitor(network(), INPUTS, sigma=torch.tensor([0.5, 0.5, 0.7]), **options)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda folder: {"limit": 4}, "^inputs: .* other inputs"),
+        (lambda folder: {"measures": ["binned_entropy"]}, r"^measures: .* with none, wanted \['binned_entropy'\]"),
+        (lambda folder: (folder / "information.json").unlink() or {}, r"^.*information\.json: missing"),
+    ],
+    ids=["limit", "measures", "missing"],
+)
+def test_difference_from_the_folder_is_named(tmp_path, change, words):
+    monitor(network(), tmp_path, sigma=0.5).step(0)
+    with pytest.raises(lb.UsageError, match=words):
+        monitor(network(), tmp_path, sigma=0.5, **change(tmp_path))

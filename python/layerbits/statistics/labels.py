@@ -45,7 +45,7 @@ def class_numbers(labels: object, n_inputs: int) -> Integers:
     if values.shape != (n_inputs,):
         raise ValueError(
             f"labels: got shape {values.shape}, wanted ({n_inputs},), one label for each input, or one-hot rows "
-            f"({n_inputs}, classes)"
+            f"({n_inputs}, classes); for several label sets, pass a mapping of their names to them"
         )
     if values.dtype.kind == "f" and not np.isfinite(values).all():
         raise ValueError("labels: got NaN or infinity, wanted the class of every input; remove inputs without a class")

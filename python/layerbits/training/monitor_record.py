@@ -42,7 +42,7 @@ LEFT_OUT = "left_out"
 # Settings that are hashes, and what other hashes mean.
 _ORDER = "or the same in another order (a loader with shuffle=True gives another each time; pass shuffle=False)"
 _HASHED = {
-    "inputs": f"other inputs, {_ORDER}",
+    "inputs": f"other inputs, {_ORDER} or in another dtype",
     "labels": f"other labels, {_ORDER}",
     "network": "a network of other modules",
     "arguments": "other arguments beside the tensors",
@@ -92,7 +92,11 @@ class MonitorRecord:
         self._stamp = file_stamp(table_path)
         if self._stamp is None:
             return
-        content = read_json(settings_path) if settings_path.exists() else {}
+        if not settings_path.exists():
+            raise UsageError(
+                f"{settings_path}: missing, so the settings of {table_path} are unknown; use another folder"
+            )
+        content = read_json(settings_path)
         self._check_settings(content, str(table_path), "use another folder")
         weights, left_out = content.get(WEIGHTS, {}), content.get(LEFT_OUT, [])
         if not isinstance(weights, dict) or not all(map(str.isdecimal, weights)):
@@ -179,7 +183,7 @@ class MonitorRecord:
             earlier = {**earlier, "labels": ""}
         for name, value in self.settings.items():
             if name not in earlier or earlier[name] != value:
-                got = repr(earlier[name]) if name in earlier else "unknown"
+                got = repr(earlier[name]) if name in earlier else "none" if name == "measures" else "unknown"
                 if name in earlier and name in _HASHED:
                     raise UsageError(f"{name}: {source} was measured with {_HASHED[name]}; {remedy}")
                 message = f"{name}: {source} was measured with {got}, wanted {value!r}; {remedy}"

@@ -61,7 +61,7 @@ def batches_of(inputs: object) -> Generator[object, None, None]:
     if is_one_batch(inputs):
         yield inputs
         return
-    if isinstance(inputs, str | bytes) or not isinstance(inputs, Iterable | Dataset):
+    if isinstance(inputs, str | bytes | memoryview) or not isinstance(inputs, Iterable | Dataset):
         raise TypeError(
             f"inputs: got {type(inputs).__name__}, wanted a tensor or an array of shape (n, ...), a tuple or mapping "
             "of them, a data frame, a Dataset, a DataLoader, or a list of batches"

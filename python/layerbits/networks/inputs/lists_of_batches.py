@@ -33,7 +33,7 @@ def check_are_batches(inputs: Any, n_labels: int | None = None) -> None:
     is_list, remedy = isinstance(inputs, Sequence), "DataLoader(inputs, batch_size=100)"
     if _has_no_batch_size(inputs):
         inputs, remedy = inputs.dataset, "batch_size=100 to the DataLoader"
-    elif is_one_batch(inputs) or isinstance(inputs, Dataset | str | bytes):
+    elif is_one_batch(inputs) or isinstance(inputs, Dataset | str | bytes | memoryview):
         return
     if not _has_items(inputs) or len(inputs) < 2:
         return

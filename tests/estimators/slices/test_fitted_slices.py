@@ -30,8 +30,8 @@ def identity():
     return nn.Sequential(nn.Identity())
 
 
-def frame_of(model, readout, *, labels=None, seed=0, sigma=None):
-    problem = Problem.of(model, read_inputs(INPUTS, model, labels), sigma=sigma, layers="0", readout=readout)
+def frame_of(model, readout, *, inputs=INPUTS, labels=None, seed=0, sigma=None):
+    problem = Problem.of(model, read_inputs(inputs, model, labels), sigma=sigma, layers="0", readout=readout)
     (part,) = with_frames(problem, seed).parts.values()
     return part.view.frame
 
@@ -66,6 +66,12 @@ def test_learnt_frames_find_the_unit_that_tells():
     assert abs(for_classes[2, 0]) > 0.97
     for_inputs = frame_of(identity(), lb.LearntSlices(1, target="X"), labels=LABELS, sigma=0.5)
     assert abs(for_inputs[0, 0]) > 0.9
+
+
+def test_learnt_frames_tell_all_inputs():
+    # The first unit tells the inputs of odd numbers, the second one those of even numbers, which are closer together.
+    inputs = torch.linspace(-1, 1, 40)[:, None] * torch.stack([5.0 * LABELS, 3.0 * (1 - LABELS)], 1)
+    assert abs(frame_of(identity(), lb.LearntSlices(1), inputs=inputs, sigma=0.5)[0, 0]) > 0.8
 
 
 def test_learnt_frames_take_the_covariance_of_the_noise():

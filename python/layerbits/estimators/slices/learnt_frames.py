@@ -24,6 +24,9 @@ _STEPS, _LEARNING_RATE = 120, 0.05
 # Queries of a step, and inputs of the mixture: a step has about 2^18 pairs.
 _QUERIES, MAX_INPUTS = 256, 512
 
+# Queries on which the frames compete: with those of a step, worse frames win where slices have little information.
+_COMMON_QUERIES = 4096
+
 
 @dataclasses.dataclass(frozen=True)
 class LearntFrame:
@@ -46,7 +49,7 @@ class LearntFrame:
     def fit(self, size: int, stream: NormalStream) -> Tensor:
         """Return the best frame (d, size): the starts without and with gradient steps compete."""
         with single_threaded_torch(), torch.inference_mode(False), torch.enable_grad():
-            common = self._normal(stream, size)
+            common = self._normal(stream, size, _COMMON_QUERIES)
             candidates = list(self._candidates(size, stream))
             with torch.no_grad():
                 estimates = [float(self._estimate(frame, common, offset=0)) for frame in candidates]
@@ -83,8 +86,8 @@ class LearntFrame:
         n, draws = self.signals.shape[:2]
         centers = self._whitened(frame)
         groups = self.groups.repeat_interleave(draws)
-        # Steps of the length `draws + 1` reach other inputs first, and all signals in the end.
-        chosen = ((torch.arange(len(normal)) + offset) * (draws + 1)) % (n * draws)
+        numbers = torch.arange(len(normal)) + offset
+        chosen = numbers % n * draws + numbers // n % draws  # all inputs in turn, each with the next draw
         points = centers[chosen] + normal
         exponents = -(points[:, None] - centers).square().sum(2) / 2
         own = groups[chosen][:, None] == groups
@@ -102,7 +105,7 @@ class LearntFrame:
         whitened: Tensor = torch.linalg.solve_triangular(factor, values.mT, upper=False).mT
         return whitened
 
-    def _normal(self, stream: NormalStream, size: int) -> Tensor:
-        normal = self.signals.new_empty(_QUERIES, size)
+    def _normal(self, stream: NormalStream, size: int, queries: int = _QUERIES) -> Tensor:
+        normal = self.signals.new_empty(queries, size)
         stream.fill(normal)
         return normal

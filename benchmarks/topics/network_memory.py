@@ -3,13 +3,15 @@
 The networks are noisy and have random weights. Each runs in a process of its own, on one thread; seconds are those of
 the processor. Peak memory is the peak of the resident memory in the first call, less the resident memory after the
 network and its inputs were made. The ratio is that of the median times of later measurements and of later passes alone,
-which alternate. `gpt2` needs the package transformers, `resnet18` torchvision; neither downloads weights.
+which alternate. Passes alone include those that probe the network; the calls of the noisy network by hand, without
+gradients, are beside them. `gpt2` needs the package transformers, `resnet18` torchvision; neither downloads weights.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 import multiprocessing
 import statistics
 import time
@@ -54,10 +56,14 @@ class Case:
 
 @dataclasses.dataclass(frozen=True)
 class Measured:
-    """Seconds of a measurement, of its passes alone (0 without a `max_ratio`), and its peak memory in bytes."""
+    """Seconds of a measurement, of its passes alone, of calls by hand, and its peak memory in bytes.
+
+    Seconds of passes and calls are 0 without a `max_ratio`.
+    """
 
     seconds: float
     seconds_of_passes: float
+    seconds_by_hand: float
     peak: int
 
 
@@ -148,14 +154,16 @@ def _measured(name: str) -> Measured:
     seconds = _seconds_of_measurement(model, inputs, case)
     peak = status("VmHWM") - before
     if case.max_ratio is None:
-        return Measured(seconds, 0.0, peak)
-    fastest = min(_CHUNKS, key=lambda chunk: _seconds_of_passes(model, inputs, case, chunk))
-    rounds = [
-        (_seconds_of_measurement(model, inputs, case), _seconds_of_passes(model, inputs, case, fastest))
-        for _ in range(_ROUNDS)
-    ]
-    seconds, seconds_of_passes = map(statistics.median, zip(*rounds, strict=True))
-    return Measured(seconds, seconds_of_passes, peak)
+        return Measured(seconds, 0.0, 0.0, peak)
+    passes, by_hand = (
+        functools.partial(
+            seconds_of, model, inputs, case, min(_CHUNKS, key=functools.partial(seconds_of, model, inputs, case))
+        )
+        for seconds_of in (_seconds_of_passes, _seconds_by_hand)
+    )
+    rounds = [(_seconds_of_measurement(model, inputs, case), passes(), by_hand()) for _ in range(_ROUNDS)]
+    seconds, seconds_of_passes, seconds_by_hand = map(statistics.median, zip(*rounds, strict=True))
+    return Measured(seconds, seconds_of_passes, seconds_by_hand, peak)
 
 
 def _seconds_of_measurement(model: nn.Module, inputs: Any, case: Case) -> float:
@@ -178,6 +186,18 @@ def _seconds_of_passes(model: nn.Module, inputs: object, case: Case, chunk: int)
     return time.process_time() - start
 
 
+def _seconds_by_hand(model: nn.Module, inputs: Any, case: Case, chunk: int) -> float:
+    """Return the CPU seconds of the calls of the noisy network with all inputs in chunks, for each draw."""
+    tensor = inputs if isinstance(inputs, Tensor) else next(iter(inputs.values()))
+    model.eval()
+    start = time.process_time()
+    with torch.inference_mode():
+        for _ in range(case.draws):
+            for rows in tensor.split(chunk):
+                model(rows)
+    return time.process_time() - start
+
+
 def _one_value(signals: Tensor) -> Tensor:
     return signals[..., :1]
 
@@ -187,7 +207,9 @@ def main() -> None:
     parser.add_argument("names", nargs="*", choices=[[], *CASES], help="all by default")
     for name in parser.parse_args().names or CASES:
         measured = measure_case(name)
-        passes = f", passes alone {measured.seconds_of_passes:.1f} s" if CASES[name].max_ratio else ""
+        passes = ""
+        if CASES[name].max_ratio:
+            passes = f", passes alone {measured.seconds_of_passes:.1f} s, by hand {measured.seconds_by_hand:.1f} s"
         print(f"{name}: {measured.seconds:.1f} s{passes}")
         for target in targets(name, measured):
             print(target)

@@ -19,7 +19,7 @@ CnnConfigT = TypeVar("CnnConfigT", bound=CnnConfig)
 
 # Seconds on two cores of Zen 5.
 _STEP_SECONDS = 9e-4  # per training step
-_PIXEL_SECONDS = 6.5e-7  # per pixel in a training step
+_PIXEL_SECONDS = 5e-7  # per pixel in a training step
 _EVALUATED_PIXEL_SECONDS = 2e-7
 _NETWORK_SECONDS = 0.04  # per measured network
 _UNIT_SECONDS = 6e-8  # per unit and measured image
@@ -73,9 +73,10 @@ class CnnExperiment(Experiment[CnnConfigT]):
         units = config.units + sum(channels * pixels / 4**layer for layer, channels in enumerate(config.channels))
         pair_seconds = test / 2 * _PAIR_SECONDS
         measure_seconds = config.measurements * (_NETWORK_SECONDS + test * units * (_UNIT_SECONDS + pair_seconds))
-        seconds = train_seconds + evaluate_seconds + measure_seconds
         sliced_layers = len(config.training_variants) * config.measurements * len(config.layers)
         slice_seconds = sliced_layers * config.frames * test * _SLICE_SECONDS
+        side_by_side = min(config.jobs, 2, len(config.trainings))
+        seconds = (train_seconds + evaluate_seconds) / side_by_side + measure_seconds
         return float(len(config.trainings) * seconds + slice_seconds + _FIGURE_SECONDS)
 
     def train(self, config: CnnConfigT, folder: RunFolder) -> None:

@@ -63,7 +63,7 @@ def mixture_log_density(
     -----
     Derivatives of every order are those of the exact sum over every pair. Second derivatives are computed in float64,
     in memory O((m + n) d); third derivatives take memory O(m n d). `torch.func` (vmap over points or centers, grad,
-    jvp, hessian, ...) and forward-mode differentiation work.
+    jvp, linearize, hessian, ...) and forward-mode differentiation work.
 
     Examples
     --------

@@ -42,6 +42,15 @@ def test_error_is_within_the_bound_for_several_cells_and_their_tails(level, dtyp
     assert_gradients_within_bound(result, points, centers, 0.7, upstream, weights=weights)
 
 
+@EVERY_LEVEL
+@BOTH_DTYPES
+@pytest.mark.parametrize("distance", [1e2, 1e4, 1e6])
+def test_error_is_within_the_bound_far_from_every_center(level, dtype, distance):
+    centers, points = np.array([[0.0], [1.0]], dtype), np.array([[distance]], dtype)
+    result = gradients(points, centers, 0.01, [1.0], level=level)
+    assert_gradients_within_bound(result, points, centers, 0.01, [1.0])
+
+
 def far_tolerance(dtype, exponent):
     """Return the largest relative error of gradients if log-sum and gradient round the exponents in the same way.
 

@@ -1,9 +1,11 @@
 """Second derivatives of the log density and of the pairwise bounds, and their use under torch.func."""
 
+from functools import partial
+
 import pytest
 import torch
 from torch.autograd.functional import hessian
-from torch.func import grad, jvp, vmap
+from torch.func import grad, jvp, linearize, vmap
 
 from layerbits import mixture_entropy, mixture_entropy_bounds, mixture_information, mixture_log_density
 from tests.support import plain_mixture
@@ -130,9 +132,22 @@ def test_vmap_over_sigma_or_weights_is_refused_by_name(name):
         )
 
 
+# torch warns of constants in its own graph.
+@pytest.mark.filterwarnings("ignore:Attempted to insert a get_attr Node:UserWarning")
+@pytest.mark.parametrize("argument", range(4), ids=["points", "centers", "sigma", "weights"])
+def test_linearize_equals_jvp(argument):
+    inputs = [tensor.detach() for tensor in arguments()]
+    value, change = inputs[argument], normal_tensor(*inputs[argument].shape, seed=4)
+
+    def function(value):
+        return log_density(*inputs[:argument], value, *inputs[argument + 1 :])
+
+    assert_agree([linearize(function, value)[1](change)], [jvp(function, (value,), (change,))[1]])
+
+
 @pytest.mark.parametrize("function", [mixture_information, mixture_entropy])
-@pytest.mark.parametrize("transform", [vmap, grad])
+@pytest.mark.parametrize("transform", [vmap, grad, lambda function: partial(linearize, function)])
 def test_estimates_are_refused_under_torch_func(function, transform):
     centers = torch.stack([normal_tensor(4, 2)] * 2)
-    with pytest.raises(TypeError, match=r"^mixture_information and mixture_entropy: got a tensor that torch"):
+    with pytest.raises(TypeError, match=r"^mixture_information and mixture_entropy: got a (tensor|call) that torch"):
         transform(lambda rows: torch.tensor(function(rows, 0.5).value))(centers if transform is vmap else centers[0])

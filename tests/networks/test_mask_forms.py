@@ -67,10 +67,24 @@ def test_a_mask_of_padding_is_named_by_padding(mask):
 
 @pytest.mark.parametrize(("mask", "options"), [(~KEPT, {"mask": "mask"}), (KEPT, {"padding": "mask"})])
 def test_a_mask_that_keeps_padding_is_refused(mask, options):
+    (option,) = options
     with pytest.raises(
-        ValueError, match=r"^mask: got 'mask', which keeps tokens at which 'tokens' has one value alone"
+        ValueError, match=rf"^{option}: got 'mask', which keeps tokens at which 'tokens' has one value alone"
     ):
         values(mask, **options)
+
+
+@pytest.mark.parametrize(
+    ("kept", "padding", "message"),
+    [
+        (KEPT, "m", "padding: got 'm', wanted the name or position of a tensor among the inputs: 'tokens', 'mask', "),
+        (KEPT[:, :4], "mask", r"padding: got 'mask' of shape \(3, 4\), wanted \(3, 5\)"),
+        (2 * KEPT, "mask", "padding: got values of 'mask' other than .*, wanted 1 for the tokens to leave out"),
+    ],
+)
+def test_messages_on_padding_name_padding(kept, padding, message):
+    with pytest.raises(ValueError, match=f"^{message}"):
+        values(kept, padding=padding)
 
 
 def test_the_remedy_for_a_name_of_padding_is_accepted():

@@ -141,3 +141,11 @@ def test_function_whose_body_runs_after_its_call_is_not_decorated(function):
     """The block would end before the body runs."""
     with pytest.raises(TypeError, match=r"^noise_off: got a generator or async function .* into its body$"):
         noise_off(mlp())(function)
+
+
+def test_exit_without_an_entry_is_refused():
+    block = noise_off(mlp())
+    with block:
+        pass
+    with pytest.raises(RuntimeError, match=r"^noise_off: got an exit without an entry, wanted one exit for each entry"):
+        block.__exit__(None, None, None)

@@ -75,20 +75,6 @@ def test_noise_off_holds_for_the_task_that_entered_it():
     assert asyncio.run(asyncio.wait_for(both(), TIMEOUT)) == (True, False, True)
 
 
-def test_task_started_within_noise_off_has_no_noise():
-    model = noisy_network()
-
-    async def run():
-        return is_noisy(model)
-
-    async def start_within():
-        with noise_off(model):
-            task = asyncio.create_task(run())
-        return await task, is_noisy(model)
-
-    assert asyncio.run(asyncio.wait_for(start_within(), TIMEOUT)) == (False, True)
-
-
 def test_overlapping_blocks_of_one_thread_end_with_noise():
     model = noisy_network()
     first, second = noise_off(model), noise_off(model)

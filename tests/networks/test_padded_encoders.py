@@ -149,3 +149,19 @@ def test_measured_signals_of_a_noisy_encoder_are_those_of_its_evaluation():
     # The noise of earlier layers changes the means of tokens by about 1e-3.
     expected = outputs(noisy, "act", X, PADDING).flatten(1)
     assert torch.allclose(signals["act"][:, 0], expected, rtol=0, atol=0.1)
+
+
+@pytest.mark.filterwarnings("error::UserWarning")
+@pytest.mark.parametrize("layers", ["encoder.layers.1", "encoder.layers.*"])
+def test_noise_of_the_last_layer_has_no_warning_about_hooks(layers):
+    model = lb.noisify(Encoder(), sigma=0.3, layers=layers, inputs=(X, PADDING))
+    assert not lb.propagate(model, (X, PADDING), draws=1)["encoder.layers.1"].reshape(30, 5, 4)[PADDING].any()
+
+
+def test_hook_of_the_user_behind_the_noise_of_the_last_layer_has_a_warning():
+    model = lb.noisify(Encoder(), sigma=0.3, layers="encoder.layers.1", inputs=(X, PADDING))
+    model.encoder.layers[1].register_forward_hook(lambda module, args, output: output + 1)
+    with pytest.warns(
+        UserWarning, match=r"^model: got a forward hook that changes encoder\.layers\.1 behind the noise"
+    ):
+        lb.propagate(model, (X, PADDING), draws=1)

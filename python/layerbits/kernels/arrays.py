@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import _disable_current_modes
 
 from layerbits._base import check_positive, has_no_values, refuse_sparse
 
@@ -79,13 +80,16 @@ def as_number(name: str, value: Tensor) -> float:
     try:
         return float(value.item())
     except RuntimeError as error:
+        if "tracing tensor" in str(error):  # torch.func.linearize traces the derivative, at constant values
+            with _disable_current_modes():
+                return float(value.item())
         if "vmap" not in str(error):
             raise
         wanted = "one value for the whole batch; map over points or centers, and loop over other arguments"
         raise TypeError(f"{name}: got a batch under torch.func.vmap, wanted {wanted}") from error
 
 
-def check_plain(function: str, *tensors: Tensor | None) -> None:
+def check_plain(function: str, *tensors: Tensor | None, may_be_traced: bool = False) -> None:
     """Raise a TypeError for a tensor that torch transforms: it has no memory that a native module can read.
 
     Parameters
@@ -93,7 +97,13 @@ def check_plain(function: str, *tensors: Tensor | None) -> None:
     function : str
         Name of the function in the error.
     *tensors : Tensor or None
+    may_be_traced : bool
+        Whether the call may be in a trace, as by torch.func.linearize, to which the result is a constant.
     """
+    is_traced = torch._C._get_dispatch_mode(torch._C._TorchDispatchModeKey.PROXY) is not None
+    if is_traced and not may_be_traced:
+        wanted = "plain tensors; call the function outside of torch.func.linearize and make_fx"
+        raise TypeError(f"{function}: got a call that torch traces, wanted {wanted}")
     for tensor in tensors:
         try:
             if tensor is not None:

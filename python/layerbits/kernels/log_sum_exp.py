@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from layerbits.kernels.arrays import check_plain
+from layerbits.kernels.arrays import as_number, check_plain
 from layerbits.kernels.batches import map_batch
 from layerbits.kernels.cpu_threads import single_threaded_torch
 from layerbits.kernels.native_interface import Accuracy, Gradient, Mixture, operations_for
@@ -44,7 +44,7 @@ class LogSumExp(torch.autograd.Function):
         accuracy: Accuracy,
     ) -> Tensor:
         """Call the native module."""
-        check_plain(_NAME, points, centers, weights)
+        check_plain(_NAME, points, centers, weights, may_be_traced=True)
         log_sum = empty_log_sum(points)
         mixture = _mixture(points, centers, sigma, weights, point_offsets, center_offsets)
         operations_for(points).log_sum_exp_isotropic(mixture, accuracy, log_sum)
@@ -105,7 +105,7 @@ class LogSumExpGradient(torch.autograd.Function):
         wanted: Wanted,
     ) -> tuple[Tensor, ...]:
         """Call the native module."""
-        check_plain(f"the gradient of {_NAME}", points, centers, weights, upstream)
+        check_plain(f"the gradient of {_NAME}", points, centers, weights, upstream, may_be_traced=True)
         gradient = Gradient(
             log_sum=log_sum.detach(),
             upstream=upstream.detach().contiguous(),
@@ -214,7 +214,7 @@ def _mixture(
     return Mixture(
         points.detach(),
         centers.detach(),
-        sigma.item(),
+        as_number("sigma", sigma),
         None if weights is None else weights.detach(),
         None if point_offsets is None else point_offsets.detach().cpu(),
         None if center_offsets is None else center_offsets.detach().cpu(),

@@ -7,7 +7,7 @@ import inspect
 import itertools
 import threading
 from collections.abc import Callable
-from contextvars import ContextVar, Token
+from contextvars import ContextVar
 from typing import Any
 
 import torch
@@ -30,14 +30,14 @@ class _Block:
     keys : set of int
         Keys of the switches that the block turns off.
     is_open : bool
-        False if the block was closed in another thread or task than the one that entered it.
+        False once the block has ended: threads, tasks and callbacks that began within the block keep it in `_blocks`.
     """
 
     def __init__(self, model: nn.Module, keys: set[int]) -> None:
         self.model, self.keys, self.is_open = model, keys, True
 
 
-# The blocks of `noise_off` that this thread or task is in.
+# The blocks of `noise_off` that this thread or task entered or inherited.
 _blocks: ContextVar[tuple[_Block, ...]] = ContextVar("_blocks", default=())
 
 
@@ -129,20 +129,17 @@ def is_off(key: int) -> bool:
     return any([block.is_open and key in block.keys for block in _blocks.get()])
 
 
-def open_block(model: nn.Module, switches: set[NoiseSwitch]) -> tuple[_Block, Token[tuple[_Block, ...]]]:
+def open_block(model: nn.Module, switches: set[NoiseSwitch]) -> _Block:
     """Turn the noise of a network off in this thread or task until `close_block`; blocks may overlap."""
     block = _Block(model, {switch.key for switch in switches})
-    return block, _blocks.set((*_open_blocks(), block))
+    _blocks.set((*_open_blocks(), block))
+    return block
 
 
-def close_block(block: _Block, token: Token[tuple[_Block, ...]]) -> None:
-    """End a block that `open_block` began."""
-    other_blocks = tuple(other for other in _open_blocks() if other is not block)
-    try:
-        _blocks.reset(token)
-    except ValueError:  # a generator was closed in another thread or task than that of its block
-        block.is_open = False
-    _blocks.set(other_blocks)
+def close_block(block: _Block) -> None:
+    """End a block that `open_block` began, also in the threads, tasks and callbacks that inherited it."""
+    block.is_open = False
+    _blocks.set(_open_blocks())
 
 
 class SwitchedOff(contextlib.ContextDecorator):
@@ -158,7 +155,7 @@ class SwitchedOff(contextlib.ContextDecorator):
 
     def __init__(self, model: nn.Module, find_switches: Callable[[nn.Module], set[NoiseSwitch]]) -> None:
         self._model, self._find_switches = model, find_switches
-        self._opened: list[tuple[_Block, Token[tuple[_Block, ...]]]] = []
+        self._opened: list[_Block] = []
 
     def __call__(self, function: Any) -> Any:
         """Decorate a function: each call is a block of its own.
@@ -180,11 +177,22 @@ class SwitchedOff(contextlib.ContextDecorator):
         self._opened.append(open_block(self._model, self._find_switches(self._model)))
 
     def __exit__(self, *error: object) -> None:
+        """End a block.
+
+        Raises
+        ------
+        RuntimeError
+            All blocks have ended.
+        """
+        if not self._opened:
+            raise RuntimeError(
+                "noise_off: got an exit without an entry, wanted one exit for each entry; use `with noise_off(model):`"
+            )
         # The last block of this thread or task; if there is none, a generator was closed in another one.
         own_blocks = _blocks.get()
-        opened = next((entry for entry in reversed(self._opened) if entry[0] in own_blocks), self._opened[-1])
-        self._opened.remove(opened)
-        close_block(*opened)
+        block = next((block for block in reversed(self._opened) if block in own_blocks), self._opened[-1])
+        self._opened.remove(block)
+        close_block(block)
 
 
 def join_open_blocks(root: nn.Module, switch: NoiseSwitch) -> None:

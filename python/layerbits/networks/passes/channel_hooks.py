@@ -161,7 +161,6 @@ def noisy_network(
     copied, originals = shadow(root), modules_by_name(root)
     network = MeasuredNetwork(copied, inputs, original=root, adds_noise=True)
     network.max_memory = max_memory
-    network.padding_tokens.make_dense(copied)
     for name, module in modules_by_name(copied).items():
         _replace_forward_hooks(network, module, LayerCall("", name, originals[name]))
         for key, hook in module._forward_pre_hooks.items():
@@ -177,6 +176,7 @@ def noisy_network(
                     },
                     keeps_dense=hook.keeps_dense,
                 )
+    network.padding_tokens.make_dense(copied)  # now, because its hooks are not hooks of the user behind the noise
     with originals_protected(root), RefuseOriginals(root), generators_restored(copied):
         network.run(None, _first_rows(inputs.tensors))
     if not network.calls:

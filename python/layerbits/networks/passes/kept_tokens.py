@@ -27,26 +27,27 @@ def kept_tokens(inputs: PassInputs, mask: str | int, n_tokens: int, *, marks_pad
         zeros alone; or it seems to keep padding: another tensor of the inputs has one value at all tokens that it
         keeps, and several at others.
     """
+    option = "padding" if marks_padding else "mask"
     args, kwargs = dataclasses.replace(inputs, device=None).arguments(inputs.tensors)
     arguments: dict[str | int, object] = dict(enumerate(args))
     arguments.update(kwargs)
     values = arguments.get(mask)
     if not isinstance(values, Tensor):
         names = ", ".join(repr(key) for key, value in arguments.items() if isinstance(value, Tensor))
-        raise ValueError(f"mask: got {mask!r}, wanted the name or position of a tensor among the inputs: {names}")
+        raise ValueError(f"{option}: got {mask!r}, wanted the name or position of a tensor among the inputs: {names}")
     shape = tuple(values.shape)
     if [size for size in shape[1:] if size > 1] != [n_tokens] * (n_tokens > 1) or len(shape) < 2:
         raise ValueError(
-            f"mask: got {mask!r} of shape {shape}, wanted ({len(inputs)}, {n_tokens}), one value for each token of the "
-            "layer, or with further axes of length 1; pass such a mask as another argument of the network"
+            f"{option}: got {mask!r} of shape {shape}, wanted ({len(inputs)}, {n_tokens}), one value for each token of "
+            "the layer, or with further axes of length 1; pass such a mask as another argument of the network"
         )
     values = values.reshape(len(inputs), n_tokens)
     if values.is_floating_point() and (values < 0).any() and ((values == 0) | (values <= _EXCLUDED)).all():
         return values == 0
     if not ((values == 0) | (values == 1)).all():
         raise ValueError(
-            f"mask: got values of {mask!r} other than 0 and 1, or 0 and at most -10,000, wanted 1 for the tokens to "
-            "keep; pass such a mask as another argument of the network"
+            f"{option}: got values of {mask!r} other than 0 and 1, or 0 and at most -10,000, wanted 1 for the tokens "
+            f"to {'leave out' if marks_padding else 'keep'}; pass such a mask as another argument of the network"
         )
     if values.is_floating_point() and not marks_padding and not values.any():
         raise ValueError(
@@ -58,8 +59,8 @@ def kept_tokens(inputs: PassInputs, mask: str | int, n_tokens: int, *, marks_pad
     for key, argument in arguments.items():
         if isinstance(argument, Tensor) and argument.shape[:2] == kept.shape and _keeps_constant(argument, kept):
             raise ValueError(
-                f"mask: got {mask!r}, which keeps tokens at which {key!r} has one value alone, as of padding, wanted "
-                "the tokens to keep; name a mask of padding by padding= instead of mask=, or the reverse"
+                f"{option}: got {mask!r}, which keeps tokens at which {key!r} has one value alone, as of padding, "
+                "wanted the tokens to keep; name a mask of padding by padding= instead of mask=, or the reverse"
             )
     return kept
 

@@ -80,13 +80,14 @@ def noisify(model: Model, *, sigma: Sigma, layers: Layers = None, inputs: object
     ------
     LayerSelectionError
         `layers` matches no layer (the message lists the layers), a noisy layer has no key or several keys in `sigma`,
-        a key matches no noisy layer, or a layer acts in place on an argument of the network. In a pass: the output of a
-        noisy layer has no floating-point tensor.
+        a key matches no noisy layer, a layer acts in place on an argument of the network, or its output has no
+        floating-point tensor, is sparse or is a packed sequence. A later pass may raise the error of the output, too.
     TypeError, ValueError
-        `model` is not a module, is a TorchScript module, is sharded or quantized; `sigma` is not positive, positive
-        definite or finite, or differs from the layer in the number of units; the network cannot take `inputs`; the
-        backward pass of a checkpointed pass is still to come. Without `inputs`, the first call raises the errors that
-        need observed layers.
+        `model` is not a module, is a TorchScript module, is sharded, or has quantized weights alone (those of
+        `quantize_dynamic` are accepted, because their layers return floating-point values); `sigma` is not positive,
+        positive definite or finite, or differs from the layer in the number of units; the network cannot take `inputs`;
+        the backward pass of a checkpointed pass is still to come. Without `inputs`, the first call raises the errors
+        that need observed layers.
 
     Notes
     -----

@@ -124,3 +124,13 @@ def test_function_of_a_submodule_that_noisify_did_not_observe_has_no_noise():
     hidden = torch.tanh(torch.relu(model.first(INPUTS)))
     expected = model.last(hidden + SIGMA * torch.randn_like(hidden))
     assert torch.equal(run(model), expected)
+
+
+def test_function_with_weights_in_a_module_outside_the_network_is_no_layer():
+    outside = nn.PReLU()
+    model = nn.Sequential(Network(lambda network: outside), nn.Identity())
+    assert list(noise_of(noisify(model, sigma=SIGMA, inputs=INPUTS))) == ["0.tanh"]
+    model[0] = nn.Linear(3, 4)
+    model[0].forward = outside.forward
+    with pytest.raises(LayerSelectionError, match=r"^layers: got None, .* calls none \(.*F\.prelu.* not among them\)"):
+        noisify(model, sigma=SIGMA, inputs=INPUTS)

@@ -127,7 +127,7 @@ def _default_layers(
     ]
     if not defaults:
         activations = [call for call in calls if call.is_activation]
-        reason = "the network calls none (torch.clamp, torch.maximum, torch.where and F.softmax are not among them)"
+        reason = "the network calls none (torch.clamp, torch.where, F.prelu, F.softmax and others are not among them)"
         if activations:
             has_constants = not all(call.depends_on_input for call in activations)
             properties = "returns an output of the network" + " or does not depend on its input" * has_constants

@@ -155,7 +155,7 @@ CALLS = {
     "labels: got an array, whose order is not that of the rows of a DataLoader": lambda: measure(
         network(), LOADER, LABELS
     ),
-    "layers: ... matches no layer of the network": lambda: measure(network(), layers="fc1"),
+    "layers: ... matches no layer": lambda: measure(network(), layers="fc1"),
     "layers: got None, which selects hidden activation functions": lambda: measure(nn.Linear(8, 2)),
     "layers: got ..., which returns shape ...": lambda: measure(
         nn.Sequential(nn.Flatten(0), nn.Unflatten(0, (-1, 8)), Apply(lambda rows: rows.sum(0))), layers="2"

@@ -7,7 +7,6 @@ from collections import OrderedDict, namedtuple
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence
 
 from layerbits import LayerSelectionError, layers, noise_of, noise_off, noisify, propagate
 from layerbits.networks.execution.output_tensor import find_tensor, replace_tensor
@@ -167,35 +166,6 @@ def test_signal_of_a_recurrent_layer_has_its_outputs():
     signal = propagate(noisify(model, sigma=0.1, layers="0"), torch.ones(6, 5, 4), draws=2)["0"]
     with torch.no_grad():
         assert torch.equal(signal[:, 0], model[0].forward(torch.ones(6, 5, 4))[0].flatten(1))
-
-
-class Packed(nn.Module):
-    def forward(self, x):
-        return pack_padded_sequence(x, torch.full((len(x),), x.shape[1]), batch_first=True)
-
-
-@pytest.mark.parametrize("layer", ["0", "1"])
-def test_packed_sequence_is_refused_by_name(layer):
-    model = nn.Sequential(Packed(), nn.GRU(4, 3, batch_first=True))
-    noisify(model, sigma=0.1, layers=layer)
-    with pytest.raises(LayerSelectionError, match=f"^layers: got '{layer}', which returns a PackedSequence"):
-        model(torch.ones(2, 3, 4))
-
-
-def test_layer_without_floating_point_values_is_refused():
-    model = noisify(nn.Sequential(nn.Identity(), nn.Embedding(5, 2)), sigma=0.1, layers="0")
-    with pytest.raises(LayerSelectionError, match=r"^layers: got '0', which returns no floating-point values, wanted"):
-        model(COUNTS)
-
-
-def test_layer_without_tensors_is_refused():
-    class Nothing(nn.Module):
-        def forward(self, x):
-            return None
-
-    model = noisify(nn.Sequential(nn.Linear(2, 2), Nothing()), sigma=0.1, layers="1")
-    with pytest.raises(LayerSelectionError, match=r"^layers: got '1', which returns no floating-point values, wanted"):
-        model(torch.ones(2, 2))
 
 
 def test_layer_of_indices_is_listed_without_a_shape():

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
-from layerbits import layer_information, layers, noisify
+from layerbits import LayerSelectionError, layer_information, layers, noisify
 
 POSITIVE, NEGATIVE = torch.ones(5, 4), -torch.ones(5, 4)
 
@@ -94,16 +94,34 @@ def test_function_that_the_observed_pass_did_not_call_runs_with_a_warning():
 
 def test_head_that_runs_in_training_alone_runs_with_a_warning():
     model = make(AuxiliaryHead())
-    with pytest.warns(UserWarning, match=r"^layers: None leaves out head.tanh, which did not run"):
+    with pytest.warns(UserWarning, match=r"^layers: None leaves out head.tanh, .* in training alone cannot") as caught:
         model.train()(POSITIVE)
+    assert [warning.filename for warning in caught] == [__file__]
 
 
 def test_compiled_pass_that_runs_an_unobserved_function_warns():
     model = make(AuxiliaryHead())
     torch.compiler.reset()
-    with pytest.warns(UserWarning, match=r"^layers: None leaves out head.tanh, which did not run"):
+    with pytest.warns(UserWarning, match=r"^layers: None leaves out head.tanh, which did not run") as caught:
         torch.compile(model.train(), backend="eager", fullgraph=True)(POSITIVE)
+    assert [warning.filename for warning in caught] == [__file__]
     torch.compiler.reset()
+
+
+def test_names_of_the_other_layers_end_the_warning_of_a_head_that_runs_in_training_alone():
+    model = AuxiliaryHead()
+    model.head = nn.Sequential(nn.Tanh())
+    with pytest.warns(
+        UserWarning, match=r"leaves out head.0, .* in training alone .*: name the other layers by layers"
+    ):
+        make(model)
+    with pytest.raises(LayerSelectionError, match=r"^layers: 'head.0' matches no layer; available"):
+        noisify(model, sigma=0.3, layers="head.0", inputs=POSITIVE)
+    for head in (model.head, Expert()):
+        model.head = head
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            noisify(model, sigma=0.3, layers="body.tanh", inputs=POSITIVE).train()(POSITIVE)
 
 
 class CheckpointedMethod(nn.Module):

@@ -117,7 +117,7 @@ def test_strength_and_model_of_another_type_are_refused():
 
 
 def test_layers_without_a_weight_matrix_are_refused_with_those_that_have_one():
-    with pytest.raises(LayerSelectionError, match="layers: '2' matches no layer of the network; available: 0, 4, 6"):
+    with pytest.raises(LayerSelectionError, match="layers: '2' matches no layer; available: 0, 4, 6"):
         lb.ParsevalRegularizer(convolutional_network(), layers="2")
     with pytest.raises(LayerSelectionError, match="model: Tanh has no linear layer"):
         lb.ParsevalRegularizer(nn.Tanh())

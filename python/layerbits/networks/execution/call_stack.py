@@ -42,9 +42,25 @@ def stacklevel_of_user() -> int:
     return 1
 
 
+def contains_module(root: nn.Module, module: nn.Module) -> bool:
+    """Return whether a module is `root` or inside it."""
+    # Without `root.modules()`, because torch.compile would try to compile the frame of a generator, and fail.
+    modules: set[nn.Module | None] = {None}
+    parts: set[nn.Module | None] = {root}
+    while parts and module not in parts:  # a part may contain the whole
+        modules |= parts
+        parts = {child for part in parts if part is not None for child in part._modules.values()} - modules
+    return module in parts
+
+
 def runs_module(frame: FrameType) -> bool:
     """Return whether a frame calls a module, or runs the graph of a torch.fx module."""
-    return frame.f_code is _CALL or frame.f_code.co_filename.startswith(_GRAPH)
+    return frame.f_code is _CALL or runs_graph(frame)
+
+
+def runs_graph(frame: FrameType) -> bool:
+    """Return whether a frame runs the graph of a torch.fx module."""
+    return frame.f_code.co_filename.startswith(_GRAPH)
 
 
 def is_running_twice(module: nn.Module) -> bool:

@@ -18,7 +18,7 @@ from torch import nn
 from torch.autograd.function import BackwardCFunction, Function, FunctionCtx
 from torch.utils import checkpoint
 
-from layerbits.networks.execution.call_stack import frames, runs_module
+from layerbits.networks.execution.call_stack import frames, runs_graph, runs_module
 
 _FILE = checkpoint.__file__
 # The file of the autograd functions of compiled code, whose backward passes may compute noise again.
@@ -64,7 +64,7 @@ class Caller:
     Attributes
     ----------
     module : torch.nn.Module or None
-        The innermost module that runs.
+        The innermost module that runs, or the innermost candidate of `find_caller`.
     in_checkpoint : bool
         Whether the forward of the module runs the function within torch.utils.checkpoint.
     in_function : bool
@@ -122,8 +122,10 @@ def running_passes() -> RunningPasses:
     return RunningPasses(tuple(first_runs), functions=tuple(functions))
 
 
-def find_caller() -> Caller:
+def find_caller(is_candidate: Callable[[nn.Module], bool] | None = None) -> Caller:
     """Return the innermost module that runs, and how its forward runs the caller.
+
+    If `is_candidate` is given, modules for which it is false count as functions of the module that calls them.
 
     Raises
     ------
@@ -134,7 +136,9 @@ def find_caller() -> Caller:
     for frame in frames():
         # Within the forward of a module torch.compile may run a graph, which has its noise already.
         if runs_module(frame):
-            return Caller(frame.f_locals.get("self"), in_checkpoint, in_function)
+            module: Any = frame.f_locals.get("self")
+            if is_candidate is None or runs_graph(frame) or is_candidate(module):
+                return Caller(module, in_checkpoint, in_function)
         in_checkpoint = in_checkpoint or _is_checkpoint_frame(frame)
         in_function = in_function or runs_autograd_function(frame)
     return Caller(None, in_checkpoint, in_function)

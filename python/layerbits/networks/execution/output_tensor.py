@@ -83,19 +83,39 @@ def signal_of(layer: str, output: object) -> Tensor:
     Raises
     ------
     LayerSelectionError
-        The output has no such tensor, or is a packed sequence.
+        As `check_has_signal`.
+    """
+    signal = find_tensor(output)
+    check_has_signal(layer, why_no_signal(output))
+    assert signal is not None
+    return signal
+
+
+def check_has_signal(layer: str, reason: str) -> None:
+    """Raise a LayerSelectionError if there is a reason why the output of a layer has no signal (`why_no_signal`)."""
+    if reason:
+        raise LayerSelectionError(f"layers: got {layer!r}, which returns {reason}")
+
+
+def why_no_signal(output: object) -> str:
+    """Return why an output has no signal: what it is, what is wanted, and a remedy; empty if it has a signal.
+
+    A signal is a dense or nested floating-point tensor, in no packed sequence.
     """
     signal = find_tensor(output)
     if signal is None:
-        got = f"a tensor of {output.dtype}" if isinstance(output, Tensor) else type(output).__name__
-        quantized = isinstance(output, Tensor) and output.is_quantized
-        remedy = "pass the network as it was before quantization" if quantized else "select other layers"
-        raise LayerSelectionError(f"layers: got {layer!r}, which returns {got}, wanted floating-point values; {remedy}")
+        is_quantized = any(tensor.is_quantized for tensor in all_tensors(output))
+        remedy = "pass the network as it was before quantization" if is_quantized else "select other layers"
+        if isinstance(output, Tensor):
+            return f"a tensor of {output.dtype}, wanted floating-point values; {remedy}"
+        got = "None" if output is None else type(output).__name__
+        wanted = "a floating-point tensor, or a tuple, list, mapping or dataclass that contains one"
+        return f"{got}, wanted {wanted}; {remedy}"
     if _is_packed(output, signal):
-        raise LayerSelectionError(
-            f"layers: got {layer!r}, which returns a PackedSequence, wanted a row for each input; pass padded sequences"
-        )
-    return signal
+        return "a PackedSequence, wanted a row for each input; pass padded sequences"
+    if signal.layout != torch.strided and not signal.is_nested:
+        return f"a tensor of layout {signal.layout}, wanted a dense one; return it .to_dense(), or select other layers"
+    return ""
 
 
 def measured_signal(layer: str, output: object) -> Tensor:

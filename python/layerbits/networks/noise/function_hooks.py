@@ -1,15 +1,16 @@
 """Hooks for the activation functions that a forward method calls as functions, such as `F.relu` and `torch.tanh`.
 
-A function is a layer of the module whose forward calls it. While that module runs, a `TorchFunctionMode` intercepts
-the calls of torch's functions. A function that forward calls within `checkpoint(self.method)`, or within the forward
-method of an autograd function, would run again without the mode, or be differentiated by a formula that does not
-include the noise. So such a call of a layer is refused. (Hooks of the node in the graph could push the mode again in
-the backward pass. In a trial the gradient of recomputed functions was right, but functions that a formula calls got new
-noise.)
+A function is a layer of the module whose forward calls it, itself or by a module outside the network, such as
+`nn.ReLU()` in forward. While that module runs, a `TorchFunctionMode` intercepts the calls of torch's functions. A
+function that forward calls within `checkpoint(self.method)`, or within the forward method of an autograd function,
+would run again without the mode, or be differentiated by a formula that does not include the noise. So such a call of a
+layer is refused. (Hooks of the node in the graph could push the mode again in the backward pass. In a trial the
+gradient of recomputed functions was right, but functions that a formula calls got new noise.)
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from layerbits._base import LayerSelectionError
+from layerbits.networks.execution.call_stack import contains_module
 from layerbits.networks.execution.checkpointing import WITHOUT_CHECKPOINTS, Caller, find_caller
 from layerbits.networks.execution.compilation import (
     is_compiled,
@@ -191,10 +193,10 @@ class _FunctionMode(TorchFunctionMode):
         running = self.hook.switch.counts.running[-1]
         if caller.in_checkpoint or (caller.in_function and running.with_gradients):
             place = "a checkpointed method" if caller.in_checkpoint else "an autograd function in forward"
-            remedy = "make the function or the method a module"
+            remedy = "make the function or the method a submodule"
             raise LayerSelectionError(
                 f"layers: got the function {function.name!r} in {place} of {type(self.owner).__name__}, wanted one in "
-                "forward itself or in a module: the backward pass would run without its noise; "
+                "forward itself or in a submodule: the backward pass would run without its noise; "
                 f"{remedy if isinstance(layer, NoiseHook) else WITHOUT_CHECKPOINTS}"
             )
         running.calls[function.name] = running.calls.get(function.name, 0) + 1
@@ -205,7 +207,7 @@ class _FunctionMode(TorchFunctionMode):
 
     @not_compiled_alone
     def _find_caller(self) -> Caller:
-        """Return the owner as the caller if its forward itself calls the function."""
+        """Return the owner as the caller if its forward calls the function, itself or by a module not inside it."""
         # A module that calls itself has several modes; only the innermost calls hooks.
         if self.hook.switch.counts.running[-1].mode is not self:
             return Caller(None, in_checkpoint=False, in_function=False)
@@ -213,4 +215,4 @@ class _FunctionMode(TorchFunctionMode):
             # A compiled pass has no stack of Python, but gradients are disabled in an autograd function.
             in_function = not torch.is_grad_enabled() and traces_autograd_function()
             return Caller(self.owner, in_checkpoint=False, in_function=in_function)
-        return find_caller()
+        return find_caller(functools.partial(contains_module, self.owner))

@@ -57,13 +57,14 @@ def noisify(model: Model, *, sigma: Sigma, layers: Layers = None, inputs: object
         which is the layer ``block.relu``: celu, elu, gelu, hardshrink, hardsigmoid, hardswish, hardtanh, leaky_relu,
         logsigmoid, mish, relu, relu6, rrelu, selu, sigmoid, silu, softplus, softshrink, softsign, tanh, tanhshrink and
         threshold of `torch.nn.functional`, `torch` or `Tensor`, not `torch.clamp`, `torch.maximum`, `torch.where`,
-        `F.softmax` or the operators of `torch.ops`. It is hidden unless it returns the output of the network or, as a
-        function of parameters alone, does not depend on the input. A warning names activation functions that return one
-        of several outputs, do not depend on the input or do not run, and other modules that act value by value. A str
-        is a name or a glob (``*`` does not cross a dot, ``**`` does), a type selects all modules of the type, a
-        function such as `F.relu` all its calls, and a callable has the signature ``(name, module) -> bool``. These
-        selectors may select any module, the output too. The calls of a module in a pass are the layers ``name``,
-        ``name@2``, ..., and ``name@*`` is all of them.
+        `F.prelu`, `F.softmax` or the operators of `torch.ops`. A module that is no submodule of the network, such as
+        ``nn.ReLU()`` in forward or in a list, counts as the functions that it calls. An activation function is hidden
+        unless it returns the output of the network or, as a function of parameters alone, does not depend on the input.
+        A warning names activation functions that return one of several outputs, do not depend on the input or do not
+        run, and other modules that act value by value. A str is a name or a glob (``*`` does not cross a dot, ``**``
+        does), a type selects all modules of the type, a function such as `F.relu` all its calls, and a callable has the
+        signature ``(name, module) -> bool``. These selectors may select any module, the output too. The calls of a
+        module in a pass are the layers ``name``, ``name@2``, ..., and ``name@*`` is all of them.
     inputs : optional
         Arguments of a pass in which the layers are observed now, in any form that `layer_information` takes; of several
         batches, the first. Arrays get the dtype of the network, and so do floating-point tensors of another
@@ -79,13 +80,14 @@ def noisify(model: Model, *, sigma: Sigma, layers: Layers = None, inputs: object
     ------
     LayerSelectionError
         `layers` matches no layer (the message lists the layers), a noisy layer has no key or several keys in `sigma`,
-        a key matches no noisy layer, or a layer acts in place on an argument of the network. In a pass: the output of a
-        noisy layer has no floating-point tensor.
+        a key matches no noisy layer, a layer acts in place on an argument of the network, or its output has no
+        floating-point tensor, is sparse or is a packed sequence. A later pass may raise the error of the output, too.
     TypeError, ValueError
-        `model` is not a module, is a TorchScript module, is sharded or quantized; `sigma` is not positive, positive
-        definite or finite, or differs from the layer in the number of units; the network cannot take `inputs`; the
-        backward pass of a checkpointed pass is still to come. Without `inputs`, the first call raises the errors that
-        need observed layers.
+        `model` is not a module, is a TorchScript module, is sharded, or has quantized weights alone (those of
+        `quantize_dynamic` are accepted, because their layers return floating-point values); `sigma` is not positive,
+        positive definite or finite, or differs from the layer in the number of units; the network cannot take `inputs`;
+        the backward pass of a checkpointed pass is still to come. Without `inputs`, the first call raises the errors
+        that need observed layers.
 
     Notes
     -----
@@ -97,12 +99,13 @@ def noisify(model: Model, *, sigma: Sigma, layers: Layers = None, inputs: object
     Source: Goldfeld et al., Estimating Information Flow in Deep Neural Networks (ICML 2019). In a convolutional block,
     select the layer before max pooling: the maxima of a noisy map are not a signal plus Gaussian noise.
 
-    The layers are those of the observed pass, which runs in evaluation mode. A function that only a later pass calls
-    has no noise. With `layers` None a warning names the function if its module did not run in the observed pass, or has
-    other functions with noise. If all observed calls of a module have the same noise, further calls get that noise too.
-    The observed pass, which may run twice, calls the forward hooks of the network: a hook that counts calls counts
-    these too. The pass runs without gradients, so torch warns at a checkpoint with ``use_reentrant=True`` that no
-    inputs require gradients, which does not concern the training.
+    The layers are those of the observed pass, which runs in evaluation mode: layers that run in training alone, such as
+    auxiliary heads, cannot have noise. A function that only a later pass calls has no noise. With `layers` None a
+    warning names the function if its module did not run in the observed pass, or has other functions with noise. If all
+    observed calls of a module have the same noise, further calls get that noise too. The observed pass, which may run
+    twice, calls the forward hooks of the network: a hook that counts calls counts these too. The pass runs without
+    gradients, so torch warns at a checkpoint with ``use_reentrant=True`` that no inputs require gradients, which does
+    not concern the training.
 
     In float16 and bfloat16, noise is generated and added in float32, and the sum is rounded. Noise that the rounding
     would distort raises a ValueError in the observed pass or, if the dtype or the noise changes later, in the first

@@ -9,6 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from layerbits._base import LayerSelectionError
+from layerbits.networks.execution.output_tensor import check_has_signal
 from layerbits.networks.noise.dropout import DropoutNoise, Noise
 from layerbits.networks.noise.gaussian import Deviations, GaussianNoise, gaussian_noise
 from layerbits.networks.noise.relative import RelativeSigma
@@ -74,19 +75,14 @@ def noise_of_layers(by_key: NoiseByKey, calls: Sequence[LayerCall]) -> dict[str,
     Raises
     ------
     LayerSelectionError
-        A layer does not have exactly one key, a key has no layer, or a key is no valid glob; or a layer returns no
-        floating-point tensor, as in a quantized network.
+        A layer does not have exactly one key, a key has no layer, or a key is no valid glob; or as `check_has_signal`.
     ValueError
         The noise and the layer differ in the number of units; the noise is too small for half precision; or a relative
         sigma gives no standard deviation from 1e-37 to 1e37, for instance because the signals are zero.
     """
     noise, names_of_keys = {}, {key: names_matching(calls, key, argument="sigma") for key in by_key}
     for call in calls:
-        if not call.has_signal:
-            raise LayerSelectionError(
-                f"layers: got {call.name!r}, which returns no floating-point values, wanted a layer with such values; "
-                "select other layers, or pass the network as it was before quantization"
-            )
+        check_has_signal(call.name, call.no_signal)
         matching = [key for key, names in names_of_keys.items() if call.name in names]
         keys = [key for key in matching if is_exact_name(call, key)] or matching
         if len(keys) != 1:

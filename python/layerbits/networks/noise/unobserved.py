@@ -7,9 +7,11 @@ from collections.abc import Sequence
 
 from torch import nn
 
+from layerbits.networks.execution.call_stack import stacklevel_of_user
 from layerbits.networks.execution.shadow import modules_by_name
 from layerbits.networks.observation.activation_functions import FUNCTIONS
 from layerbits.networks.observation.layer_calls import LayerCall, name_called
+from layerbits.networks.observation.layer_selection import TRAINING_ALONE
 
 
 class UnobservedFunction:
@@ -22,12 +24,12 @@ class UnobservedFunction:
         """Warn that the function runs without noise."""
         _warn(
             f"layers: None leaves out {self.layer}, which did not run in the observed pass and now runs without noise; "
-            "noisify again with inputs= that run it"
+            f"noisify again with inputs= that run it; {TRAINING_ALONE}"
         )
 
 
 def _warn(message: str) -> None:
-    warnings.warn(message, stacklevel=4)
+    warnings.warn(message, stacklevel=stacklevel_of_user())
 
 
 # With this attribute torch.compile calls `_warn` when it traces a pass. `torch.compiler.assume_constant_result` sets it

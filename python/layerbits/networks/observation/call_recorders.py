@@ -170,7 +170,9 @@ class RefuseOriginals(TorchFunctionMode):
 class FunctionRecorder(RefuseOriginals):
     """Records the calls of activation functions in the forward methods of a shadow's modules.
 
-    It ignores the functions that an activation module of `torch.nn` calls, and notes when values leave torch.
+    A module that is none of the shadow's, such as `nn.ReLU()` in a forward method, counts as a function of the module
+    that calls it. The recorder ignores the functions that an activation module of `torch.nn` calls, and notes when
+    values leave torch.
     """
 
     def __init__(self, network: nn.Module, copied: nn.Module, recorded_calls: RecordedCalls) -> None:
@@ -181,13 +183,16 @@ class FunctionRecorder(RefuseOriginals):
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        module = find_caller().module
+        module = find_caller(self._is_of_network).module
         self.check(module)
         self.recorded_calls.dependence.read(values_read(func, args, kwargs or {}))
         output = func(*args, **(kwargs or {}))
         if func in FUNCTIONS and module in self.modules and not isinstance(module, ACTIVATIONS):
             self.recorded_calls.add(module, None, output, FUNCTIONS[func].name)
         return output
+
+    def _is_of_network(self, module: nn.Module) -> bool:
+        return module in self.modules or module in self.names
 
 
 def memory_version(tensor: Tensor | None) -> int | None:

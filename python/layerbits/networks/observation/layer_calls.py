@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from layerbits._base import LayerSelectionError
 from layerbits.networks.execution.arguments import naming_inputs
 from layerbits.networks.execution.generators import generators_restored
-from layerbits.networks.execution.output_tensor import all_tensors, find_tensor
+from layerbits.networks.execution.output_tensor import all_tensors, find_tensor, why_no_signal
 from layerbits.networks.execution.shadow import check_can_run, copy_arguments, modules_by_name
 from layerbits.networks.observation.call_recorders import ACTIVATIONS, Result, memory_version
 from layerbits.networks.observation.observed_pass import independent_results, run_observed
@@ -37,8 +37,8 @@ class LayerCall:
         Number of the call among those of the module or function, from 1.
     shape : tuple of int
         Shape of the first floating-point tensor that the call returns; empty if there is none, or a nested one.
-    has_signal : bool
-        Whether the call returns a floating-point tensor.
+    no_signal : str
+        The reason why the output has no signal, as `why_no_signal` returns it; empty if it has one.
     is_output : bool
         Whether the network returns the tensor of `shape`, or a view of all its values.
     output_index : int
@@ -72,7 +72,7 @@ class LayerCall:
     module: nn.Module
     number: int = 1
     shape: tuple[int, ...] = ()
-    has_signal: bool = True
+    no_signal: str = ""
     is_output: bool = False
     output_index: int = -1
     is_activation: bool = False
@@ -149,7 +149,7 @@ def observe(
                     module=originals[name],
                     number=counts[called],
                     shape=() if tensor is None or tensor.is_nested else tuple(tensor.shape),
-                    has_signal=tensor is not None,
+                    no_signal=why_no_signal(result.output),
                     is_output=output_index >= 0,
                     output_index=output_index,
                     is_activation=bool(result.function)

@@ -23,6 +23,12 @@ Layers = LayerSelector | Sequence[LayerSelector] | None
 # The layers of a network that calls none, such as a single module, which has no name.
 _NONE = "none; to measure the output of the network, pass torch.nn.Sequential(model), whose layer '0' it is"
 
+# The reason why no inputs run some layers, and the remedy for a warning that None leaves out such layers.
+TRAINING_ALONE = (
+    "layers that run in training alone cannot be included, because passes are observed in evaluation mode: name the "
+    "other layers by layers= to end this warning"
+)
+
 
 def choose_layers(
     calls: Sequence[LayerCall], layers: Layers, *, named: Iterable[str] = (), network: nn.Module | None = None
@@ -72,8 +78,7 @@ def choose_layers(
         matches = _names_selected(calls, selector)
         if not matches:
             raise LayerSelectionError(
-                f"layers: {shown(repr(selector))} matches no layer of the network{_wider_glob(calls, selector)}; "
-                f"{available}"
+                f"layers: {shown(repr(selector))} matches no layer{_wider_glob(calls, selector)}; {available}"
             )
         names |= matches
     if not names:
@@ -122,7 +127,7 @@ def _default_layers(
     ]
     if not defaults:
         activations = [call for call in calls if call.is_activation]
-        reason = "the network calls none (torch.clamp, torch.maximum, torch.where and F.softmax are not among them)"
+        reason = "the network calls none (torch.clamp, torch.where, F.prelu, F.softmax and others are not among them)"
         if activations:
             has_constants = not all(call.depends_on_input for call in activations)
             properties = "returns an output of the network" + " or does not depend on its input" * has_constants
@@ -145,7 +150,7 @@ def _default_layers(
         ]
         warnings.warn(
             f"layers: None leaves out {'; '.join(texts)}; name the layers to include them"
-            + ", with inputs that run them" * bool(not_run),
+            + f", with inputs that run them; {TRAINING_ALONE}" * bool(not_run),
             stacklevel=stacklevel_of_user(),
         )
     return defaults

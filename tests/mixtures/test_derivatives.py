@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch.autograd.functional import hessian
 from torch.func import grad, jvp, linearize, vmap
+from torch.fx.experimental.proxy_tensor import make_fx
 
 from layerbits import mixture_entropy, mixture_entropy_bounds, mixture_information, mixture_log_density
 from tests.support import plain_mixture
@@ -132,17 +133,20 @@ def test_vmap_over_sigma_or_weights_is_refused_by_name(name):
         )
 
 
-# torch warns of constants in its own graph.
-@pytest.mark.filterwarnings("ignore:Attempted to insert a get_attr Node:UserWarning")
 @pytest.mark.parametrize("argument", range(4), ids=["points", "centers", "sigma", "weights"])
-def test_linearize_equals_jvp(argument):
+@pytest.mark.parametrize(
+    "trace",
+    [
+        lambda function, value: make_fx(function)(value),
+        lambda function, value: make_fx(grad(lambda value: function(value).sum()))(value),
+        linearize,
+    ],
+    ids=["value", "gradient", "linearize"],
+)
+def test_trace_whose_graph_would_keep_the_values_of_a_call_is_refused(trace, argument):
     inputs = [tensor.detach() for tensor in arguments()]
-    value, change = inputs[argument], normal_tensor(*inputs[argument].shape, seed=4)
-
-    def function(value):
-        return log_density(*inputs[:argument], value, *inputs[argument + 1 :])
-
-    assert_agree([linearize(function, value)[1](change)], [jvp(function, (value,), (change,))[1]])
+    with pytest.raises(TypeError, match=r"got a call that torch traces, wanted .* outside of make_fx"):
+        trace(lambda value: log_density(*inputs[:argument], value, *inputs[argument + 1 :]), inputs[argument])
 
 
 @pytest.mark.parametrize("function", [mixture_information, mixture_entropy])

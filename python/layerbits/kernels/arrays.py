@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import _disable_current_modes
 
 from layerbits._base import check_positive, has_no_values, refuse_sparse
 
@@ -75,35 +74,35 @@ def as_number(name: str, value: Tensor) -> float:
     Raises
     ------
     TypeError
-        torch.func.vmap maps over the argument, so each element of a batch has its own value.
+        torch.func.vmap maps over the argument, so each element of a batch has its own value; or torch traces the call.
     """
+    _refuse_trace(name)
     try:
         return float(value.item())
     except RuntimeError as error:
-        if "tracing tensor" in str(error):  # torch.func.linearize traces the derivative, at constant values
-            with _disable_current_modes():
-                return float(value.item())
         if "vmap" not in str(error):
             raise
         wanted = "one value for the whole batch; map over points or centers, and loop over other arguments"
         raise TypeError(f"{name}: got a batch under torch.func.vmap, wanted {wanted}") from error
 
 
-def check_plain(function: str, *tensors: Tensor | None, may_be_traced: bool = False) -> None:
-    """Raise a TypeError for a tensor that torch transforms: it has no memory that a native module can read.
+def _refuse_trace(name: str) -> None:
+    """Raise a TypeError, with this name, in a trace of torch: its graph would keep the values of this call."""
+    if torch._C._get_dispatch_mode(torch._C._TorchDispatchModeKey.PROXY) is not None:
+        wanted = "plain tensors; call the function outside of make_fx and torch.func.linearize (torch.func.jvp works)"
+        raise TypeError(f"{name}: got a call that torch traces, wanted {wanted}")
+
+
+def check_plain(function: str, *tensors: Tensor | None) -> None:
+    """Raise a TypeError for a tensor that torch transforms, which has no memory that a native module can read.
 
     Parameters
     ----------
     function : str
         Name of the function in the error.
     *tensors : Tensor or None
-    may_be_traced : bool
-        Whether the call may be in a trace, as by torch.func.linearize, to which the result is a constant.
     """
-    is_traced = torch._C._get_dispatch_mode(torch._C._TorchDispatchModeKey.PROXY) is not None
-    if is_traced and not may_be_traced:
-        wanted = "plain tensors; call the function outside of torch.func.linearize and make_fx"
-        raise TypeError(f"{function}: got a call that torch traces, wanted {wanted}")
+    _refuse_trace(function)
     for tensor in tensors:
         try:
             if tensor is not None:

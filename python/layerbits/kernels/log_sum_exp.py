@@ -44,7 +44,7 @@ class LogSumExp(torch.autograd.Function):
         accuracy: Accuracy,
     ) -> Tensor:
         """Call the native module."""
-        check_plain(_NAME, points, centers, weights, may_be_traced=True)
+        check_plain(_NAME, points, centers, weights)
         log_sum = empty_log_sum(points)
         mixture = _mixture(points, centers, sigma, weights, point_offsets, center_offsets)
         operations_for(points).log_sum_exp_isotropic(mixture, accuracy, log_sum)
@@ -105,7 +105,7 @@ class LogSumExpGradient(torch.autograd.Function):
         wanted: Wanted,
     ) -> tuple[Tensor, ...]:
         """Call the native module."""
-        check_plain(f"the gradient of {_NAME}", points, centers, weights, upstream, may_be_traced=True)
+        check_plain(f"the gradient of {_NAME}", points, centers, weights, upstream)
         gradient = Gradient(
             log_sum=log_sum.detach(),
             upstream=upstream.detach().contiguous(),

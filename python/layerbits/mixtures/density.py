@@ -65,7 +65,7 @@ def mixture_log_density(
     error of at most (4 + d/64) eps (2 + |e_k| + sum_j p_j |e_j|), with 4 as above, plus the error tolerance; the sums
     add at most (m + n + 8) eps. So far from every center the relative error of a gradient is about |log density| eps:
     3e-5 in float64 at 1e6 sigma. Second derivatives are computed in float64, in memory O((m + n) d); third derivatives
-    take memory O(m n d). `torch.func` (vmap over points or centers, grad, jvp, linearize, hessian, ...) and
+    take memory O(m n d). `torch.func` (vmap over points or centers, grad, jvp, hessian, ...) and
     forward-mode differentiation work.
 
     Examples

@@ -133,6 +133,7 @@ def test_vmap_over_sigma_or_weights_is_refused_by_name(name):
         )
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit.trace.* is deprecated", "ignore::torch.jit.TracerWarning")
 @pytest.mark.parametrize("argument", range(4), ids=["points", "centers", "sigma", "weights"])
 @pytest.mark.parametrize(
     "trace",
@@ -140,8 +141,9 @@ def test_vmap_over_sigma_or_weights_is_refused_by_name(name):
         lambda function, value: make_fx(function)(value),
         lambda function, value: make_fx(grad(lambda value: function(value).sum()))(value),
         linearize,
+        torch.jit.trace,
     ],
-    ids=["value", "gradient", "linearize"],
+    ids=["value", "gradient", "linearize", "jit"],
 )
 def test_trace_whose_graph_would_keep_the_values_of_a_call_is_refused(trace, argument):
     inputs = [tensor.detach() for tensor in arguments()]

@@ -34,7 +34,7 @@ def check_type(name: str, value: object, kinds: type | tuple[type, ...] | UnionT
 
 def refuse_sparse(name: str, value: object) -> None:
     """Raise a TypeError for a sparse matrix or array, such as those of scipy."""
-    if hasattr(value, "toarray") and hasattr(value, "nnz"):
+    if hasattr(type(value), "toarray") and hasattr(value, "nnz"):  # a torch.fx.Proxy has all attributes, its type not
         kind = type(value).__name__
         raise TypeError(f"{name}: got {kind}, a sparse matrix, wanted a dense array; convert it by .toarray()")
 

@@ -88,8 +88,8 @@ def as_number(name: str, value: Tensor) -> float:
 
 def _refuse_trace(name: str) -> None:
     """Raise a TypeError, with this name, in a trace of torch: its graph would keep the values of this call."""
-    if torch._C._get_dispatch_mode(torch._C._TorchDispatchModeKey.PROXY) is not None:
-        wanted = "plain tensors; call the function outside of make_fx and torch.func.linearize (torch.func.jvp works)"
+    if torch._C._get_dispatch_mode(torch._C._TorchDispatchModeKey.PROXY) is not None or torch._C._get_tracing_state():
+        wanted = "plain tensors; call the function outside of make_fx, torch.func.linearize and torch.jit.trace"
         raise TypeError(f"{name}: got a call that torch traces, wanted {wanted}")
 
 

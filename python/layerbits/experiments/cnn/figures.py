@@ -70,6 +70,7 @@ def _plot_overview(config: CnnConfig, path: Path, figure_path: Path) -> None:
     plots.curve_panel(overlap, xlabel="epoch", ylabel="overlap of the distances\nwithin and between classes")
     for axes in (entropy, deepest_entropy):
         plots.curve_panel(axes, xlabel="epoch", ylabel="H(Bin(T)), two bins, in nats")
+        axes.ticklabel_format(axis="y", useOffset=False)  # the entropies of many images hardly differ
         if errors:
             plots.reference_line(axes, math.log(errors[0].images), f"log {errors[0].images}")
         plots.legend_outside(axes)

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
-from layerbits import LayerSelectionError, layer_information, layers, noise_of, noisify
+from layerbits import LayerSelectionError, layer_information, layers, noise_of, noise_off, noisify
 from tests.support.random_arrays import normal_tensor
 
 INPUTS = normal_tensor(30, 3, dtype=torch.float32)
@@ -134,3 +134,25 @@ def test_function_with_weights_in_a_module_outside_the_network_is_no_layer():
     model[0].forward = outside.forward
     with pytest.raises(LayerSelectionError, match=r"^layers: got None, .* calls none \(.*F\.prelu.* not among them\)"):
         noisify(model, sigma=SIGMA, inputs=INPUTS)
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors:UserWarning")
+def test_encoder_outside_the_network_that_may_make_nested_tensors_is_refused_and_the_remedy_works():
+    encoder = nn.TransformerEncoder(nn.TransformerEncoderLayer(4, 2, 4, dropout=0.0, batch_first=True), 1).eval()
+    padding = torch.arange(3) > torch.arange(30)[:, None] % 3
+    model = Network(lambda network: lambda x: encoder(x[:, None].repeat(1, 3, 1), None, padding[: len(x)]).mean(1))
+    with torch.no_grad():
+        expected = model.eval()(INPUTS)
+    for selected in (None, "last"):
+        with pytest.raises(
+            LayerSelectionError, match=r"^model: got a TransformerEncoder that is no .* to an attribute"
+        ):
+            noisify(model, sigma=SIGMA, inputs=INPUTS, layers=selected)
+    model.encoder = copy.deepcopy(encoder)
+    model.outside = lambda network: lambda x: network.encoder(x[:, None].repeat(1, 3, 1), None, padding).mean(1)
+    noisify(model, sigma=SIGMA, inputs=INPUTS)
+    with noise_off(model), torch.no_grad():
+        # The nested and the dense attention round differently, in some hundred operations on values below 10.
+        assert torch.allclose(model(INPUTS), expected, rtol=0, atol=1000 * torch.finfo(torch.float32).eps)
+    encoder.use_nested_tensor = False
+    noisify(Network(lambda network: lambda x: encoder(x[:, None]).mean(1)), sigma=SIGMA, inputs=INPUTS)

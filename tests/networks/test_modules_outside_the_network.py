@@ -23,6 +23,7 @@ class Rectified(nn.Module):
 
 
 OUTSIDE = nn.ReLU()
+TRACED, TRACED_MODULE = map(torch.fx.symbolic_trace, (Rectified(), nn.Sequential(OUTSIDE)))
 
 
 class Network(nn.Module):
@@ -42,6 +43,9 @@ class Network(nn.Module):
 OUTSIDES = {
     "new": lambda network: nn.ReLU(),
     "new own": lambda network: Rectified(),
+    "traced": lambda network: TRACED,
+    "traced forward": lambda network: TRACED.forward,
+    "traced module": lambda network: TRACED_MODULE,
     "nested": lambda network: nn.Sequential(Rectified()),
     "global": lambda network: OUTSIDE,
     "list": lambda network: network.activations[0],
@@ -82,22 +86,25 @@ def test_each_call_is_a_layer_and_is_measured():
 
 
 @pytest.mark.filterwarnings("ignore:The .grad attribute")  # from the compiler itself
-def test_compiled_pass_has_the_noise_of_an_uncompiled_pass():
-    model = noisify(Network(OUTSIDES["list"]), sigma=SIGMA, inputs=INPUTS)
+@pytest.mark.parametrize("outside", ["list", "traced"])
+def test_compiled_pass_has_the_noise_of_an_uncompiled_pass(outside):
+    model = noisify(Network(OUTSIDES[outside]), sigma=SIGMA, inputs=INPUTS)
     torch.compiler.reset()
     # The backend "eager" calls the same operations in the same order.
     assert torch.equal(run(torch.compile(model, backend="eager", fullgraph=True)), run(model))
     torch.compiler.reset()
 
 
-def test_compiled_pass_in_two_graphs_adds_the_noise_once():
+@pytest.mark.parametrize("call", [lambda graph: graph.forward, lambda graph: graph, lambda graph: lambda *x: graph(*x)])
+def test_compiled_pass_in_two_graphs_adds_the_noise_once(call):
     def outside(network):
         torch._dynamo.graph_break()
         return OUTSIDE
 
     model = noisify(Network(outside), sigma=SIGMA, inputs=INPUTS)
     torch.compiler.reset()
-    assert torch.equal(run(torch.compile(model, backend="eager")), computed(model))
+    compiled = torch.compile(model, backend=lambda graph, inputs: call(graph))
+    assert torch.equal(run(compiled), computed(model))
     torch.compiler.reset()
 
 

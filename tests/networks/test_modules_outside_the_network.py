@@ -122,6 +122,27 @@ def test_checkpoint_of_a_module_outside_the_network_is_refused_and_the_remedy_wo
     assert torch.equal(run(model), computed(model))
 
 
+class CountedParts(dict):
+    """The submodules of a module; counts how often all of them are listed."""
+
+    n_listed = 0
+
+    def values(self):
+        self.n_listed += 1
+        return super().values()
+
+
+def test_pass_lists_the_modules_of_the_network_once():
+    n_listed = []
+    for n_calls in (1, 3):
+        outside = nn.Sequential(*[Rectified()] * n_calls)
+        model = noisify(Network(lambda network, outside=outside: outside), sigma=SIGMA, inputs=INPUTS)
+        model._modules = CountedParts(model._modules)
+        model(INPUTS)
+        n_listed.append(model._modules.n_listed)
+    assert n_listed == [1, 1]
+
+
 def test_function_of_a_submodule_that_noisify_did_not_observe_has_no_noise():
     model = noisify(Network(OUTSIDES["global"]), sigma=SIGMA, inputs=INPUTS)
     model.added = nn.ModuleList([Rectified()])

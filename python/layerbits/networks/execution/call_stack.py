@@ -45,15 +45,16 @@ def stacklevel_of_user() -> int:
     return 1
 
 
-def contains_module(root: nn.Module, module: nn.Module) -> bool:
-    """Return whether a module is `root` or inside it."""
+def modules_inside(root: nn.Module) -> set[nn.Module]:
+    """Return `root` and the modules inside it."""
     # Without `root.modules()`, because torch.compile would try to compile the frame of a generator, and fail.
-    modules: set[nn.Module | None] = {None}
-    parts: set[nn.Module | None] = {root}
-    while parts and module not in parts:  # a part may contain the whole
+    modules: set[nn.Module] = set()
+    parts = {root}
+    while parts:
         modules |= parts
-        parts = {child for part in parts if part is not None for child in part._modules.values()} - modules
-    return module in parts
+        children = {child for part in parts for child in part._modules.values() if child is not None}
+        parts = children - modules  # a part may contain the whole
+    return modules
 
 
 def runs_module(frame: FrameType) -> bool:

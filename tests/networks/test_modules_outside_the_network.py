@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
-from layerbits import LayerSelectionError, layer_information, layers, noise_of, noisify
+from layerbits import LayerSelectionError, layer_information, layers, noise_of, noise_off, noisify
 from tests.support.random_arrays import normal_tensor
 
 INPUTS = normal_tensor(30, 3, dtype=torch.float32)
@@ -23,6 +23,7 @@ class Rectified(nn.Module):
 
 
 OUTSIDE = nn.ReLU()
+TRACED, TRACED_MODULE = map(torch.fx.symbolic_trace, (Rectified(), nn.Sequential(OUTSIDE)))
 
 
 class Network(nn.Module):
@@ -42,6 +43,9 @@ class Network(nn.Module):
 OUTSIDES = {
     "new": lambda network: nn.ReLU(),
     "new own": lambda network: Rectified(),
+    "traced": lambda network: TRACED,
+    "traced forward": lambda network: TRACED.forward,
+    "traced module": lambda network: TRACED_MODULE,
     "nested": lambda network: nn.Sequential(Rectified()),
     "global": lambda network: OUTSIDE,
     "list": lambda network: network.activations[0],
@@ -82,22 +86,25 @@ def test_each_call_is_a_layer_and_is_measured():
 
 
 @pytest.mark.filterwarnings("ignore:The .grad attribute")  # from the compiler itself
-def test_compiled_pass_has_the_noise_of_an_uncompiled_pass():
-    model = noisify(Network(OUTSIDES["list"]), sigma=SIGMA, inputs=INPUTS)
+@pytest.mark.parametrize("outside", ["list", "traced"])
+def test_compiled_pass_has_the_noise_of_an_uncompiled_pass(outside):
+    model = noisify(Network(OUTSIDES[outside]), sigma=SIGMA, inputs=INPUTS)
     torch.compiler.reset()
     # The backend "eager" calls the same operations in the same order.
     assert torch.equal(run(torch.compile(model, backend="eager", fullgraph=True)), run(model))
     torch.compiler.reset()
 
 
-def test_compiled_pass_in_two_graphs_adds_the_noise_once():
+@pytest.mark.parametrize("call", [lambda graph: graph.forward, lambda graph: graph, lambda graph: lambda *x: graph(*x)])
+def test_compiled_pass_in_two_graphs_adds_the_noise_once(call):
     def outside(network):
         torch._dynamo.graph_break()
         return OUTSIDE
 
     model = noisify(Network(outside), sigma=SIGMA, inputs=INPUTS)
     torch.compiler.reset()
-    assert torch.equal(run(torch.compile(model, backend="eager")), computed(model))
+    compiled = torch.compile(model, backend=lambda graph, inputs: call(graph))
+    assert torch.equal(run(compiled), computed(model))
     torch.compiler.reset()
 
 
@@ -113,6 +120,27 @@ def test_checkpoint_of_a_module_outside_the_network_is_refused_and_the_remedy_wo
     noisify(model, sigma=SIGMA, inputs=INPUTS)
     assert list(noise_of(model)) == ["activation", "tanh"]
     assert torch.equal(run(model), computed(model))
+
+
+class CountedParts(dict):
+    """The submodules of a module; counts how often all of them are listed."""
+
+    n_listed = 0
+
+    def values(self):
+        self.n_listed += 1
+        return super().values()
+
+
+def test_pass_lists_the_modules_of_the_network_once():
+    n_listed = []
+    for n_calls in (1, 3):
+        outside = nn.Sequential(*[Rectified()] * n_calls)
+        model = noisify(Network(lambda network, outside=outside: outside), sigma=SIGMA, inputs=INPUTS)
+        model._modules = CountedParts(model._modules)
+        model(INPUTS)
+        n_listed.append(model._modules.n_listed)
+    assert n_listed == [1, 1]
 
 
 def test_function_of_a_submodule_that_noisify_did_not_observe_has_no_noise():
@@ -134,3 +162,25 @@ def test_function_with_weights_in_a_module_outside_the_network_is_no_layer():
     model[0].forward = outside.forward
     with pytest.raises(LayerSelectionError, match=r"^layers: got None, .* calls none \(.*F\.prelu.* not among them\)"):
         noisify(model, sigma=SIGMA, inputs=INPUTS)
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors:UserWarning")
+def test_encoder_outside_the_network_that_may_make_nested_tensors_is_refused_and_the_remedy_works():
+    encoder = nn.TransformerEncoder(nn.TransformerEncoderLayer(4, 2, 4, dropout=0.0, batch_first=True), 1).eval()
+    padding = torch.arange(3) > torch.arange(30)[:, None] % 3
+    model = Network(lambda network: lambda x: encoder(x[:, None].repeat(1, 3, 1), None, padding[: len(x)]).mean(1))
+    with torch.no_grad():
+        expected = model.eval()(INPUTS)
+    for selected in (None, "last"):
+        with pytest.raises(
+            LayerSelectionError, match=r"^model: got a TransformerEncoder that is no .* to an attribute"
+        ):
+            noisify(model, sigma=SIGMA, inputs=INPUTS, layers=selected)
+    model.encoder = copy.deepcopy(encoder)
+    model.outside = lambda network: lambda x: network.encoder(x[:, None].repeat(1, 3, 1), None, padding).mean(1)
+    noisify(model, sigma=SIGMA, inputs=INPUTS)
+    with noise_off(model), torch.no_grad():
+        # The nested and the dense attention round differently, in some hundred operations on values below 10.
+        assert torch.allclose(model(INPUTS), expected, rtol=0, atol=1000 * torch.finfo(torch.float32).eps)
+    encoder.use_nested_tensor = False
+    noisify(Network(lambda network: lambda x: encoder(x[:, None]).mean(1)), sigma=SIGMA, inputs=INPUTS)

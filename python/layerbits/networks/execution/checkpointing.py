@@ -18,7 +18,7 @@ from torch import nn
 from torch.autograd.function import BackwardCFunction, Function, FunctionCtx
 from torch.utils import checkpoint
 
-from layerbits.networks.execution.call_stack import frames, runs_graph, runs_module
+from layerbits.networks.execution.call_stack import frames, runs_compiled_graph, runs_module
 
 _FILE = checkpoint.__file__
 # The file of the autograd functions of compiled code, whose backward passes may compute noise again.
@@ -137,7 +137,7 @@ def find_caller(is_candidate: Callable[[nn.Module], bool] | None = None) -> Call
         # Within the forward of a module torch.compile may run a graph, which has its noise already.
         if runs_module(frame):
             module: Any = frame.f_locals.get("self")
-            if is_candidate is None or runs_graph(frame) or is_candidate(module):
+            if is_candidate is None or is_candidate(module) or runs_compiled_graph(frame):
                 return Caller(module, in_checkpoint, in_function)
         in_checkpoint = in_checkpoint or _is_checkpoint_frame(frame)
         in_function = in_function or runs_autograd_function(frame)

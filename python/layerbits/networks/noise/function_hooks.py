@@ -10,7 +10,6 @@ gradient of recomputed functions was right, but functions that a formula calls g
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
@@ -20,7 +19,6 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from layerbits._base import LayerSelectionError
-from layerbits.networks.execution.call_stack import contains_module
 from layerbits.networks.execution.checkpointing import WITHOUT_CHECKPOINTS, Caller, find_caller
 from layerbits.networks.execution.compilation import (
     is_compiled,
@@ -209,10 +207,11 @@ class _FunctionMode(TorchFunctionMode):
     def _find_caller(self) -> Caller:
         """Return the owner as the caller if its forward calls the function, itself or by a module not inside it."""
         # A module that calls itself has several modes; only the innermost calls hooks.
-        if self.hook.switch.counts.running[-1].mode is not self:
+        running = self.hook.switch.counts.running[-1]
+        if running.mode is not self:
             return Caller(None, in_checkpoint=False, in_function=False)
         if torch.compiler.is_compiling():
             # A compiled pass has no stack of Python, but gradients are disabled in an autograd function.
             in_function = not torch.is_grad_enabled() and traces_autograd_function()
             return Caller(self.owner, in_checkpoint=False, in_function=in_function)
-        return find_caller(functools.partial(contains_module, self.owner))
+        return find_caller(running.contains)

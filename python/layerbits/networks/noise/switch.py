@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode, _pop_mode, _push_mode
 
-from layerbits.networks.execution.call_stack import running_modules
-from layerbits.networks.execution.compilation import guard_hooks
+from layerbits.networks.execution.call_stack import modules_inside, running_modules
+from layerbits.networks.execution.compilation import guard_hooks, not_compiled_alone
 
 _keys = itertools.count()
 
@@ -59,6 +59,16 @@ class RunningModule:
     def __init__(self, owner: nn.Module, mode: TorchFunctionMode | None) -> None:
         self.owner, self.mode, self.with_gradients = owner, mode, torch.is_grad_enabled()
         self.calls: dict[str, int] = {}
+        self._parts: set[nn.Module] | None = None
+
+    @not_compiled_alone
+    def contains(self, module: nn.Module) -> bool:
+        """Return whether a module is the owner or inside it; a module that forward adds later may be missing."""
+        if module is self.owner:
+            return True
+        if self._parts is None:  # once for each call, because a large network has many modules
+            self._parts = modules_inside(self.owner)
+        return module in self._parts
 
 
 class _Counts(threading.local):

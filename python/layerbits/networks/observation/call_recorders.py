@@ -192,7 +192,16 @@ class FunctionRecorder(RefuseOriginals):
         return output
 
     def _is_of_network(self, module: nn.Module) -> bool:
-        return module in self.modules or module in self.names
+        if module in self.modules or module in self.names:
+            return True
+        # The mode of a function that is a layer keeps torch from the nested tensors, whose padding tokens end as 0.
+        if isinstance(module, nn.TransformerEncoder) and getattr(module, "use_nested_tensor", False):
+            raise LayerSelectionError(
+                f"model: got a {type(module).__name__} that is no submodule of the network and may make nested tensors "
+                "from a padding mask, wanted a submodule, whose padding tokens layerbits can set to 0; assign the "
+                "encoder to an attribute of the module that calls the encoder"
+            )
+        return False
 
 
 def memory_version(tensor: Tensor | None) -> int | None:

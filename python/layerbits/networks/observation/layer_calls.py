@@ -117,7 +117,8 @@ def observe(
     Raises
     ------
     LayerSelectionError
-        Two calls have one name; forward reaches a module through a closure or another object.
+        Two calls have one name; forward reaches a module through a closure or another object, or an encoder that may
+        make nested tensors and is no submodule.
     """
     # Outside of inference mode torch counts the writes into memory.
     with torch.inference_mode(False), torch.no_grad(), generators_restored(model):

@@ -7,8 +7,9 @@ shadow.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from torch import Tensor, nn
@@ -19,6 +20,7 @@ from layerbits._base import LayerSelectionError
 from layerbits.networks.execution.arguments import first_argument
 from layerbits.networks.execution.checkpointing import find_caller
 from layerbits.networks.execution.output_tensor import find_tensor
+from layerbits.networks.execution.own_hooks import has_own_hook
 from layerbits.networks.execution.sharding import source_of
 from layerbits.networks.observation.activation_functions import FUNCTIONS
 from layerbits.networks.observation.input_dependence import InputDependence, values_read
@@ -171,8 +173,8 @@ class FunctionRecorder(RefuseOriginals):
     """Records the calls of activation functions in the forward methods of a shadow's modules.
 
     A module that is none of the shadow's, such as `nn.ReLU()` in a forward method, counts as a function of the module
-    that calls it. The recorder ignores the functions that an activation module of `torch.nn` calls, and notes when
-    values leave torch.
+    that calls it, and is refused if it has noise. The recorder ignores the functions that an activation module of
+    `torch.nn` calls, and notes when values leave torch.
     """
 
     def __init__(self, network: nn.Module, copied: nn.Module, recorded_calls: RecordedCalls) -> None:
@@ -183,16 +185,33 @@ class FunctionRecorder(RefuseOriginals):
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        module = find_caller(self._is_of_network).module
+        outside: list[nn.Module] = []
+        module = find_caller(functools.partial(self._is_of_network, outside)).module
         self.check(module)
+        _check_has_no_noise(outside)
         self.recorded_calls.dependence.read(values_read(func, args, kwargs or {}))
         output = func(*args, **(kwargs or {}))
         if func in FUNCTIONS and module in self.modules and not isinstance(module, ACTIVATIONS):
             self.recorded_calls.add(module, None, output, FUNCTIONS[func].name)
         return output
 
-    def _is_of_network(self, module: nn.Module) -> bool:
-        return module in self.modules or module in self.names
+    def _is_of_network(self, outside: list[nn.Module], module: nn.Module) -> bool:
+        """Return whether a module is one of the shadow or of the network; append other modules to `outside`."""
+        if module in self.modules or module in self.names:
+            return True
+        outside.append(module)
+        return False
+
+
+def _check_has_no_noise(outside: Iterable[nn.Module]) -> None:
+    """Raise a LayerSelectionError if a running module outside the network, innermost first, has noise."""
+    noisy = [type(module).__name__ for module in outside if has_own_hook(module)]
+    if noisy:
+        raise LayerSelectionError(
+            f"model: got a network whose forward calls a noisy {noisy[-1]} that is no submodule, wanted one without "
+            "noise, because its functions are layers of the module that calls it and would get noise twice; call "
+            f"layerbits.remove_noise on that {noisy[-1]}"
+        )
 
 
 def memory_version(tensor: Tensor | None) -> int | None:

@@ -187,7 +187,8 @@ def _acts_in_place(layer: LayerCall, calls: Sequence[LayerCall]) -> bool:
     if layer.writes_inputs:
         raise LayerSelectionError(
             f"layers: got {layer.name!r}, which acts in place on an argument of the network, wanted a layer that does "
-            "not write noise into the caller's data; make the module return a new tensor (inplace=False)"
+            f"not write noise into the caller's data; make the {'function' if layer.function else 'module'} return a "
+            "new tensor (inplace=False)"
         )
     in_place = {call.acts_in_place for call in calls if call.called == layer.called}
     if len(in_place) > 1:

@@ -52,8 +52,8 @@ class Result:
     function : str
         Name of the activation function; empty for a call of the module.
     acts_in_place : bool
-        Whether the module returns its argument, and writes into it or has a true attribute `inplace`; False for a
-        function.
+        Whether the module returns its argument, and writes into it or has a true attribute `inplace`, or whether the
+        function changes its argument.
     depends_on_input : bool
         False if the operations of torch in the pass show no path from the input of the network to the tensor.
     """
@@ -192,7 +192,8 @@ class FunctionRecorder(RefuseOriginals):
         self.recorded_calls.dependence.read(values_read(func, args, kwargs or {}))
         output = func(*args, **(kwargs or {}))
         if func in FUNCTIONS and module in self.modules and not isinstance(module, ACTIVATIONS):
-            self.recorded_calls.add(module, None, output, FUNCTIONS[func].name)
+            in_place = FUNCTIONS[func].acts_in_place(args, kwargs or {})
+            self.recorded_calls.add(module, None, output, FUNCTIONS[func].name, acts_in_place=in_place)
         return output
 
     def _is_of_network(self, outside: list[nn.Module], module: nn.Module) -> bool:

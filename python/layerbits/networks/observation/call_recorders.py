@@ -19,7 +19,7 @@ from torch.overrides import TorchFunctionMode
 from layerbits._base import LayerSelectionError
 from layerbits.networks.execution.arguments import first_argument
 from layerbits.networks.execution.checkpointing import find_caller
-from layerbits.networks.execution.output_tensor import find_tensor
+from layerbits.networks.execution.output_tensor import find_tensor, why_no_signal
 from layerbits.networks.execution.own_hooks import has_own_hook
 from layerbits.networks.execution.sharding import source_of
 from layerbits.networks.observation.activation_functions import FUNCTIONS
@@ -85,7 +85,7 @@ class RecordedCalls:
     ) -> None:
         """Record a call that has returned."""
         tensor = find_tensor(output)
-        values = None if tensor is None or tensor.is_nested else tensor
+        values = None if tensor is None or tensor.is_nested or why_no_signal(output) else tensor
         with self.dependence.paused():
             result = Result(
                 module,

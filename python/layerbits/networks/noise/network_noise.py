@@ -81,7 +81,8 @@ def noisify(model: Model, *, sigma: Sigma, layers: Layers = None, inputs: object
     LayerSelectionError
         `layers` matches no layer (the message lists the layers), a noisy layer has no key or several keys in `sigma`,
         a key matches no noisy layer, a layer acts in place on an argument of the network, or its output has no
-        floating-point tensor, is sparse or is a packed sequence. A later pass may raise the error of the output, too.
+        floating-point tensor of at least 16 bits, is sparse or is a packed sequence; forward calls a noisy network that
+        is no submodule. A later pass may raise the error of the output, too.
     TypeError, ValueError
         `model` is not a module, is a TorchScript module, is sharded, or has quantized weights alone (those of
         `quantize_dynamic` are accepted, because their layers return floating-point values); `sigma` is not positive,

@@ -6,6 +6,7 @@ import pickle
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from layerbits import LayerSelectionError, noise_of, noise_off, noisify, propagate, remove_noise
@@ -186,3 +187,33 @@ def test_noise_in_an_argument_of_the_network_is_refused(first):
     with pytest.raises(LayerSelectionError, match=r"^layers: got '1', which acts in place on an argument.*inplace=Fal"):
         noisify(model, sigma=0.3)(x)
     assert torch.equal(x, torch.ones(1, 8))
+
+
+class Inline(nn.Module):
+    """Calls an activation function that acts in place on the argument, and another on a tensor of its own."""
+
+    def __init__(self, relu):
+        super().__init__()
+        self.relu_in_place, self.head = relu, nn.Linear(8, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(torch.tanh_(self.relu_in_place(x) + 1))
+
+
+FUNCTIONS_IN_PLACE = {
+    "inplace=True": lambda x: functional.relu(x, inplace=True),
+    "underscore": lambda x: x.relu_(),
+    "of a view": lambda x: functional.relu_(x.view(-1)),
+    "of a module outside the network": lambda x: nn.ReLU(inplace=True)(x),
+}
+
+
+@pytest.mark.parametrize("relu", FUNCTIONS_IN_PLACE.values(), ids=FUNCTIONS_IN_PLACE)
+def test_noise_of_a_function_in_an_argument_of_the_network_is_refused(relu):
+    model, x = Inline(relu), torch.ones(1, 8)
+    with pytest.raises(
+        LayerSelectionError, match=r"^layers: got 'relu', which acts in place on an argument.*function r"
+    ):
+        noisify(model, sigma=0.3)(x)
+    assert torch.equal(x, torch.ones(1, 8))
+    assert list(noise_of(noisify(model, sigma=0.3, layers="tanh", inputs=x))) == ["tanh"]

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
-from layerbits import LayerSelectionError, layer_activations, layer_information, noisify
+from layerbits import LayerSelectionError, RelativeSigma, layer_activations, layer_information, noise_of, noisify
 
 SEQUENCES = torch.ones(2, 3, 4)
 
@@ -49,6 +49,14 @@ NO_SIGNALS = {
     "complex": (lambda x: x + 0j, r"a tensor of torch\.complex64, wanted floating-point values; select other layers$"),
     "integers": (lambda x: (x.long(),), f"tuple, {CONTAINERS}"),
     "sparse": (lambda x: x.to_sparse(), rf"a tensor of layout torch\.sparse_coo, {DENSE}"),
+    "float8": (
+        lambda x: x.to(torch.float8_e5m2),
+        r"a tensor of torch\.float8_e5m2, wanted float16, bfloat16, .* layers$",
+    ),
+    "meta": (
+        lambda x: torch.empty_like(x, device="meta"),
+        "a tensor on the meta device, wanted values; select other la",
+    ),
 }
 
 
@@ -68,3 +76,25 @@ def test_later_pass_without_a_signal_is_refused_with_what_the_layer_returns(func
     model[1].function = function
     with pytest.raises(LayerSelectionError, match=f"^layers: got '1', which returns {message}"):
         model(torch.ones(2, 2))
+
+
+class Beside(nn.Module):
+    """Calls a module without using its output."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.first, self.beside, self.last = nn.Linear(2, 2), Returns(function), nn.Linear(2, 2)
+
+    def forward(self, x):
+        hidden = torch.tanh(self.first(x))
+        self.beside(hidden)
+        return self.last(hidden)
+
+
+@pytest.mark.parametrize("function", [function for function, _ in NO_SIGNALS.values()], ids=NO_SIGNALS)
+def test_layer_without_a_signal_that_is_not_selected_does_no_harm(function):
+    model, inputs = Beside(function), torch.eye(2)
+    assert layer_information(model, inputs, sigma=0.1, layers="tanh", draws=2).layers == ("tanh",)
+    assert list(layer_activations(model, inputs, layers="tanh")) == ["tanh"]
+    assert list(noise_of(noisify(model, sigma=RelativeSigma(0.1), layers="tanh", inputs=inputs))) == ["tanh"]
+    model(inputs)

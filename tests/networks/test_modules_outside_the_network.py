@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
-from layerbits import LayerSelectionError, layer_information, layers, noise_of, noise_off, noisify
+from layerbits import LayerSelectionError, layer_information, layers, noise_of, noise_off, noisify, remove_noise
 from tests.support.random_arrays import normal_tensor
 
 INPUTS = normal_tensor(30, 3, dtype=torch.float32)
@@ -184,3 +184,21 @@ def test_encoder_outside_the_network_that_may_make_nested_tensors_is_refused_and
         assert torch.allclose(model(INPUTS), expected, rtol=0, atol=1000 * torch.finfo(torch.float32).eps)
     encoder.use_nested_tensor = False
     noisify(Network(lambda network: lambda x: encoder(x[:, None]).mean(1)), sigma=SIGMA, inputs=INPUTS)
+
+
+@pytest.mark.parametrize(
+    ("in_a_list", "teacher_inputs"),
+    [(True, torch.zeros(1, 4)), (False, torch.zeros(1, 4)), (False, None)],
+    ids=["list", "closure", "closure before the first call"],
+)
+def test_noisy_module_outside_the_network_is_refused_and_the_remedy_works(in_a_list, teacher_inputs):
+    teacher = noisify(nn.Sequential(nn.ReLU(), nn.Identity()), sigma=0.3, layers="0", inputs=teacher_inputs)
+    model = Network((lambda network: network.activations[0]) if in_a_list else (lambda network: teacher))
+    model.activations = [teacher]
+    words = r"^model: got a network whose forward calls a noisy Sequential .*remove_noise on that Sequential$"
+    with pytest.raises(LayerSelectionError, match=words):
+        noisify(model, sigma=SIGMA, inputs=INPUTS)
+    with pytest.raises(LayerSelectionError, match=words):
+        layer_information(model, INPUTS, sigma=SIGMA, draws=2)
+    remove_noise(teacher)
+    assert torch.equal(run(noisify(model, sigma=SIGMA, inputs=INPUTS)), computed(model))

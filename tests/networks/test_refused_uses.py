@@ -1,5 +1,7 @@
 """Uses of noisy networks that are refused because noise would be lost silently, and similar uses that work."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -17,6 +19,35 @@ def test_the_noise_of_a_part_is_not_turned_off_alone():
     with pytest.raises(ValueError, match=r"^model: got Tanh, a part of a noisy network"), lb.noise_off(model[1]):
         pass
     assert not model(INPUTS).equal(model(INPUTS))
+
+
+@pytest.mark.parametrize("second_inputs", [INPUTS, None], ids=["observed", "waiting"])
+@pytest.mark.parametrize("wait", [False, True])
+def test_a_module_that_another_noisy_network_shares_is_refused(wait, second_inputs):
+    shared = nn.ReLU()
+    first, second = (nn.Sequential(nn.Linear(4, 3), shared, nn.Linear(3, 2)) for _ in range(2))
+    words = r"^model: got ReLU at '1', which the noisy network Sequential shares "
+    lb.noisify(first, sigma=0.1)
+    if wait:
+        lb.noisify(second, sigma=0.2)
+    first(INPUTS)
+    with pytest.raises(ValueError, match=words):
+        second(INPUTS) if wait else lb.noisify(second, sigma=0.2, inputs=second_inputs)
+    assert float(lb.noise_of(first)["1"]) == 0.1
+    with lb.noise_off(first):
+        assert first(INPUTS).equal(first(INPUTS))
+
+
+def test_remedies_for_a_module_that_another_noisy_network_shares_work():
+    shared = nn.ReLU()
+    first, second = (nn.Sequential(nn.Linear(4, 3), shared, nn.Linear(3, 2)) for _ in range(2))
+    lb.noisify(first, sigma=0.1, inputs=INPUTS)
+    second[1] = copy.deepcopy(shared)
+    lb.noisify(second, sigma=0.2, inputs=INPUTS)
+    assert (float(lb.noise_of(first)["1"]), float(lb.noise_of(second)["1"])) == (0.1, 0.2)
+    second[1] = shared
+    lb.remove_noise(first)
+    assert float(lb.noise_of(lb.noisify(second, sigma=0.3, inputs=INPUTS))["1"]) == 0.3
 
 
 def test_the_noise_of_a_noisy_network_within_another_is_turned_off_alone():

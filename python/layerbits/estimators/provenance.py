@@ -36,7 +36,7 @@ def environment_of(problem: Problem) -> dict[str, str]:
 
 
 def network_digest(problem: Problem) -> str:
-    """Return a hash of the weights, the buffers and the noise of a network."""
+    """Return a hash of the weights, the buffers and the noise of a network, without modules that are no submodules."""
     noise = json.dumps(noise_description(problem))
     network = problem.network.original
     return data_digest((*network.parameters(), *network.buffers(), noise))

@@ -44,8 +44,8 @@ class Monitor:
 
     An epoch that the folder already has is not measured again; it is refused if the network has other weights or noise
     than at its measurement, so every training needs its own folder. Weights are parameters and buffers: a change of the
-    code or of a Python attribute of the network is not found. The settings, and a hash of weights and noise at each
-    epoch, are written to ``information.json`` beside the table.
+    code, of a Python attribute or of a module that is no submodule is not found. The settings, and a hash of weights
+    and noise at each epoch, are written to ``information.json`` beside the table.
 
     Parameters
     ----------

@@ -100,7 +100,7 @@ def check_has_signal(layer: str, reason: str) -> None:
 def why_no_signal(output: object) -> str:
     """Return why an output has no signal: what it is, what is wanted, and a remedy; empty if it has a signal.
 
-    A signal is a dense or nested floating-point tensor, in no packed sequence.
+    A signal is a dense or nested floating-point tensor of at least 16 bits with values, in no packed sequence.
     """
     signal = find_tensor(output)
     if signal is None:
@@ -115,6 +115,10 @@ def why_no_signal(output: object) -> str:
         return "a PackedSequence, wanted a row for each input; pass padded sequences"
     if signal.layout != torch.strided and not signal.is_nested:
         return f"a tensor of layout {signal.layout}, wanted a dense one; return it .to_dense(), or select other layers"
+    if signal.is_meta:
+        return "a tensor on the meta device, wanted values; select other layers"
+    if torch.finfo(signal.dtype).bits < 16:
+        return f"a tensor of {signal.dtype}, wanted float16, bfloat16, float32 or float64; select other layers"
     return ""
 
 

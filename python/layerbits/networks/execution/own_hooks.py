@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
@@ -18,10 +16,16 @@ class OwnHook:
 
 def own_hooks(model: nn.Module) -> list[OwnHook]:
     """Return the hooks of layerbits in a network."""
-    hooks_of_modules: Iterator[tuple[object, ...]] = (
-        (*module._forward_hooks.values(), *module._forward_pre_hooks.values()) for module in model.modules()
-    )
-    return [hook for hooks in hooks_of_modules for hook in hooks if isinstance(hook, OwnHook)]
+    return [hook for module in model.modules() for hook in _hooks(module) if isinstance(hook, OwnHook)]
+
+
+def has_own_hook(module: nn.Module) -> bool:
+    """Return whether a module itself, not only a part of it, has a hook of layerbits."""
+    return any(isinstance(hook, OwnHook) for hook in _hooks(module))
+
+
+def _hooks(module: nn.Module) -> tuple[object, ...]:
+    return (*module._forward_hooks.values(), *module._forward_pre_hooks.values())
 
 
 def delete_own_hooks(model: nn.Module) -> None:

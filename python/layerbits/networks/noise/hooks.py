@@ -53,6 +53,23 @@ def check_no_pass_waits(model: nn.Module) -> None:
         )
 
 
+def check_shares_no_noise(root: nn.Module) -> None:
+    """Raise a ValueError if a module of a network has hooks of another noisy network, of which neither is a part."""
+    parts = set(root.modules())
+    for name, module in root.named_modules():
+        for hook in (*module._forward_hooks.values(), *module._forward_pre_hooks.values()):
+            other = hook.switch.root if isinstance(hook, NoiseHook) else None
+            if other is None or other in parts:
+                continue
+            other_parts = set(other.modules())
+            if root not in other_parts and module in other_parts:
+                raise ValueError(
+                    f"model: got {type(module).__name__} at {name!r}, which the noisy network {type(other).__name__} "
+                    "shares and which would lose its noise there, wanted modules of this network alone; call "
+                    "layerbits.remove_noise on the other network, or use a copy.deepcopy of the module here"
+                )
+
+
 class PassStart(NoiseHook):
     """The forward pre-hook of a noisy network that starts the counts of calls anew for each pass.
 

@@ -17,7 +17,7 @@ from layerbits.networks.execution.compilation import compile_again, guard_hooks,
 from layerbits.networks.execution.own_hooks import delete_own_hooks
 from layerbits.networks.noise.add_noise import AddNoise, ObservedCall
 from layerbits.networks.noise.function_hooks import EnterFunctions, OutputHook, add_function_hooks
-from layerbits.networks.noise.hooks import NoiseHook, PassStart, check_no_pass_waits, noise_hooks
+from layerbits.networks.noise.hooks import NoiseHook, PassStart, check_no_pass_waits, check_shares_no_noise, noise_hooks
 from layerbits.networks.noise.in_place import add_in_place_hooks
 from layerbits.networks.noise.padding_tokens import FindDroppedTokens
 from layerbits.networks.noise.relative import RelativeSigma
@@ -51,7 +51,7 @@ class WaitingNoise(NoiseHook):
     """A forward pre-hook that observes the layers before the first call of a network and gives them their noise."""
 
     def __init__(self, root: nn.Module, noise: NoiseByKey, layers: Layers) -> None:
-        super().__init__(NoiseSwitch())
+        super().__init__(NoiseSwitch(root))
         self.root, self.noise, self.layers = root, noise, layers
 
     @property
@@ -95,7 +95,8 @@ class WaitingNoise(NoiseHook):
                 hook(module, args, kwargs)
 
     def check_no_later_noise(self) -> None:
-        """Raise a ValueError if a part of the network got noise of its own after this noise."""
+        """Raise a ValueError if a part got noise of its own after this noise, or as `check_shares_no_noise`."""
+        check_shares_no_noise(self.root)
         for name, part in self.root.named_modules():
             hooks = (*part._forward_hooks.values(), *part._forward_pre_hooks.values())
             if any(isinstance(hook, NoiseHook) and hook is not self for hook in hooks):
@@ -187,7 +188,8 @@ def _acts_in_place(layer: LayerCall, calls: Sequence[LayerCall]) -> bool:
     if layer.writes_inputs:
         raise LayerSelectionError(
             f"layers: got {layer.name!r}, which acts in place on an argument of the network, wanted a layer that does "
-            "not write noise into the caller's data; make the module return a new tensor (inplace=False)"
+            f"not write noise into the caller's data; make the {'function' if layer.function else 'module'} return a "
+            "new tensor (inplace=False)"
         )
     in_place = {call.acts_in_place for call in calls if call.called == layer.called}
     if len(in_place) > 1:

@@ -18,7 +18,7 @@ from layerbits.networks.execution.global_generators import global_states_restore
 from layerbits.networks.execution.own_hooks import delete_own_hooks
 from layerbits.networks.execution.shadow import check_can_run, check_has_float_weights, unwrapped
 from layerbits.networks.inputs.input_reader import arguments_of_batches
-from layerbits.networks.noise.hooks import PassStart, check_no_pass_waits, noise_hooks
+from layerbits.networks.noise.hooks import PassStart, check_no_pass_waits, check_shares_no_noise, noise_hooks
 from layerbits.networks.noise.installation import WaitingNoise, waiting_noise
 from layerbits.networks.noise.mapping import LayerNoise
 from layerbits.networks.noise.sigma_by_layer import Sigma, noise_by_key
@@ -81,13 +81,14 @@ def noisify(model: Model, *, sigma: Sigma, layers: Layers = None, inputs: object
     LayerSelectionError
         `layers` matches no layer (the message lists the layers), a noisy layer has no key or several keys in `sigma`,
         a key matches no noisy layer, a layer acts in place on an argument of the network, or its output has no
-        floating-point tensor, is sparse or is a packed sequence. A later pass may raise the error of the output, too.
+        floating-point tensor of at least 16 bits, is sparse or is a packed sequence; forward calls a noisy network that
+        is no submodule. A later pass may raise the error of the output, too.
     TypeError, ValueError
         `model` is not a module, is a TorchScript module, is sharded, or has quantized weights alone (those of
         `quantize_dynamic` are accepted, because their layers return floating-point values); `sigma` is not positive,
         positive definite or finite, or differs from the layer in the number of units; the network cannot take `inputs`;
-        the backward pass of a checkpointed pass is still to come. Without `inputs`, the first call raises the errors
-        that need observed layers.
+        the backward pass of a checkpointed pass is still to come; another noisy network shares a module that has its
+        noise. Without `inputs`, the first call raises the errors that need observed layers.
 
     Notes
     -----
@@ -127,6 +128,7 @@ def noisify(model: Model, *, sigma: Sigma, layers: Layers = None, inputs: object
     root = unwrapped(model)
     check_can_run(root)
     check_has_float_weights(root)
+    check_shares_no_noise(root)
     waiting = WaitingNoise(root, noise_by_key(sigma), layers)
     if inputs is not None:
         batches = arguments_of_batches(inputs, root)
@@ -178,7 +180,7 @@ def noise_off(model: nn.Module) -> SwitchedOff:
     TypeError
         `model` is not a module.
     ValueError
-        `model` is a part of a noisy network.
+        `model` is a part of a noisy network, or shares modules with one.
 
     Examples
     --------
@@ -196,13 +198,14 @@ def noise_off(model: nn.Module) -> SwitchedOff:
 
 
 def _switches_of_whole(root: nn.Module) -> set[NoiseSwitch]:
-    """Return the switches of the noise of a network; ValueError if the network is a part of a noisy one."""
+    """Return the switches of the noise of a network; ValueError if it is a part of a noisy one."""
     hooks = noise_hooks(root)
     whole = {hook.switch for hook in hooks if isinstance(hook, PassStart | WaitingNoise)}
     if any(hook.switch not in whole for hook in hooks):
         raise ValueError(
-            f"model: got {type(root).__name__}, a part of a noisy network, wanted the whole network, whose noise is "
-            "off or on at once; or set the noise of the layers by noise_of, or remove it by remove_noise"
+            f"model: got {type(root).__name__}, a part of a noisy network or one that shares modules with it, wanted "
+            "the whole network, whose noise is off or on at once, with modules of its own; or set the noise of the "
+            "layers by noise_of, or remove it by remove_noise"
         )
     return whole
 

@@ -6,6 +6,7 @@ import contextlib
 import inspect
 import itertools
 import threading
+import weakref
 from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
@@ -111,12 +112,23 @@ class _Counts(threading.local):
 class NoiseSwitch:
     """State shared by the hooks of a network: the key that turns its noise off, and the counts of calls in a pass.
 
-    Copies and pickles have keys and counts of their own.
+    Copies and pickles have keys and counts of their own, and no `root`.
+
+    Parameters
+    ----------
+    root : torch.nn.Module, optional
+        The network, to which the switch keeps a weak reference.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, root: nn.Module | None = None) -> None:
         self.key = next(_keys)
         self.counts = _Counts()
+        self._root = None if root is None else weakref.ref(root)
+
+    @property
+    def root(self) -> nn.Module | None:
+        """The network; None if it is gone or not known."""
+        return None if self._root is None else self._root()
 
     def __reduce__(self) -> tuple[Callable[[], NoiseSwitch], tuple[()]]:
         """Pickle neither the key nor the counts."""

@@ -42,12 +42,18 @@ class ActivationFunction:
 
     def call(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[Tensor, bool]:
         """Compute the output without changing the argument; return it, and whether the call asks for a change."""
+        in_place = self.acts_in_place(args, kwargs)
         if self.in_place_index < 0:
-            return self.plain(*args, **kwargs), self.in_place
-        index = self.in_place_index
-        in_place = bool(args[index] if len(args) > index else kwargs.get("inplace", False))
+            return self.plain(*args, **kwargs), in_place
         others = {name: value for name, value in kwargs.items() if name != "inplace"}
-        return self.plain(*args[:index], **others), in_place
+        return self.plain(*args[: self.in_place_index], **others), in_place
+
+    def acts_in_place(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
+        """Return whether a call changes its argument."""
+        index = self.in_place_index
+        if index < 0:
+            return self.in_place
+        return bool(args[index] if len(args) > index else kwargs.get("inplace", False))
 
 
 def _activation_functions() -> dict[Any, ActivationFunction]:

@@ -7,8 +7,9 @@ shadow.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from torch import Tensor, nn
@@ -18,7 +19,8 @@ from torch.overrides import TorchFunctionMode
 from layerbits._base import LayerSelectionError
 from layerbits.networks.execution.arguments import first_argument
 from layerbits.networks.execution.checkpointing import find_caller
-from layerbits.networks.execution.output_tensor import find_tensor
+from layerbits.networks.execution.output_tensor import find_tensor, why_no_signal
+from layerbits.networks.execution.own_hooks import has_own_hook
 from layerbits.networks.execution.sharding import source_of
 from layerbits.networks.observation.activation_functions import FUNCTIONS
 from layerbits.networks.observation.input_dependence import InputDependence, values_read
@@ -50,8 +52,8 @@ class Result:
     function : str
         Name of the activation function; empty for a call of the module.
     acts_in_place : bool
-        Whether the module returns its argument, and writes into it or has a true attribute `inplace`; False for a
-        function.
+        Whether the module returns its argument, and writes into it or has a true attribute `inplace`, or whether the
+        function changes its argument.
     depends_on_input : bool
         False if the operations of torch in the pass show no path from the input of the network to the tensor.
     """
@@ -83,7 +85,7 @@ class RecordedCalls:
     ) -> None:
         """Record a call that has returned."""
         tensor = find_tensor(output)
-        values = None if tensor is None or tensor.is_nested else tensor
+        values = None if tensor is None or tensor.is_nested or why_no_signal(output) else tensor
         with self.dependence.paused():
             result = Result(
                 module,
@@ -171,8 +173,8 @@ class FunctionRecorder(RefuseOriginals):
     """Records the calls of activation functions in the forward methods of a shadow's modules.
 
     A module that is none of the shadow's, such as `nn.ReLU()` in a forward method, counts as a function of the module
-    that calls it. The recorder ignores the functions that an activation module of `torch.nn` calls, and notes when
-    values leave torch.
+    that calls it, and is refused if it has noise. The recorder ignores the functions that an activation module of
+    `torch.nn` calls, and notes when values leave torch.
     """
 
     def __init__(self, network: nn.Module, copied: nn.Module, recorded_calls: RecordedCalls) -> None:
@@ -183,25 +185,45 @@ class FunctionRecorder(RefuseOriginals):
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        module = find_caller(self._is_of_network).module
+        outside: list[nn.Module] = []
+        module = find_caller(functools.partial(self._is_of_network, outside)).module
         self.check(module)
+        _check_outside(outside)
         self.recorded_calls.dependence.read(values_read(func, args, kwargs or {}))
         output = func(*args, **(kwargs or {}))
         if func in FUNCTIONS and module in self.modules and not isinstance(module, ACTIVATIONS):
-            self.recorded_calls.add(module, None, output, FUNCTIONS[func].name)
+            in_place = FUNCTIONS[func].acts_in_place(args, kwargs or {})
+            self.recorded_calls.add(module, None, output, FUNCTIONS[func].name, acts_in_place=in_place)
         return output
 
-    def _is_of_network(self, module: nn.Module) -> bool:
+    def _is_of_network(self, outside: list[nn.Module], module: nn.Module) -> bool:
+        """Return whether a module is one of the shadow or of the network; append other modules to `outside`."""
         if module in self.modules or module in self.names:
             return True
-        # The mode of a function that is a layer keeps torch from the nested tensors, whose padding tokens end as 0.
+        outside.append(module)
+        return False
+
+
+def _check_outside(outside: Iterable[nn.Module]) -> None:
+    """Raise a LayerSelectionError if a running module outside the network, innermost first, cannot count as functions.
+
+    It has noise, or is an encoder that may make nested tensors. The mode of a function that is a layer keeps torch from
+    the nested tensors, whose padding tokens end as 0.
+    """
+    noisy = [type(module).__name__ for module in outside if has_own_hook(module)]
+    if noisy:
+        raise LayerSelectionError(
+            f"model: got a network whose forward calls a noisy {noisy[-1]} that is no submodule, wanted one without "
+            "noise, because its functions are layers of the module that calls it and would get noise twice; call "
+            f"layerbits.remove_noise on that {noisy[-1]}"
+        )
+    for module in outside:
         if isinstance(module, nn.TransformerEncoder) and getattr(module, "use_nested_tensor", False):
             raise LayerSelectionError(
                 f"model: got a {type(module).__name__} that is no submodule of the network and may make nested tensors "
                 "from a padding mask, wanted a submodule, whose padding tokens layerbits can set to 0; assign the "
                 "encoder to an attribute of the module that calls the encoder"
             )
-        return False
 
 
 def memory_version(tensor: Tensor | None) -> int | None:

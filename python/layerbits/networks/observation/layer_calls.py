@@ -156,7 +156,7 @@ def observe(
                     is_activation=bool(result.function)
                     or isinstance(module, ACTIVATIONS)
                     or (value_by_value[module] and next(module.parameters(), None) is None),
-                    acts_in_place=result.acts_in_place,
+                    acts_in_place=result.acts_in_place and not result.function,
                     writes_inputs=result.acts_in_place and _memory(tensor) in input_memory,
                     acts_value_by_value=not result.function and value_by_value[module],
                     root_mean_square=result.root_mean_square,

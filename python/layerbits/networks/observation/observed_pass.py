@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from layerbits.networks.execution.originals import originals_protected
-from layerbits.networks.execution.output_tensor import all_tensors, find_tensor
+from layerbits.networks.execution.output_tensor import all_tensors, why_no_signal
 from layerbits.networks.execution.own_hooks import delete_own_hooks
 from layerbits.networks.execution.shadow import modules_by_name, shadow
 from layerbits.networks.observation.call_recorders import FunctionRecorder, ModuleRecorder, RecordedCalls, Result
@@ -79,7 +79,7 @@ def independent_results(model: nn.Module, observed: ObservedPass, arguments: Arg
     candidates = {
         index
         for index, result in enumerate(observed.results)
-        if not result.depends_on_input and find_tensor(result.output) is not None
+        if not result.depends_on_input and not why_no_signal(result.output)
     }
     if not candidates:
         return set()

@@ -27,6 +27,8 @@ def acts_value_by_value(module: nn.Module, argument: object, output: object) -> 
         return False
     if argument.is_nested or output.is_nested or argument.is_quantized or argument.shape != output.shape:
         return False
+    if output.is_meta:  # it has no values
+        return False
     row_shape = argument.shape[1:]
     # With one row a statistic of the batch is not detectable; with few values, outputs may agree by chance.
     n_rows = max(2, -(-_PROBED_VALUES // max(1, row_shape.numel())))

@@ -53,7 +53,7 @@ def test_check_ends_with_status_1_if_intervals_miss_the_true_value(monkeypatch, 
     def estimate(*_, **__):
         return Estimate(0.1, 0.01, 0.09, 0.11, 0.95, 100)
 
-    monkeypatch.setattr("layerbits.calibration.coverage_check.mixture_information", estimate)
+    monkeypatch.setattr("layerbits.calibration.task_estimates.mixture_information", estimate)
     assert main(["check", "--seeds=10"]) == 1
     out = capsys.readouterr().out
     assert "0/10" in out

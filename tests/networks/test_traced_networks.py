@@ -40,10 +40,11 @@ def test_traced_network_has_the_rows_of_its_network(make, sigma):
 
 
 def test_trace_of_a_noisy_network_loses_the_noise_of_functions():
-    traced = torch.fx.symbolic_trace(lb.noisify(Residual(), sigma=0.3, inputs=INPUTS))
-    with pytest.raises(
-        LayerSelectionError, match=r"^model: got .* no noisy layer .* torch.fx traces functions without"
-    ):
+    model = lb.noisify(Residual(), sigma=0.3, inputs=INPUTS)
+    traced = torch.fx.symbolic_trace(model)
+    words = r"^model: got .* no noisy layer .* torch.fx traces functions without .*: call layerbits.remove_noise on the"
+    with pytest.raises(LayerSelectionError, match=words):
         lb.layer_information(traced, INPUTS)
+    lb.remove_noise(model)
     lb.noisify(traced, sigma=0.3, inputs=INPUTS)
     assert lb.layer_information(traced, INPUTS, queries=4, draws=8)["relu", "I(X;T)"].upper > 0

@@ -180,11 +180,13 @@ def noisy_network(
     with originals_protected(root), RefuseOriginals(root), generators_restored(copied):
         network.run(None, _first_rows(inputs.tensors))
     if not network.calls:
-        is_traced = isinstance(root, torch.fx.GraphModule)
+        remedy = "call noisify again, with these inputs"
+        if isinstance(root, torch.fx.GraphModule):
+            first = "call layerbits.remove_noise on the network that was traced"
+            remedy = f"torch.fx traces functions without their noise: {first}, then noisify this one with these inputs"
         raise LayerSelectionError(
             "model: got a network of which no noisy layer runs in a pass of these inputs, wanted one that runs; "
-            + ("torch.fx traces functions without their noise: " if is_traced else "")
-            + "call noisify again, with these inputs"
+            f"{remedy}"
         )
     find_flattened_rows(network, inputs.tensors)
     for layer in network.other_outputs:

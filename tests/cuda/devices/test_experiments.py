@@ -21,7 +21,15 @@ SMALL = {
     "szt-binning": {"widths": "3", "draws": 2, "queries": 2},
     "single-neuron": {"tolerance": 0.5, "max_draws": 64, "weights": "0.5,2", "sigmas": "0.5"},
     "leaky-relu-pair": {"tolerance": 0.5, "max_draws": 64},
-    "digits-cnn": {"repeats": 1, "sigmas": "0.1", "channels": "3", "units": 8, "bins": 20, "batch_size": 256},
+    "digits-cnn": {
+        "repeats": 1,
+        "sigmas": "0.1",
+        "channels": "3",
+        "units": 8,
+        "bins": 20,
+        "batch_size": 256,
+        "jobs": 1,
+    },
 }
 
 

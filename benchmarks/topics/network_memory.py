@@ -3,8 +3,8 @@
 The networks are noisy and have random weights. Each runs in a process of its own, on one thread; seconds are those of
 the processor. Peak memory is the peak of the resident memory in the first call, less the resident memory after the
 network and its inputs were made. The ratio is that of the median times of later measurements and of later passes alone,
-which alternate. Passes alone include those that probe the network; the calls of the noisy network by hand, without
-gradients, are beside them. `gpt2` needs the package transformers, `resnet18` torchvision; neither downloads weights.
+which alternate. Passes alone include the check of the rows; the calls of the noisy network by hand, without gradients,
+are beside them. `gpt2` needs the package transformers, `resnet18` torchvision; neither downloads weights.
 """
 
 from __future__ import annotations
@@ -156,12 +156,12 @@ def _measured(name: str) -> Measured:
     if case.max_ratio is None:
         return Measured(seconds, 0.0, 0.0, peak)
     passes, by_hand = (
-        functools.partial(
-            seconds_of, model, inputs, case, min(_CHUNKS, key=functools.partial(seconds_of, model, inputs, case))
-        )
-        for seconds_of in (_seconds_of_passes, _seconds_by_hand)
+        functools.partial(seconds, model, inputs, case) for seconds in (_seconds_of_passes, _seconds_by_hand)
     )
-    rounds = [(_seconds_of_measurement(model, inputs, case), passes(), by_hand()) for _ in range(_ROUNDS)]
+    best, best_by_hand = min(_CHUNKS, key=passes), min(_CHUNKS, key=by_hand)
+    rounds = [
+        (_seconds_of_measurement(model, inputs, case), passes(best), by_hand(best_by_hand)) for _ in range(_ROUNDS)
+    ]
     seconds, seconds_of_passes, seconds_by_hand = map(statistics.median, zip(*rounds, strict=True))
     return Measured(seconds, seconds_of_passes, seconds_by_hand, peak)
 

@@ -37,7 +37,6 @@ TINY = Config(
     measurements=2,
     bins=20,
     frames=8,
-    jobs=1,
 )
 TWO_TRAININGS = dataclasses.replace(TINY, repeats=1, sigmas=(0.3,), variants=("deterministic", "noisy"))
 DETERMINISTIC, NOISY, DROPOUT = (

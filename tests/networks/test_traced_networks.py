@@ -48,3 +48,10 @@ def test_trace_of_a_noisy_network_loses_the_noise_of_functions():
     lb.remove_noise(model)
     lb.noisify(traced, sigma=0.3, inputs=INPUTS)
     assert lb.layer_information(traced, INPUTS, queries=4, draws=8)["relu", "I(X;T)"].upper > 0
+
+
+def test_trace_of_a_network_that_is_gone_gets_noise():
+    # References in a cycle may keep the network until the next collection.
+    traced = torch.fx.symbolic_trace(lb.noisify(Residual(), sigma=0.3, inputs=INPUTS))
+    lb.noisify(traced, sigma=0.2, inputs=INPUTS)
+    assert float(lb.noise_of(traced)["relu"]) == 0.2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 import torch
@@ -55,6 +56,18 @@ def check_no_pass_waits(model: nn.Module) -> None:
 
 def check_shares_no_noise(root: nn.Module) -> None:
     """Raise a ValueError if a module of a network has hooks of another noisy network, of which neither is a part."""
+    if _shared_module(root):
+        gc.collect()  # a network without references may still wait for its end
+    if shared := _shared_module(root):
+        raise ValueError(
+            f"model: got {shared[0]}, which the noisy network {shared[1]} shares and which would lose its noise there, "
+            "wanted modules of this network alone; call layerbits.remove_noise on the other network, or use a "
+            "copy.deepcopy of the module here"
+        )
+
+
+def _shared_module(root: nn.Module) -> tuple[str, str] | None:
+    """Return words for a module that a network shares with another noisy one, and for the other, if there is one."""
     parts = set(root.modules())
     for name, module in root.named_modules():
         for hook in (*module._forward_hooks.values(), *module._forward_pre_hooks.values()):
@@ -63,11 +76,8 @@ def check_shares_no_noise(root: nn.Module) -> None:
                 continue
             other_parts = set(other.modules())
             if root not in other_parts and module in other_parts:
-                raise ValueError(
-                    f"model: got {type(module).__name__} at {name!r}, which the noisy network {type(other).__name__} "
-                    "shares and which would lose its noise there, wanted modules of this network alone; call "
-                    "layerbits.remove_noise on the other network, or use a copy.deepcopy of the module here"
-                )
+                return f"{type(module).__name__} at {name!r}", type(other).__name__
+    return None
 
 
 class PassStart(NoiseHook):

@@ -5,9 +5,10 @@ import torch
 from torch import nn
 
 import layerbits as lb
+from tests.support.dependence import INPUTS, Forward, graph
 from tests.support.random_arrays import normal_tensor
 
-INPUTS = 2 * normal_tensor(40, 4, seed=7).float()
+ROUTED_INPUTS = 2 * normal_tensor(40, 4, seed=7).float()
 BEST = 1
 
 
@@ -36,7 +37,7 @@ class Routed(nn.Module):
 
 
 def noisy_network(calls_all):
-    return lb.noisify(Routed(calls_all), sigma={"act": 1.5, "**": 0.3}, inputs=INPUTS)
+    return lb.noisify(Routed(calls_all), sigma={"act": 1.5, "**": 0.3}, inputs=ROUTED_INPUTS)
 
 
 networks = pytest.mark.parametrize("calls_all", [True, False])
@@ -48,18 +49,51 @@ def test_default_leaves_out_the_expert_that_loses_rows_with_noise(calls_all):
     model = noisy_network(calls_all)
     names = r"experts\.0\.1, experts\.1\.1" if calls_all else r"experts\.1\.1"
     with pytest.warns(UserWarning, match=rf"^layers: None leaves out {names}, whose rows .*; their noise acts on"):
-        assert list(lb.propagate(model, INPUTS, draws=8)) == ["act", "out"]
-    assert list(lb.propagate(model, INPUTS, draws=8, layers="out")) == ["out"]
+        assert list(lb.propagate(model, ROUTED_INPUTS, draws=8)) == ["act", "out"]
+    assert list(lb.propagate(model, ROUTED_INPUTS, draws=8, layers="out")) == ["out"]
 
 
 @networks
 def test_expert_that_is_named_is_refused_with_layers_that_can_be_measured(calls_all):
     model = noisy_network(calls_all)
     with pytest.raises(lb.LayerSelectionError, match=r"80 rows \(40 inputs x 2 draws\); pass layers=\['act'\], which"):
-        lb.propagate(model, INPUTS, draws=2, layers=["act", "experts.1.1"])
-    assert list(lb.propagate(model, INPUTS, draws=2, layers=["act"])) == ["act"]
+        lb.propagate(model, ROUTED_INPUTS, draws=2, layers=["act", "experts.1.1"])
+    assert list(lb.propagate(model, ROUTED_INPUTS, draws=2, layers=["act"])) == ["act"]
 
 
 def test_expert_that_keeps_its_rows_under_the_noise_before_it_is_measured():
-    model = lb.noisify(Routed(calls_all=True), sigma=0.3, layers=["experts.1.1", "out"], inputs=INPUTS)
-    assert tuple(lb.propagate(model, INPUTS, draws=4)) == ("experts.1.1", "out")
+    model = lb.noisify(Routed(calls_all=True), sigma=0.3, layers=["experts.1.1", "out"], inputs=ROUTED_INPUTS)
+    assert tuple(lb.propagate(model, ROUTED_INPUTS, draws=4)) == ("experts.1.1", "out")
+
+
+@torch.library.custom_op("layerbits_tests::positive_rows", mutates_args=())
+def positive_rows(x: torch.Tensor) -> torch.Tensor:
+    """Return the rows with a positive first value; no tag shows that their number depends on values."""
+    return x[x[:, 0] > 0].clone()
+
+
+def unselected(net, x):
+    return net.c(net.b(net.a(x)))
+
+
+def selected_by_a_mask(net, x):
+    return unselected(net, x) * (1 + 0 * x[x > 0].sum())
+
+
+def selected_by_an_operation_of_the_user(net, x):
+    return unselected(net, x) + positive_rows(x.abs()).sum()
+
+
+@pytest.mark.parametrize("forward", [unselected, selected_by_a_mask, selected_by_an_operation_of_the_user])
+def test_shapes_are_fixed_where_no_operation_may_select_rows(forward):
+    assert graph(Forward(forward)).has_fixed_shapes == (forward is unselected)
+
+
+def test_network_of_fixed_shapes_runs_fewer_passes():
+    def n_passes(forward):
+        passes = []
+        model = Forward(lambda net, x: passes.append(len(x)) or forward(net, x))
+        lb.propagate(lb.noisify(model, sigma=1.0, layers=nn.Tanh, inputs=INPUTS), INPUTS, draws=1)
+        return len(passes)
+
+    assert n_passes(unselected) < n_passes(selected_by_a_mask)

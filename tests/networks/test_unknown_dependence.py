@@ -40,6 +40,15 @@ def number_of_places(net, x):
     return net.c(net.b(net.a(x) / (1 + len(x.nonzero()))))
 
 
+def number_of_equal_rows(net, x):
+    return net.c(net.b(net.a(x) / (1 + len(torch.unique_consecutive((x > 0).int(), dim=0)))))
+
+
+def size_of_a_split(net, x):
+    first, _ = torch.tensor_split(net.a(x), (x.sum() > 1e6).long().reshape(1))
+    return net.c(net.b(net.a(x) + len(first)))
+
+
 def random_branch(net, x):
     return net.c(net.b(2 * net.a(x)) if torch.rand(()) > 2 else net.b(net.a(x)))
 
@@ -94,6 +103,8 @@ def memory_written_outside_of_torch(net, x):
         (numpy_copy, "may branch on values"),
         (size_of_a_selection, "may branch on values"),
         (number_of_places, "may branch on values"),
+        (number_of_equal_rows, "may branch on values"),
+        (size_of_a_split, "may branch on values"),
         (random_branch, "may branch on values"),
         (number_of_another_generator, "generator of Python or NumPy"),
         (array_of_another_generator, "generator of Python or NumPy"),

@@ -26,11 +26,14 @@ class DependenceGraph:
     is_deterministic : bool
         Whether the network is known to draw random numbers from torch's generators alone, and to keep no values from
         pass to pass. Otherwise no layer is known to be a function of the input.
+    has_fixed_shapes : bool
+        Whether it is known that no value decides which layers run, nor the shape of a signal.
     """
 
     sources: Mapping[str, Sources]
     unknown: str = ""
     is_deterministic: bool = True
+    has_fixed_shapes: bool = False
 
     def is_function_of_input(self, layer: str) -> bool:
         """Return whether the signal of a layer is a function of the input alone."""

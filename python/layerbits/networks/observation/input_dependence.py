@@ -38,6 +38,9 @@ VALUE_READERS = {
     Tensor._typed_storage,
 }
 
+# Functions whose C++ code reads the sizes of the results in a tensor, which no mode sees.
+_SPLITTERS = {torch.tensor_split, Tensor.tensor_split}
+
 # Functions that make a tensor of numbers; torch reads tensors in a list of numbers outside of every mode.
 _TENSOR_MAKERS = {torch.tensor, torch.as_tensor, torch.asarray, Tensor.new_tensor}
 
@@ -46,6 +49,8 @@ def values_read(function: object, args: tuple[Any, ...], kwargs: Mapping[str, An
     """Return the arguments of a function of torch whose values or memory leave torch; an empty tuple if none do."""
     if function in VALUE_READERS:
         return args, kwargs
+    if function in _SPLITTERS:
+        return args[1:], kwargs
     if function in _TENSOR_MAKERS:
         return [argument for argument in (*args, *kwargs.values()) if isinstance(argument, list | tuple)]
     return ()

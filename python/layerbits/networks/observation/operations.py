@@ -29,8 +29,8 @@ _UNWRITTEN = {
     "empty", "empty_like", "empty_strided", "empty_permuted", "new_empty", "new_empty_strided",
 }  # fmt: skip
 
-# Operations without the tag of torch whose results have sizes that depend on values, here on lengths.
-_SIZED_BY_VALUES = {"_pack_padded_sequence"}
+# Operations without the tag of torch whose results have sizes that depend on values.
+_SIZED_BY_VALUES = {"_pack_padded_sequence", "unique_dim_consecutive"}
 
 _LITERALS = {"lift_fresh", "lift"}
 

@@ -86,6 +86,8 @@ class SourceTracking(TorchDispatchMode):  # type: ignore[no-untyped-call]
         Name, numbers and shapes of results of each operation, to compare passes.
     opaque : str
         Why the pass could not be followed, apart from lost values; empty if it could.
+    shows_sizes : bool
+        Whether all operations are torch's own: values that decide the size of their results are among the lost ones.
     """
 
     supports_higher_order_operators = True  # so that the mode gets them, and refuses them by name
@@ -95,7 +97,7 @@ class SourceTracking(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.lost = NOTHING
         self.memories: dict[int, Memory] = {}
         self.operations: list[tuple[object, ...]] = []
-        self.opaque = ""
+        self.opaque, self.shows_sizes = "", True
         self._n_draws = 0
         self._custom = NOTHING  # sources of the arguments of custom operations, which may keep values
         self._shared_bytes = SharedBytes()
@@ -150,6 +152,7 @@ class SourceTracking(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return func(*args, **kwargs)
         check_runs_no_functions(func)
         operation = Operation(func, args, kwargs)
+        self.shows_sizes = self.shows_sizes and func.namespace == "aten"
         literal = operation.literal()
         if literal is not None and _address(literal) not in self.memories:
             self.begin(literal, NOTHING)

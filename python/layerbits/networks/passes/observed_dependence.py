@@ -106,7 +106,7 @@ def observe_dependence(network: MeasuredNetwork, inputs: Sequence[Tensor]) -> De
         return DependenceGraph(sources, "may branch on values: it reads numbers, or sizes that depend on them")
     if network.adds_noise and interventions_differ(network, inputs, sources):
         return _unknown(network, "has paths between layers that its operations do not show, as of another thread")
-    return DependenceGraph(sources)
+    return DependenceGraph(sources, has_fixed_shapes=first.tracking.shows_sizes)
 
 
 def _unknown(network: MeasuredNetwork, reason: str) -> DependenceGraph:

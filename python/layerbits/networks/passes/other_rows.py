@@ -115,8 +115,11 @@ def layers_moved_by_noise(network: MeasuredNetwork, inputs: Sequence[Tensor], la
     """Return the noisy layers, up to the last of `layers`, whose shapes change with the noise of earlier layers.
 
     Noise may route a row to another expert. Rare routes need large noise to appear in few rows, so passes with larger
-    noise run too, except on accelerators, where an index out of range would end the context.
+    noise run too, except on accelerators, where an index out of range would end the context. A network whose shapes
+    depend on no values needs no pass.
     """
+    if network.dependence.has_fixed_shapes:
+        return set()
     last = max(map(network.layer_names.index, layers))
     is_on_cpu = all(tensor.device.type == "cpu" for tensor in inputs)
     moved: set[str] = set()

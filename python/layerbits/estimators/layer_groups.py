@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 
@@ -30,22 +30,30 @@ def part_groups(problem: Problem, draws: int) -> Iterator[tuple[str, ...]]:
     UserWarning
         The signals of a layer behind no noise, which are held in full, exceed the budget.
     """
-    exact, group, n_values = parts_behind_no_noise(problem, tuple(problem.parts)), list[str](), 0
+    exact, budgets = parts_behind_no_noise(problem, tuple(problem.parts)), dict[str, int]()
     for name in problem.parts:
         held = 1 if name in exact else PROBING_PASSES if is_wide(problem, name, draws) else draws
-        added = _n_values(problem, name, held)
-        if name in exact and added * _BYTES_OF_VALUE > problem.max_memory:
+        n_values = _n_values(problem, name, held)
+        if name in exact and n_values * _BYTES_OF_VALUE > problem.max_memory:
             warnings.warn(
                 f"max_memory: got {problem.max_memory}, but the signals of {name!r}, which are held in full, take "
-                f"{added * _BYTES_OF_VALUE} bytes, and, if sigma is no single number, a copy in float64 twice as "
+                f"{n_values * _BYTES_OF_VALUE} bytes, and, if sigma is no single number, a copy in float64 twice as "
                 "much; if that is too much, take fewer inputs (limit) or a readout",
                 stacklevel=2,
             )
-        if group and (n_values + added) * _BUDGET_PER_VALUE > problem.max_memory:
+        budgets[name] = n_values * _BUDGET_PER_VALUE
+    yield from groups_within(problem.max_memory, budgets)
+
+
+def groups_within(max_memory: int, budgets: Mapping[str, int]) -> Iterator[tuple[str, ...]]:
+    """Yield names in groups, in their order, whose bytes are at most `max_memory` together, or a single name."""
+    group, n_bytes = list[str](), 0
+    for name, added in budgets.items():
+        if group and n_bytes + added > max_memory:
             yield tuple(group)
-            group, n_values = [], 0
+            group, n_bytes = [], 0
         group.append(name)
-        n_values += added
+        n_bytes += added
     if group:
         yield tuple(group)
 

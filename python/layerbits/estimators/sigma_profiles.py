@@ -10,13 +10,22 @@ from torch import Tensor, nn
 
 from layerbits._base import Array, Integers, check_confidence, check_count, check_positive, refuse_earlier_parameters
 from layerbits.estimators.audits import note, noted, saturation_notes
-from layerbits.estimators.known_activations import known_activations
+from layerbits.estimators.known_activations import known_activations, refuse_noise
 from layerbits.estimators.layer_arrays import arrays_by_layer
 from layerbits.estimators.same_arguments import check_same_arguments
 from layerbits.estimators.sigma_profile_table import SigmaProfile, SigmaRow
 from layerbits.kernels import Group, NormalStream, Processes, RandomStream, Workers, as_floats
 from layerbits.mixtures import ChannelEstimate, KnownChannel, affine_coordinates, common_noise_surprisals
-from layerbits.networks import Inputs, Labels, Layers, global_states_restored, read_inputs, unsharded
+from layerbits.networks import (
+    MAX_MEMORY,
+    Inputs,
+    Labels,
+    Layers,
+    check_max_memory,
+    global_states_restored,
+    read_inputs,
+    unsharded,
+)
 from layerbits.statistics import Interval, ceilings, class_numbers
 
 
@@ -57,6 +66,7 @@ def sigma_profile(
     queries: int = ...,
     confidence: float = ...,
     seed: int = ...,
+    max_memory: int = ...,
     group: Group = ...,
 ) -> SigmaProfile: ...
 @refuse_earlier_parameters(activations="the first argument by position")
@@ -73,6 +83,7 @@ def sigma_profile(
     queries: int = 4,
     confidence: float = 0.95,
     seed: int = 0,
+    max_memory: int = MAX_MEMORY,
     group: Group = None,
 ) -> SigmaProfile:
     """Estimate I(X; S + sigma Z), in nats, for activations S of a network without noise and each of several sigmas.
@@ -102,6 +113,9 @@ def sigma_profile(
         Level of each interval.
     seed : int
         Seed of the noise. Z is the same for all sigmas, so that profiles are smooth.
+    max_memory : int
+        Budget in bytes of the passes of a network, as in `layer_information`: layers that do not fit together are
+        measured in turn.
     group : torch.distributed.ProcessGroup, optional
         Processes that make this call together, with the same arguments, and share its work. All get the result,
         which has the same bits for any number of processes on CPUs. By default this process works alone.
@@ -145,17 +159,21 @@ def sigma_profile(
         check_count("queries", queries, minimum=2)
         risk = (1 - check_confidence(confidence)) / 2
         check_count("seed", seed, minimum=0)
+        max_memory = check_max_memory(max_memory)
         if isinstance(model, nn.Module):
             sigmas = _checked_sigmas(sigmas)
-            data = read_inputs(inputs, model, labels, limit=limit, seed=seed)
+            data = read_inputs(inputs, model, labels, limit=limit, seed=seed, max_memory=max_memory)
             model = unsharded(model, processes)
-            check_same_arguments(processes, model, data, (layers, limit))
+            check_same_arguments(processes, model, data, (layers, limit, sigmas, queries, confidence, seed, max_memory))
             if len(data.labels) > 1:
                 raise ValueError(
                     f"labels: got {len(data.labels)} label sets, wanted one; call sigma_profile for each of them"
                 )
             labels = next(iter(data.labels.values()), None)
-            activations: Mapping[str, Array] = known_activations(model, data, layers, min(sigmas), processes)
+            refuse_noise(model)
+            activations: Iterable[tuple[str, Tensor]] = known_activations(
+                model, data, layers, min(sigmas), max_memory=max_memory, processes=processes
+            )
         elif layers is not None or limit is not None:
             name = "limit" if layers is None else "layers"
             raise TypeError(
@@ -167,20 +185,23 @@ def sigma_profile(
                 "activations"
             )
         else:
-            activations = arrays_by_layer("activations", model, "")
+            arrays = arrays_by_layer("activations", model, "")
             sigmas = _checked_sigmas(inputs if sigmas is None else sigmas)
-        points = {layer: _as_points(layer, array) for layer, array in activations.items()}
-        classes = [None if labels is None else class_numbers(labels, len(centers)) for centers in points.values()]
-        options = (sigmas, queries, confidence, seed)
-        processes.check_equal("sigma_profile", activations=points, labels=classes, options=options)
+            points = {layer: _as_points(layer, array) for layer, array in arrays.items()}
+            classes = [_classes(labels, centers) for centers in points.values()]
+            options = (sigmas, queries, confidence, seed)
+            processes.check_equal("sigma_profile", activations=points, labels=classes, options=options)
+            activations = points.items()
         rows: list[SigmaRow] = []
-        for index, (layer, centers) in enumerate(points.items()):
-            channels = _channels(centers, classes[index], sigmas, Workers(processes=processes))
+        limits: list[dict[str, float]] = []
+        for index, (layer, centers) in enumerate(activations):
+            numbers = _classes(labels, centers)
+            channels = _channels(centers, numbers, sigmas, Workers(processes=processes))
             stream = NormalStream(seed, RandomStream.PROFILE_QUERIES, index)
             estimates = _estimates(channels, queries, stream, risk)
             separated_lower = estimates[0]["I(X;T)"].separated_lower
             rows += _audited(_rows(layer, sigmas, estimates), math.log(len(centers)), separated_lower)
-        limits = [ceilings(len(centers), numbers) for centers, numbers in zip(points.values(), classes, strict=True)]
+            limits.append(ceilings(len(centers), numbers))
         profile = SigmaProfile(tuple(rows), limits[0] if all(other == limits[0] for other in limits) else {})
         return processes.check_result("sigma_profile", profile)
 
@@ -195,6 +216,10 @@ def _checked_sigmas(sigmas: object) -> list[float]:
     if not checked_sigmas:
         raise ValueError("sigmas: got none, wanted at least one")
     return checked_sigmas
+
+
+def _classes(labels: object, centers: Tensor) -> Integers | None:
+    return None if labels is None else class_numbers(labels, len(centers))
 
 
 def _channels(

@@ -9,12 +9,14 @@ import numpy.typing as npt
 from torch import Tensor, nn
 
 from layerbits._base import Doubles, check_count, check_fraction
-from layerbits.estimators.known_activations import activations_without_noise
+from layerbits.estimators.known_activations import known_activations
 from layerbits.estimators.sigma_profiles import sigma_profile
 from layerbits.mixtures import affine_coordinates
 from layerbits.networks import (
+    MAX_MEMORY,
     Inputs,
     Layers,
+    check_max_memory,
     global_states_restored,
     is_noisy,
     measured_layers,
@@ -45,6 +47,7 @@ def suggest_sigma(
     layers: Layers = None,
     queries: int | None = None,
     seed: int = 0,
+    max_memory: int = MAX_MEMORY,
 ) -> dict[str, float]:
     """Find, for each layer, the sigma at which I(X; S + sigma Z) is a share of log N.
 
@@ -65,6 +68,8 @@ def suggest_sigma(
         Queries of each input, at least 2. By default 4096 queries in all and at least 4 of an input.
     seed : int
         Seed of the noise.
+    max_memory : int
+        Budget in bytes, as in `layer_information`: layers that do not fit together are measured in turn.
 
     Returns
     -------
@@ -103,12 +108,13 @@ def suggest_sigma(
         raise ValueError(f"share: got {share}, wanted at least {_LEAST_SHARE:g}")
     if queries is not None:
         check_count("queries", queries, minimum=2)
-    data = read_inputs(inputs, model)
+    max_memory = check_max_memory(max_memory)
+    data = read_inputs(inputs, model, max_memory=max_memory)
     if layers is None and is_noisy(model):
-        layers = measured_layers(noisy_network(model, data, may_be_off=True), data.tensors, None)
+        layers = measured_layers(noisy_network(model, data, may_be_off=True, max_memory=max_memory), data.tensors, None)
     return {
         layer: _sigma_of(layer, activations.double(), float(share), queries, seed)
-        for layer, activations in activations_without_noise(model, data, layers).items()
+        for layer, activations in known_activations(model, data, layers, max_memory=max_memory)
     }
 
 

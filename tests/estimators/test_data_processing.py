@@ -150,7 +150,7 @@ def test_tolerance_counts_as_reached_by_an_end_of_another_layer():
     assert row.flags == ("data_processing",)
 
 
-def test_note_on_a_missed_tolerance_names_the_cause_of_the_interval_with_ends_of_other_layers():
+def test_note_on_a_missed_tolerance_names_the_cause_of_the_own_bounds_beside_ends_of_other_layers():
     """The gap from 1.1 to the plug-in bound is 0.8 of the own width of 1, and 0.05 of the remaining width of 0.15."""
 
     def measurement(plug_in, shortfall=None):
@@ -159,15 +159,14 @@ def test_note_on_a_missed_tolerance_names_the_cause_of_the_interval_with_ends_of
         estimate = information_estimate(bounds, plug_in + 0.1, 2.0, 0.0, lent=Interval(0.9, plug_in + 0.05))
         return LayerMeasurement(4, {"I(X;T)": estimate}, shortfall)
 
-    # A limit that reads like the cause is left as it is.
-    shortfall = Shortfall(0.01, "limited by decoder: 4", "decoder", "raise max_draws")
+    shortfall = Shortfall(0.01, "max_draws 4", "decoder", "raise max_draws")
     measurements = {"0": measurement(1.1), "1": measurement(1.9, shortfall)}
     combined = Chains(earlier={"1": ("0",)}, later={"0": ("1",)}).combined("1", measurements)
     assert combined.estimates["I(X;T)"].interval == Interval(1.0, pytest.approx(1.15))
     assert combined.estimates["I(X;T)"].limited_by == "queries"
     assert combined.shortfall.note == (
         "tolerance_missed",
-        "tolerance 0.01 not reached within limited by decoder: 4, limited by queries: raise max_draws",
+        "tolerance 0.01 not reached within max_draws 4, own bounds limited by decoder: raise max_draws",
     )
 
 

@@ -28,7 +28,7 @@ _STANDARD_ERRORS = 3
 
 SENTENCES = {
     "saturated": "saturated: at most {shortfall:.4f} nats below log N",
-    "tolerance_missed": "tolerance {tolerance:g} not reached within {limit}, limited by {cause}: {remedy}",
+    "tolerance_missed": "tolerance {tolerance:g} not reached within {limit}, {limited} by {cause}: {remedy}",
     "data_processing": "{ends}",
     "above_previous_layer": "above {layer!r} before it: take more {means}",
     "above_ceiling": "above its ceiling {ceiling:.4f}: take more {means}",
@@ -59,20 +59,23 @@ class Shortfall:
     limit : str
         The limit that ended the rounds, in words.
     cause : str
-        Main cause of the width, as `TwoSidedEstimate.limited_by`.
+        Main cause of the width that the layer's own bounds give, as `TwoSidedEstimate.limited_by`.
     remedy : str
-        The options that help, in words.
+        The options that help against it, in words.
+    is_combined : bool
+        Whether the interval has an end of another layer.
     """
 
     tolerance: float
     limit: str
     cause: str
     remedy: str
+    is_combined: bool = False
 
     @property
     def note(self) -> tuple[str, str]:
         """The flag and its sentence."""
-        return note("tolerance_missed", **vars(self))
+        return note("tolerance_missed", limited="own bounds limited" if self.is_combined else "limited", **vars(self))
 
 
 def options_of(row: InformationRow) -> str:

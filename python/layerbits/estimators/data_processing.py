@@ -80,7 +80,7 @@ class Chains:
         """Return the measurement of a layer, or another part, with the best ends of its chains.
 
         `measurements` are those of all parts with one label set, without ends of other layers. The note on a missed
-        tolerance names the main cause of the new interval, and is dropped if the interval is narrow enough.
+        tolerance is dropped if the new interval is narrow enough; its cause and remedy are those of the own bounds.
         """
         measurement, estimates = measurements[name], {}
         for quantity, estimate in measurement.estimates.items():
@@ -92,7 +92,7 @@ class Chains:
         information, shortfall = estimates["I(X;T)"], measurement.shortfall
         if shortfall is not None:
             is_narrow = information.interval.half_width <= shortfall.tolerance
-            shortfall = None if is_narrow else dataclasses.replace(shortfall, cause=information.limited_by)
+            shortfall = None if is_narrow else dataclasses.replace(shortfall, is_combined=bool(information.taken))
         return dataclasses.replace(measurement, estimates=estimates, shortfall=shortfall)
 
 

@@ -237,3 +237,9 @@ def test_calls_that_share_a_name_are_refused():
 
     with pytest.raises(LayerSelectionError, match=r"^model: got a module with the name 'act@2'"):
         layers(Ambiguous(), INPUTS)
+
+
+def test_messages_name_the_first_20_of_many_layers():
+    network = nn.Sequential(*(module for _ in range(150) for module in (nn.Linear(2, 2), nn.Tanh())), nn.Linear(2, 2))
+    with pytest.raises(LayerSelectionError, match=r"available: 0, 1, .*, 19 and 281 more$"):
+        noisify(network, sigma=0.1, layers="head", inputs=torch.ones(1, 2))

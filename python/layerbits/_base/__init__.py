@@ -46,6 +46,7 @@ from layerbits._base.validation import (
     check_real,
     check_type,
     check_vector,
+    listed,
     refuse_sparse,
     shown,
 )
@@ -96,6 +97,7 @@ __all__ = [
     "html_table",
     "installed_version",
     "is_verified",
+    "listed",
     "missing_attribute",
     "open_regular",
     "progress",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import numbers
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from types import UnionType
 from typing import cast
 
@@ -14,6 +14,7 @@ import numpy as np
 from layerbits._base.types import Doubles
 
 _LONGEST_TEXT = 80  # characters of a value in a message
+_MOST_NAMES = 20  # names of layers in a message
 
 
 def shown(value: object) -> str:
@@ -24,6 +25,13 @@ def shown(value: object) -> str:
         return f"a value of type {type(value).__name__} without a text"
     text = text if text.isprintable() else repr(text)
     return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}..."
+
+
+def listed(names: Iterable[str]) -> str:
+    """Return names as a text for messages, with the number of those behind the first 20."""
+    names = list(names)
+    others = len(names) - _MOST_NAMES
+    return ", ".join(names[:_MOST_NAMES]) + (f" and {others} more" if others > 0 else "")
 
 
 def check_type(name: str, value: object, kinds: type | tuple[type, ...] | UnionType, *, wanted: str) -> None:

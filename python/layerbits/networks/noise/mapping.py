@@ -7,6 +7,7 @@ from typing import NoReturn
 
 from torch import nn
 
+from layerbits._base import listed
 from layerbits.networks.execution.compilation import compile_again
 from layerbits.networks.execution.shadow import modules_by_name
 from layerbits.networks.noise.add_noise import AddNoise
@@ -94,7 +95,7 @@ class LayerNoise(Mapping[str, Noise]):
             called, _, number = layer.rpartition("@") if isinstance(layer, str) else ("", "", "")
             if called in calls and calls[called][0].is_uniform and number.isdecimal() and int(number) > 0:
                 return calls[called][0], int(number) - 1
-            wanted = f"one of {', '.join(calls)}" if calls else "a layer of a network with noise"
+            wanted = f"one of {listed(calls)}" if calls else "a layer of a network with noise"
             raise KeyError(f"layer: got {layer!r}, wanted {wanted}")
         return calls[name]
 

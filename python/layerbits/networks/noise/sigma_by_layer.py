@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from torch import Tensor
 
-from layerbits._base import LayerSelectionError
+from layerbits._base import LayerSelectionError, listed
 from layerbits.networks.execution.output_tensor import check_has_signal
 from layerbits.networks.noise.dropout import DropoutNoise, Noise
 from layerbits.networks.noise.gaussian import Deviations, GaussianNoise, gaussian_noise
@@ -99,6 +99,6 @@ def noise_of_layers(by_key: NoiseByKey, calls: Sequence[LayerCall]) -> dict[str,
     unused_keys = [key for key, names in names_of_keys.items() if not names]
     if unused_keys:
         raise LayerSelectionError(
-            f"sigma: got the key {unused_keys[0]!r}, which matches no noisy layer, wanted keys for {', '.join(noise)}"
+            f"sigma: got the key {unused_keys[0]!r}, which matches no noisy layer, wanted keys for {listed(noise)}"
         )
     return noise

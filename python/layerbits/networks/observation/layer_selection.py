@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import numpy as np
 from torch import Tensor, nn
 
-from layerbits._base import LayerSelectionError, shown
+from layerbits._base import LayerSelectionError, listed, shown
 from layerbits.networks.execution.call_stack import stacklevel_of_user
 from layerbits.networks.execution.shadow import modules_by_name
 from layerbits.networks.observation.activation_functions import FUNCTIONS
@@ -62,7 +62,7 @@ def choose_layers(
     UserWarning
         `layers` is None and leaves out an activation function or a module that resembles one; the message has reasons.
     """
-    available = f"available: {', '.join(call.name for call in calls) or _NONE}"
+    available = f"available: {listed(call.name for call in calls) or _NONE}"
     if layers is None:
         return _default_layers(calls, list(named), available, network)
     if isinstance(layers, Mapping):
@@ -131,7 +131,7 @@ def _default_layers(
         if activations:
             has_constants = not all(call.depends_on_input for call in activations)
             properties = "returns an output of the network" + " or does not depend on its input" * has_constants
-            reason = f"each one ({', '.join(call.name for call in activations)}) {properties}"
+            reason = f"each one ({listed(call.name for call in activations)}) {properties}"
         raise LayerSelectionError(
             f"layers: got None, which selects hidden activation functions, but {reason}; name the layers, {available}"
         )
@@ -145,7 +145,7 @@ def _default_layers(
         left_out["did not run in the observed pass"] = not_run
     if left_out:
         texts = [
-            f"{', '.join(names)}, {'each of which' if len(names) > 1 else 'which'} {reason}"
+            f"{listed(names)}, {'each of which' if len(names) > 1 else 'which'} {reason}"
             for reason, names in left_out.items()
         ]
         warnings.warn(

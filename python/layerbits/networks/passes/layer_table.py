@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from torch import nn
 
+from layerbits._base import listed
 from layerbits.networks.execution.arguments import check_module
 from layerbits.networks.execution.global_generators import global_states_restored
 from layerbits.networks.execution.shadow import unwrapped
@@ -92,7 +93,7 @@ class LayerTable:
         for row in self.rows:
             if row.name == name:
                 return row
-        raise KeyError(f"layer: got {name!r}, wanted one of {', '.join(self.names)}")
+        raise KeyError(f"layer: got {name!r}, wanted one of {listed(self.names)}")
 
     def __str__(self) -> str:
         cells = [("name", "type", "shape", "noisy", "output")]

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 
 from torch import Tensor
 
-from layerbits._base import LayerSelectionError
+from layerbits._base import LayerSelectionError, listed
 from layerbits.networks.execution.call_stack import stacklevel_of_user
 from layerbits.networks.observation.layer_selection import Layers
 from layerbits.networks.passes.measured_network import OBSERVED_ROWS, MeasuredNetwork
@@ -51,13 +51,13 @@ def measured_layers(network: MeasuredNetwork, inputs: Sequence[Tensor], layers: 
     left_out = [name for name in names if name not in kept]
     if left_out:
         warnings.warn(
-            f"layers: None leaves out {', '.join(left_out)}, {OTHER_ROWS}; their noise acts on the layers behind them",
+            f"layers: None leaves out {listed(left_out)}, {OTHER_ROWS}; their noise acts on the layers behind them",
             stacklevel=stacklevel_of_user(),
         )
     hooked = [name for name in kept if name in network.changed_behind_noise]
     if hooked:
         warnings.warn(
-            f"model: got a forward hook that changes {', '.join(hooked)} behind the noise, wanted none, because T is "
+            f"model: got a forward hook that changes {listed(hooked)} behind the noise, wanted none, because T is "
             "the value right after the noise, without the hook; call noisify after the hook is registered, or register "
             "it with prepend=True",
             stacklevel=stacklevel_of_user(),

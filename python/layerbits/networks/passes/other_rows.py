@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 import torch
 from torch import Tensor
 
-from layerbits._base import LayerSelectionError
+from layerbits._base import LayerSelectionError, listed
 from layerbits.networks.execution.call_stack import stacklevel_of_user
 from layerbits.networks.execution.generators import generators_restored
 from layerbits.networks.execution.live_memory import LiveMemory, bytes_of_a_row
@@ -52,7 +52,7 @@ def leave_out_other_rows(network: MeasuredNetwork, inputs: Sequence[Tensor], nam
     if not left_out:
         return
     calls = [call for call in network.calls if call.name in left_out]
-    names, around = ", ".join(call.name for call in calls), layers_around(network, inputs, calls)
+    names, around = listed(call.name for call in calls), layers_around(network, inputs, calls)
     remedy = "name layers behind them, or flatten tokens as (n L, d)"
     if around:
         remedy = f"pass layers={around}, which are around them"

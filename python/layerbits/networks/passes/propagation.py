@@ -8,7 +8,7 @@ from typing import Any, overload
 import numpy.typing as npt
 from torch import Tensor, nn
 
-from layerbits._base import Array, LayerSelectionError, check_count, refuse_earlier_parameters
+from layerbits._base import Array, LayerSelectionError, check_count, listed, refuse_earlier_parameters
 from layerbits.kernels import as_tensor
 from layerbits.networks.execution.arguments import MAX_MEMORY, check_max_memory, check_module
 from layerbits.networks.execution.global_generators import global_states_restored
@@ -155,7 +155,7 @@ def _emitted_values(given: Mapping[str, Array] | None, network: MeasuredNetwork,
     unknown = [layer for layer in values if layer not in network.layer_names]
     if unknown:
         raise LayerSelectionError(
-            f"given: got {unknown[0]!r}, wanted names among the noisy layers: {', '.join(network.layer_names)}"
+            f"given: got {unknown[0]!r}, wanted names among the noisy layers: {listed(network.layer_names)}"
         )
     for layer, value in values.items():
         if value.shape[:1] != (n_inputs,):

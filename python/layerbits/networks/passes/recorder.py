@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import torch
 from torch import Tensor
 
-from layerbits._base import LayerSelectionError
+from layerbits._base import LayerSelectionError, listed
 from layerbits.kernels import NormalStream, RandomStream, derived_seed, empty_for_draws, fill_rows, threads
 from layerbits.networks.execution.arguments import is_memory_error
 from layerbits.networks.execution.generators import GeneratorUse
@@ -94,7 +94,7 @@ class Recorder:
         """Raise a LayerSelectionError if a layer to record did not run."""
         missing = [layer for layer in self.layers if layer not in self.layers_run]
         if missing:
-            got = ", ".join(missing)
+            got = listed(missing)
             raise LayerSelectionError(f"layers: got {got}, which did not run in the pass, wanted layers that always do")
 
     def check_signals(self) -> None:

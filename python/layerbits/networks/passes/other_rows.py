@@ -118,12 +118,10 @@ def layers_moved_by_noise(network: MeasuredNetwork, inputs: Sequence[Tensor], la
     noise run too, except on accelerators, where an index out of range would end the context. A network whose shapes
     depend on no values needs no pass.
     """
-    if network.dependence.has_fixed_shapes:
-        return set()
     last = max(map(network.layer_names.index, layers))
     is_on_cpu = all(tensor.device.type == "cpu" for tensor in inputs)
     moved: set[str] = set()
-    if last:  # no noise acts on the first layer
+    if last and not network.dependence.has_fixed_shapes:  # no noise acts on the first layer
         for batch in batches_among_other_rows(Probe(network, inputs, layers)):
             shapes = _shapes_with_noise(network, batch, 0.0, last)
             for factor in _NOISE_FACTORS if is_on_cpu else _NOISE_FACTORS[:1]:

@@ -46,7 +46,7 @@ class Network(nn.Module):
 
 @pytest.mark.parametrize(
     ("as_modules", "error"),
-    [(True, r"'blocks\.\w\.relu', which runs again while gradients are computed"), (False, "in a checkpointed method")],
+    [(True, r"'blocks\.\w\.relu', which runs again while gradients are computed"), (False, "in a checkpoint")],
     ids=["modules", "functions"],
 )
 def test_estimator_that_differentiates_is_refused_and_both_remedies_work(as_modules, error):

@@ -193,7 +193,7 @@ def test_a_function_in_a_checkpointed_method_is_refused(inputs, reentrant):
             return checkpoint(self.body, x, use_reentrant=reentrant)
 
     model = lb.noisify(nn.Sequential(nn.Linear(3, 4), Checkpointed(), nn.Linear(4, 2)), sigma=0.5, inputs=inputs)
-    with pytest.raises(lb.LayerSelectionError, match="'relu' in a checkpointed method of Checkpointed"):
+    with pytest.raises(lb.LayerSelectionError, match="'relu' in a checkpoint of Checkpointed"):
         model(inputs)
 
 

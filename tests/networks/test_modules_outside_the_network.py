@@ -114,7 +114,7 @@ def test_checkpoint_of_a_module_outside_the_network_is_refused_and_the_remedy_wo
         return lambda x: checkpoint(activation, x, use_reentrant=False)
 
     model = noisify(Network(outside), sigma=SIGMA, inputs=INPUTS)
-    with pytest.raises(LayerSelectionError, match=r"'relu' in a checkpointed .* make the function .* a submodule"):
+    with pytest.raises(LayerSelectionError, match=r"'relu' in a checkpoint .* make the function .* a submodule"):
         model(INPUTS)
     model.activation = model.activations[0]
     noisify(model, sigma=SIGMA, inputs=INPUTS)

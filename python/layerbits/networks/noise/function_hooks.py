@@ -190,7 +190,7 @@ class _FunctionMode(TorchFunctionMode):
             )
         running = self.hook.switch.counts.running[-1]
         if caller.in_checkpoint or (caller.in_function and running.with_gradients):
-            place = "a checkpointed method" if caller.in_checkpoint else "an autograd function in forward"
+            place = "a checkpoint" if caller.in_checkpoint else "an autograd function in forward"
             remedy = "make the function or the method a submodule"
             raise LayerSelectionError(
                 f"layers: got the function {function.name!r} in {place} of {type(self.owner).__name__}, wanted one in "

@@ -1,6 +1,7 @@
 """The keys of a mapping of noise: names of layers and globs."""
 
 import pytest
+import torch
 
 from layerbits import LayerSelectionError, noise_of, noisify
 from tests.support.networks import tanh_mlp
@@ -67,3 +68,10 @@ def test_keys_that_do_not_match_the_layers_are_refused(sigma, message):
 def test_key_that_is_no_text_is_refused():
     with pytest.raises(TypeError, match=r"^sigma: got a key of int"):
         noisify(tanh_mlp(4, 3, 2), sigma={1: 0.1})
+
+
+def test_deviations_that_are_read_are_a_copy():
+    """In-place changes of the tensor itself would miss its copies in other dtypes, and every check."""
+    model = noisify(tanh_mlp(4, 3, 2), sigma=torch.tensor([0.1, 0.2, 0.3]), inputs=INPUTS)
+    noise_of(model)["1"].sigma.fill_(-1)
+    assert noise_of(model)["1"].sigma.tolist() == pytest.approx([0.1, 0.2, 0.3])

@@ -1,12 +1,20 @@
 """Blocks of `noise_off` in which the noise changes, and blocks of generators that other threads close."""
 
+import contextlib
 import threading
 
 import pytest
 import torch
 from torch import nn
 
-from layerbits import noise_off, noisify, remove_noise
+from layerbits import (
+    LayerSelectionError,
+    layer_information,
+    mixture_information,
+    noise_off,
+    noisify,
+    remove_noise,
+)
 from tests.support.networks import tanh_mlp
 
 INPUTS = torch.randn(6, 4, generator=torch.Generator().manual_seed(1))
@@ -149,3 +157,33 @@ def test_exit_without_an_entry_is_refused():
         pass
     with pytest.raises(RuntimeError, match=r"^noise_off: got an exit without an entry, wanted one exit for each entry"):
         block.__exit__(None, None, None)
+
+
+class PartlyOff(nn.Module):
+    """Turns its own noise off at its first layer, always or in evaluation alone."""
+
+    def __init__(self, always):
+        super().__init__()
+        self.always, self.first, self.second = always, nn.Tanh(), nn.Tanh()
+
+    def forward(self, x):
+        with noise_off(self) if self.always or not self.training else contextlib.nullcontext():
+            x = self.first(x)
+        return self.second(x) + 0
+
+
+def test_layer_whose_noise_forward_turns_off_is_no_noisy_layer_of_a_measurement():
+    model = noisify(PartlyOff(always=True), sigma=0.5, inputs=INPUTS)
+    with pytest.warns(UserWarning, match=r"^layers: None leaves out first, whose noise the forward .* turns off"):
+        table = layer_information(model, INPUTS, queries=1000)
+    assert table.layers == ("second",)
+    expected = mixture_information(torch.tanh(torch.tanh(INPUTS)), sigma=0.5)
+    assert table["second", "I(X;T)"].lower <= expected.upper
+    assert expected.lower <= table["second", "I(X;T)"].upper
+
+
+def test_network_that_turns_all_noise_off_in_evaluation_is_refused():
+    model = noisify(PartlyOff(always=False), sigma=0.5, layers="first", inputs=INPUTS)
+    with pytest.raises(LayerSelectionError, match=r"its forward turns the noise off .* or measure with sigma="):
+        layer_information(model, INPUTS)
+    assert layer_information(PartlyOff(always=False), INPUTS, sigma=0.5).layers == ("first", "second")

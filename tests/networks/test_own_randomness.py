@@ -1,5 +1,6 @@
 """In a measurement, random numbers of the network itself come from the seed; torch's generators keep their states."""
 
+import contextlib
 import threading
 
 import pytest
@@ -8,7 +9,7 @@ from torch import nn
 from torch.nn import functional
 
 import layerbits as lb
-from layerbits.networks import check_rows, noisy_network, read_inputs
+from layerbits.networks import check_rows, global_states_restored, noisy_network, read_inputs
 from tests.support.random_arrays import normal_tensor
 
 INPUTS = normal_tensor(40, 4, seed=3).float()
@@ -110,3 +111,47 @@ def test_attention_uses_random_numbers_only_with_dropout(dropout):
     network = noisy_network(model, read_inputs(INPUTS, model))
     check_rows(network, (INPUTS,), ("tanh",))
     assert network.uses_random_numbers is (dropout > 0)
+
+
+class BesideATraining(nn.Module):
+    """Attends to the tokens of each input; in each pass another thread draws one number, as a training would."""
+
+    def __init__(self):
+        super().__init__()
+        self.attention, self.tanh = nn.TransformerEncoderLayer(4, 2, 8, dropout=0.5, batch_first=True), nn.Tanh()
+        self.n_passes = 0
+
+    def forward(self, x):
+        self.n_passes += 1
+        thread = threading.Thread(target=torch.rand, args=(1,))
+        thread.start()
+        thread.join()
+        return self.tanh(self.attention(x)) + 0
+
+
+def test_numbers_that_another_thread_draws_do_not_repeat():
+    """The operator of attention may draw random numbers, but does not without dropout."""
+    counts = []
+    model = BesideATraining()
+    model.register_forward_pre_hook(lambda *_: counts.append(1))
+    torch.manual_seed(1)
+    lb.layer_information(model, INPUTS.reshape(10, 4, 4), sigma=0.5, layers="tanh")
+    state = torch.get_rng_state()
+    torch.manual_seed(1)
+    for _ in counts:
+        torch.rand(1)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("is_alone", [True, False])
+def test_failed_call_restores_the_generators_unless_another_thread_may_use_them(is_alone):
+    ended = threading.Event()
+    thread = threading.Thread(target=ended.wait)
+    if not is_alone:
+        thread.start()
+    state = torch.get_rng_state()
+    with contextlib.suppress(ZeroDivisionError), global_states_restored(after_success=False):
+        torch.rand(1)
+        1 / 0  # noqa: B018
+    ended.set()
+    assert torch.equal(torch.get_rng_state(), state) == is_alone

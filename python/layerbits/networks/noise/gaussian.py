@@ -83,10 +83,11 @@ class GaussianNoise:
 
     @property
     def sigma(self) -> float | Tensor:
-        """The standard deviation, the deviations (d,) or (C,), or the covariance (d, d), in the form for `noisify`."""
-        if not isinstance(self.scale, Tensor) or self.scale.ndim == 1:
+        """A copy of the standard deviation, the deviations (d,) or (C,) or the covariance (d, d), as for `noisify`."""
+        if not isinstance(self.scale, Tensor):
             return self.scale
-        return self.scale @ self.scale.mT
+        # A copy: changed in place, the scale would differ from its copies in other dtypes and on other devices.
+        return self.scale.clone() if self.scale.ndim == 1 else self.scale @ self.scale.mT
 
     @property
     def whitened_sigma(self) -> float:

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
 from layerbits._base import LayerSelectionError
+from layerbits.networks.execution.generators import draws_random_numbers
 
 # Operations that read the shape and the type of their first argument, not its values.
 _VALUE_FREE = {
@@ -81,15 +82,8 @@ class Operation:
 
     @functools.cached_property
     def draws(self) -> bool:
-        """Whether the operation draws random numbers; attention with a dropout of 0 does not."""
-        if torch.Tag.nondeterministic_seeded not in self.func.tags:
-            return False
-        values = {argument.name: value for argument, value in self.arguments}
-        defaults = {argument.name: argument.default_value for argument in self.func._schema.arguments}
-        values = {name: values.get(name, default) for name, default in defaults.items()}
-        is_off = any(name in values and values[name] == 0 for name in ("dropout_p", "dropout"))
-        in_evaluation = any(name in values and values[name] is False for name in ("train", "training"))
-        return not (is_off or in_evaluation)
+        """Whether the operation draws random numbers."""
+        return draws_random_numbers(self.func, self.args, self.kwargs)
 
     @property
     def generator(self) -> torch.Generator | None:

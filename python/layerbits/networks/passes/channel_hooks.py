@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -16,7 +16,6 @@ from layerbits.networks.execution.checkpointing import WITHOUT_CHECKPOINTS, in_b
 from layerbits.networks.execution.generators import generators_restored
 from layerbits.networks.execution.originals import originals_protected
 from layerbits.networks.execution.output_tensor import (
-    all_tensors,
     measured_signal,
     other_tensors,
     replace_tensor,
@@ -33,19 +32,23 @@ from layerbits.networks.noise.normal_values import standard_normal
 from layerbits.networks.noise.relative import RelativeSigma
 from layerbits.networks.noise.sigma_by_layer import Sigma, noise_by_key, noise_of_layers
 from layerbits.networks.noise.switch import NoiseSwitch
-from layerbits.networks.observation.call_recorders import RefuseOriginals, memory_version
+from layerbits.networks.observation.call_recorders import RefuseOriginals
 from layerbits.networks.observation.layer_calls import LayerCall, call_name, observe_inputs
 from layerbits.networks.observation.layer_selection import Layers, choose_layers
 from layerbits.networks.observation.signal_values import rounding_step
 from layerbits.networks.passes.end_of_pass import EndOfPass
 from layerbits.networks.passes.flattened_rows import find_flattened_rows
+from layerbits.networks.passes.hook_behind_noise import HookBehindNoise
 from layerbits.networks.passes.measured_network import OBSERVED_ROWS, MeasuredNetwork
 from layerbits.networks.passes.other_rows import leave_out_other_rows
 from layerbits.networks.passes.rows import check_rows
 
 
 class _NoisyLayerHook:
-    """The hook in place of an `AddNoise` in a shadow: list the calls in the first pass; later, call the channel."""
+    """The hook in place of an `AddNoise` in a shadow: list the calls in the first pass; later, call the channel.
+
+    Calls within a `noise_off` that forward itself enters have no noise.
+    """
 
     def __init__(self, network: MeasuredNetwork, hook: AddNoise, call: LayerCall) -> None:
         self.network, self.hook, self.call = network, hook, call
@@ -55,6 +58,9 @@ class _NoisyLayerHook:
         if noise is None:
             return output
         name = call_name(self.call.called, number)
+        if self.hook.switch.is_off and not self.network.is_off:
+            self.network.switched_off += [name] if self.network._channel is None else []
+            return output
         if in_backward_pass():
             raise LayerSelectionError(
                 f"layers: got {self.call.called!r}, which runs again while gradients are computed, as in a checkpoint, "
@@ -81,37 +87,6 @@ class _NoisyLayerHook:
             normals = [standard_normal(signal, self.hook.switch) for _ in range(noise.n_normals)]
             return replace_tensor(output, signal, noise.add(signal, *normals))
         return self.network.pass_on(name, output)
-
-
-class _HookBehindNoise:
-    """The hook in place of a hook of the user behind the noise: note in the first pass whether it changes the output.
-
-    The hook may return another output, or write into the one it gets.
-    """
-
-    def __init__(self, network: MeasuredNetwork, called: str, hook: Callable[..., object]) -> None:
-        self.network, self.called, self.hook = network, called, hook
-
-    def __call__(self, *args: Any) -> object:
-        *_, output = args
-        calls = self.network.calls
-        if self.network._channel is not None or not calls or calls[-1].called != self.called:
-            return self.hook(*args)
-        before = list(all_tensors(output))
-        versions = list(map(memory_version, before))
-        result = self.hook(*args)
-        after = before if result is None else list(all_tensors(result))
-        is_same = len(before) == len(after) and all(map(_are_equal, before, after))
-        if not is_same or versions != list(map(memory_version, before)):
-            self.network.changed_behind_noise.append(calls[-1].name)
-        return result
-
-
-def _are_equal(tensor: Tensor, other: Tensor) -> bool:
-    if tensor is other:
-        return True
-    is_comparable = not tensor.is_nested and not other.is_nested
-    return is_comparable and (tensor.dtype, tensor.device) == (other.dtype, other.device) and torch.equal(tensor, other)
 
 
 class _LayerHook:
@@ -156,10 +131,12 @@ def noisy_network(
             "inputs that stay distinct, or infinite, whatever the network has learnt; add noise with "
             "layerbits.noisify(model, sigma=...), or in the measurement alone with sigma="
         )
-    if not may_be_off and any(hook.switch.is_off for hook in hooks):
+    is_off = any(hook.switch.is_off for hook in hooks)
+    if is_off and not may_be_off:
         raise NoNoiseError("model: got a network whose noise is off, wanted it on; measure outside of noise_off")
     copied, originals = shadow(root), modules_by_name(root)
     network = MeasuredNetwork(copied, inputs, original=root, adds_noise=True)
+    network.is_off = is_off
     network.max_memory = max_memory
     for name, module in modules_by_name(copied).items():
         _replace_forward_hooks(network, module, LayerCall("", name, originals[name]))
@@ -184,6 +161,8 @@ def noisy_network(
         if isinstance(root, torch.fx.GraphModule):
             first = "call layerbits.remove_noise on the network that was traced"
             remedy = f"torch.fx traces functions without their noise: {first}, then noisify this one with these inputs"
+        if network.switched_off:
+            remedy = "its forward turns the noise off (noise_off) in evaluation: leave it on, or measure with sigma="
         raise LayerSelectionError(
             "model: got a network of which no noisy layer runs in a pass of these inputs, wanted one that runs; "
             f"{remedy}"
@@ -202,7 +181,7 @@ def _replace_forward_hooks(network: MeasuredNetwork, module: nn.Module, call: La
             module._forward_hooks[key] = _NoisyLayerHook(network, hook, call)
             is_behind_noise = True
         elif is_behind_noise and not isinstance(hook, OwnHook):
-            module._forward_hooks[key] = _HookBehindNoise(network, call.called, hook)
+            module._forward_hooks[key] = HookBehindNoise(network, call.called, hook)
 
 
 def network_without_noise(

@@ -54,6 +54,12 @@ def measured_layers(network: MeasuredNetwork, inputs: Sequence[Tensor], layers: 
             f"layers: None leaves out {listed(left_out)}, {OTHER_ROWS}; their noise acts on the layers behind them",
             stacklevel=stacklevel_of_user(),
         )
+    if network.switched_off and layers is None:
+        warnings.warn(
+            f"layers: None leaves out {listed(network.switched_off)}, whose noise the forward of the network turns off "
+            "(noise_off)",
+            stacklevel=stacklevel_of_user(),
+        )
     hooked = [name for name in kept if name in network.changed_behind_noise]
     if hooked:
         warnings.warn(

@@ -42,12 +42,12 @@ class MeasuredNetwork:
         The layers, in the order of the data.
     noise : dict of str to GaussianNoise or DropoutNoise
         Noise of each layer by its name; empty if `network_without_noise` got no sigma.
-    adds_noise : bool
-        Whether the network itself adds the noise, so that later layers lie behind it.
+    adds_noise, is_off : bool
+        Whether the network itself adds the noise, so that later layers lie behind it; whether that noise is off.
     other_outputs : dict of str to bool
         For each layer that returns several tensors, of which the first has the noise: whether the network uses another.
-    changed_behind_noise : list of str
-        The layers whose noisy value a forward hook of the user, registered after the noise, changes.
+    changed_behind_noise, switched_off : list of str
+        The layers whose noisy value a later forward hook of the user changes; those whose noise forward turns off.
     switches : set of NoiseSwitch
         Switches of the hooks of the shadow.
     row_axes : dict of str to int
@@ -81,10 +81,10 @@ class MeasuredNetwork:
         self.calls: list[LayerCall] = []
         self.noise: dict[str, Noise] = {}
         self.other_outputs: dict[str, bool] = {}
-        self.changed_behind_noise: list[str] = []
+        self.changed_behind_noise, self.switched_off = list[str](), list[str]()
         self.switches = {hook.switch for hook in noise_hooks(copied)}
         self.row_axes, self.tokens = dict[str, int](), dict[str, int]()
-        self.has_routed_noise = self.draws_routed_noise = False
+        self.has_routed_noise = self.draws_routed_noise = self.is_off = False
         self._before_routed = frozenset[str]()
         self.max_memory, self.row_bytes = MAX_MEMORY, 0
         self.units: dict[str, int] = {}

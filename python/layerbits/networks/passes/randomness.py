@@ -54,8 +54,8 @@ def check_randomness(
         )
     if probe.n_seeded_passes and probe.n_with_seeds == probe.n_seeded_passes:
         raise ValueError(
-            "model: got a network that sets the seed or the state of torch's generator in its passes, wanted new "
-            f"random numbers in each pass; {_REMEDY}"
+            "model: got a network that sets the seed or the state of torch's generator in its passes, or another "
+            f"thread that draws from it meanwhile, wanted new random numbers in each pass; {_REMEDY}"
         )
     repeated = probe.run(probe.rows(rows))
     for layer in signals.keys() & repeated.keys():

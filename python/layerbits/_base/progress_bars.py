@@ -16,7 +16,7 @@ with warnings.catch_warnings():  # in a notebook without ipywidgets, where bars 
 
 _Item = TypeVar("_Item")
 
-# None: only if stderr is a terminal, which that of a notebook is not.
+# With None, tqdm shows bars only if stderr is a terminal; in a notebook, it is none.
 _DISABLED = False if issubclass(tqdm, tqdm_notebook) else None
 
 

@@ -145,7 +145,7 @@ def test_garbage_that_is_collected_while_frames_are_listed_does_not_hang():
     run_fresh(
         """
         import gc
-        from layerbits.networks.execution.originals import _is_alone
+        from layerbits.networks.execution.other_threads import is_alone
 
         class Garbage:
             def __init__(self):
@@ -158,7 +158,7 @@ def test_garbage_that_is_collected_while_frames_are_listed_does_not_hang():
             gc.collect()
             gc.set_threshold(objects)
             Garbage()
-            assert _is_alone()
+            assert is_alone()
         assert gc.isenabled()
         """
     )

@@ -75,7 +75,6 @@ from layerbits.estimators.provenance import (
     environment_of,
     labels_digest,
     network_digest,
-    network_digest_if_unchanged,
     noise_description,
     provenance_of_table,
 )
@@ -101,7 +100,6 @@ __all__ = [
     "layer_information",
     "measure_layers",
     "network_digest",
-    "network_digest_if_unchanged",
     "noise_description",
     "provenance_of_table",
     "sigma_profile",

@@ -60,6 +60,7 @@ def measure_layers(problem: Problem, settings: MeasurementSettings, n_tables: in
         information[name] = rows_of_part[0]
         rows += with_symbols(rows_of_part, part.slices)
     table = InformationTable(tuple(with_slice_notes(rows, problem.parts)), problem.limits)
+    problem.network.weights.check()
     return problem.workers.processes.check_result("the measurement", table)
 
 

@@ -48,7 +48,8 @@ def known_activations(
     LayerSelectionError, TypeError
         As in `layer_information`.
     ValueError
-        The activations differ in two passes, are not finite, or are too large in half precision for `sigma`.
+        The activations differ in two passes, are not finite, or are too large in half precision for `sigma`; the
+        parameters change meanwhile.
     """
     network = network_without_noise(model, inputs, layers, sigma, max_memory=max_memory)
     check_rows(network, inputs.tensors, network.layer_names)
@@ -57,7 +58,9 @@ def known_activations(
     for group in groups_within(max_memory, budgets):
         passes = record(network, inputs.tensors, Passes(group, range(2), seed=None, processes=processes))
         for layer in group:
-            yield layer, _of_equal_passes(network, layer, passes.pop(layer))
+            activations = _of_equal_passes(network, layer, passes.pop(layer))
+            network.weights.check()
+            yield layer, activations
 
 
 def refuse_noise(model: nn.Module) -> None:

@@ -11,7 +11,7 @@ from layerbits._base import InformationTable, refuse_earlier_parameters
 from layerbits.estimators.all_layers import measure_layers
 from layerbits.estimators.input_decoders import InputDecoder
 from layerbits.estimators.problem import Problem
-from layerbits.estimators.provenance import network_digest_if_unchanged, provenance_of_table
+from layerbits.estimators.provenance import provenance_of_table
 from layerbits.estimators.settings import MeasurementSettings
 from layerbits.kernels import Devices, Group, Processes
 from layerbits.networks import MAX_MEMORY, Inputs, Labels, Layers, Readouts, Sigma, global_states_restored, read_inputs
@@ -158,7 +158,8 @@ def layer_information(
         dtype of the network does not resolve the noise; behind noise, the signals of a layer with a `DropoutNoise`, or
         means over different numbers of tokens, exceed `max_memory`; a decoder of your own raises an exception, returns
         no scores, or scores a query differently alone and in a batch; with ``estimator="known"``, random numbers of the
-        network act on a layer behind noise, the network branches on values, or torch cannot differentiate it.
+        network act on a layer behind noise, the network branches on values, or torch cannot differentiate it; the
+        parameters change during the measurement.
     MemoryError
         The system has no memory for a pass or for signals.
     GroupError
@@ -223,5 +224,4 @@ def layer_information(
         )
         provenance = provenance_of_table(problem, settings.seed)
         table = measure_layers(problem, settings)
-        weights = network_digest_if_unchanged(problem, str(provenance["weights"]))
-        return dataclasses.replace(table, provenance={**provenance, "weights": weights})
+        return dataclasses.replace(table, provenance=provenance)

@@ -131,7 +131,8 @@ class Problem:
     def check_same_on_all_processes(self, settings: MeasurementSettings) -> None:
         """Raise a ValueError unless all processes measure the same network with the same noise and settings."""
         processes = self.workers.processes
-        check_same_weights(processes, self.network.original)
+        self.network.restore()
+        check_same_weights(processes, self.network.module)
         check_same_noise(processes, self.network, settings=settings, layers=tuple(self.parts))
 
     def for_present_network(self) -> Problem:

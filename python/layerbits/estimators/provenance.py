@@ -13,9 +13,6 @@ from layerbits.estimators.problem import Problem
 from layerbits.kernels import environment, tensor_bytes
 from layerbits.networks import DropoutNoise, GaussianNoise, RelativeSigma
 
-# In place of a hash of weights that another thread has changed while they were measured.
-_CHANGED = "changed during the measurement"
-
 
 def provenance_of_table(problem: Problem, seed: int) -> dict[str, object]:
     """Return the versions, threads and instruction sets, the seed, and hashes of weights, inputs and labels."""
@@ -36,15 +33,11 @@ def environment_of(problem: Problem) -> dict[str, str]:
 
 
 def network_digest(problem: Problem) -> str:
-    """Return a hash of the weights, the buffers and the noise of a network, without modules that are no submodules."""
+    """Return a hash of the measured weights, buffers and noise, without modules that are no submodules."""
     noise = json.dumps(noise_description(problem))
-    network = problem.network.original
+    problem.network.restore()  # the buffers
+    network = problem.network.module
     return data_digest((*network.parameters(), *network.buffers(), noise))
-
-
-def network_digest_if_unchanged(problem: Problem, earlier: str) -> str:
-    """Return an earlier hash of a network; a text if the network has another hash now."""
-    return earlier if network_digest(problem) == earlier else _CHANGED
 
 
 def noise_description(problem: Problem) -> object:

@@ -3,9 +3,10 @@
 A forward hook adds noise to the output of a module; a function mode adds noise to the output of a function. The network
 stays the same object, with the same class and `state_dict`. Ordinary passes take noise from torch's generators.
 
-A measurement runs a shadow of the network, a copy that shares its parameters. In the shadow, a channel takes the place
-of the noise of each layer, so the modules and buffers of the network do not change. In one case a measurement changes
-the network: if noise waits for the first call, the measurement first installs that noise.
+A measurement runs a shadow of the network, a copy that shares its parameters or, where another thread may train the
+network, has copies of one moment. In the shadow, a channel takes the place of the noise of each layer, so the modules
+and buffers of the network do not change. In one case a measurement changes the network: if noise waits for the first
+call, the measurement first installs that noise.
 
 Layers are observed in a real pass rather than traced, because a forward method may contain any code. A layer is one
 call of a module, or of an activation function that forward calls.
@@ -30,6 +31,7 @@ from layerbits.networks.execution.call_stack import stacklevel_of_user
 from layerbits.networks.execution.global_generators import global_states_restored
 from layerbits.networks.execution.module_state import evaluating
 from layerbits.networks.execution.own_hooks import own_hooks
+from layerbits.networks.execution.shadow import copy_with_weights
 from layerbits.networks.execution.sharding import source_of, unsharded
 from layerbits.networks.inputs.input_reader import read_inputs
 from layerbits.networks.inputs.pass_inputs import Inputs, Labels, PassInputs
@@ -95,6 +97,7 @@ __all__ = [
     "check_module",
     "check_rows",
     "choose_layers",
+    "copy_with_weights",
     "differ_beyond_rounding",
     "evaluating",
     "gaussian_noise",

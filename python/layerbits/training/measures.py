@@ -13,7 +13,7 @@ from torch import Tensor
 from layerbits._base import Integers, damaged_file, flat_name, read_csv, write_csv
 from layerbits.estimators import Problem
 from layerbits.geometry import DistanceHistogram, binned_entropy, class_separation, pairwise_distance_histogram
-from layerbits.networks import Passes, network_without_noise, record
+from layerbits.networks import Passes, copy_with_weights, network_without_noise, record
 
 MEASURES_FILE = "measures.csv"
 
@@ -69,7 +69,8 @@ def measure_activations(problem: Problem, measures: Mapping[str, Measure]) -> tu
     """
     if not measures:
         return ()
-    model = problem.network.original
+    problem.network.restore()
+    model = copy_with_weights(problem.network.original, problem.network.module)  # of the weights in the table
     network = network_without_noise(model, problem.inputs, list(problem.layers), max_memory=problem.max_memory)
     rows = []
     for layer in problem.layers:  # one after the other, because their signals may not fit in memory together
@@ -77,6 +78,7 @@ def measure_activations(problem: Problem, measures: Mapping[str, Measure]) -> tu
         for name, measure in measures.items():
             for part, value in _numbers(name, measure(signals, problem.classes.labels)).items():
                 rows.append(MeasureRow(layer, f"{name}/{part}" if part else name, value))
+    problem.network.weights.check()
     return tuple(rows)
 
 

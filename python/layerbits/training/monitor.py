@@ -22,7 +22,6 @@ from layerbits.estimators import (
     environment_of,
     measure_layers,
     network_digest,
-    network_digest_if_unchanged,
 )
 from layerbits.kernels import Devices, Group, Processes
 from layerbits.networks import Inputs, Labels, Layers, Readouts, Sigma, global_states_restored, read_inputs
@@ -281,7 +280,6 @@ class Monitor:
         environment, weights = environment_of(problem), network_digest(problem)
         table = measure_layers(problem, self._settings, n_tables=len(self.at))
         measures = measure_activations(problem, self._measures)
-        weights = network_digest_if_unchanged(problem, weights)
         shared = {key: self._record.settings[key] for key in ("seed", "inputs", "labels")}
         table = dataclasses.replace(table, provenance={**environment, **shared, WEIGHTS: weights})
         self._record.add(epoch, table, weights, measures)

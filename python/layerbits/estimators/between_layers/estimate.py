@@ -182,9 +182,11 @@ def information_between_layers(
         if estimator == KNOWN:
             with single_threaded_torch():
                 estimate = _known_network_estimate(known_network_bounds(pair, queries, (1 - level) / 2, seed), level)
-            return processes.check_result("information_between_layers", estimate)
-        settings = _Settings(draws, max(queries, -(-_MIN_QUERIES // pair.n_inputs)), level, seed, own_decoders)
-        return processes.check_result("information_between_layers", _estimate(pair, settings))
+        else:
+            settings = _Settings(draws, max(queries, -(-_MIN_QUERIES // pair.n_inputs)), level, seed, own_decoders)
+            estimate = _estimate(pair, settings)
+        pair.network.weights.check()
+        return processes.check_result("information_between_layers", estimate)
 
 
 @dataclasses.dataclass(frozen=True)

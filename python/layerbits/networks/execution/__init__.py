@@ -2,8 +2,9 @@
 
 arguments          the arguments of a pass: checks, and the number of rows
 output_tensor      the signal of a layer, which is a tensor in its output: find and replace it
-shadow             copies of a network that share its parameters
+shadow             copies of a network, on which layerbits runs its passes
 sharding           a network that fully_shard has divided among processes, copied as a whole
+other_threads      whether another thread may write on a network
 originals          refuse writes on the network itself in a pass of its shadow
 own_hooks          the hooks of layerbits: find and delete them
 call_stack         Python's stack: which modules run
@@ -15,5 +16,5 @@ global_generators  the global generators of torch, NumPy and Python, restored af
 live_memory        the bytes that a row takes in a pass
 module_state       the attributes of modules, restored after a pass that ends early
 other_generators   the generators of Python and NumPy: whether a pass uses one
-weights            whether another thread changes the parameters
+weights            copies of the parameters of one moment; whether the parameters change meanwhile
 """

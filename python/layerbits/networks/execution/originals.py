@@ -6,12 +6,6 @@ A hook, for instance, may close over the network.
 from __future__ import annotations
 
 import contextlib
-import gc
-import os
-import sys
-import sysconfig
-import threading
-import types
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
@@ -22,28 +16,12 @@ from torch.utils._pytree import tree_leaves
 
 from layerbits._base import LayerSelectionError
 from layerbits.networks.execution.module_state import CONTAINERS
+from layerbits.networks.execution.other_threads import is_alone
 from layerbits.networks.execution.output_tensor import all_tensors
 from layerbits.networks.execution.tensor_memory import address_of, storage_of
 
 # Attributes of a module that hold other attributes of it, by name.
 _TENSORS_AND_PARTS = ("_parameters", "_buffers", "_modules")
-
-# Folders of code that does not train a network. Other threads that run no other code, such as those of tqdm or of a
-# notebook, do not write on it.
-_STANDARD_LIBRARY = sysconfig.get_paths()["stdlib"]
-_PACKAGES = ("site-packages", "dist-packages")
-
-# Held while garbage collection is off: otherwise a second thread would take that for the user's setting, and keep it.
-_collection_off = threading.Lock()
-
-
-def _replace_lock_in_child() -> None:
-    """Replace the lock in a forked child: a thread that the child does not have may hold it."""
-    global _collection_off
-    _collection_off = threading.Lock()
-
-
-os.register_at_fork(after_in_child=_replace_lock_in_child)
 
 
 @contextlib.contextmanager
@@ -113,7 +91,7 @@ class _State:
     """The attributes of the modules of a network, and the items of the containers among them."""
 
     def __init__(self, model: nn.Module) -> None:
-        self._is_alone = _is_alone()
+        self._is_alone = is_alone()
         self._modules = {id(module): name for name, module in model.named_modules()}
         self._attributes = [(module, dict(vars(module))) for module in model.modules()]
         self._items = [
@@ -125,19 +103,19 @@ class _State:
 
     def check(self, made: Collection[int]) -> None:
         """Undo all writes since the creation, and refuse the first; `made` has the addresses of the block's tensors."""
-        is_alone = self._is_alone and _is_alone()
+        stayed_alone = self._is_alone and is_alone()
         writes: list[tuple[nn.Module, str]] = []
         for module, attributes in self._attributes:
             present = vars(module)
             for name in [*attributes.keys() - present.keys(), *present.keys()]:
                 value, before = present.get(name), attributes.get(name)
-                if value is not before and (is_alone or _hold(value, made)):
+                if value is not before and (stayed_alone or _hold(value, made)):
                     present.pop(name, None)
                     if name in attributes:
                         present[name] = before
                     writes.append((module, f"the attribute {name!r}"))
         for module, name, container, items in self._items:
-            if not _same_items(container, items) and (is_alone or _hold(container, made)):
+            if not _same_items(container, items) and (stayed_alone or _hold(container, made)):
                 written = f"into the {type(container).__name__} {name!r}"
                 if name in _TENSORS_AND_PARTS:
                     keys = [key for key in {**container, **items} if container.get(key) is not items.get(key)]
@@ -147,40 +125,6 @@ class _State:
                 writes.append((module, written))
         if writes:
             _refuse(self._modules, *writes[0])
-
-
-def _is_alone() -> bool:
-    """Return whether no other thread runs code of the user or of torch."""
-    frames = _frames_of_threads()
-    return not any(_may_write(frame) for thread, frame in frames.items() if thread != threading.get_ident())
-
-
-def _frames_of_threads() -> Mapping[int, types.FrameType]:
-    """Return the current frame of each thread, without garbage collection meanwhile.
-
-    Up to Python 3.11 a collection within `sys._current_frames` waits for ever if a finalizer needs the list of
-    threads, which the function has locked (CPython issue 106883).
-    """
-    if sys.version_info >= (3, 12):
-        return sys._current_frames()
-    with _collection_off:
-        is_on = gc.isenabled()
-        try:
-            gc.disable()
-            return sys._current_frames()
-        finally:
-            if is_on:
-                gc.enable()
-
-
-def _may_write(frame: types.FrameType | None) -> bool:
-    while frame is not None:
-        path = frame.f_code.co_filename
-        is_package = any(folder in path for folder in _PACKAGES)
-        if "torch" in path or not (is_package or path.startswith((_STANDARD_LIBRARY, "<frozen"))):
-            return True
-        frame = frame.f_back
-    return False
 
 
 def _same_items(container: Any, items: Any) -> bool:

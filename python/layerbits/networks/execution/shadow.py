@@ -1,8 +1,9 @@
-"""Shadows: copies of a network that share its parameters, on which layerbits runs its own passes.
+"""Shadows: copies of a network, on which layerbits runs its own passes.
 
 A shadow has modules and buffers of its own, and hooks can be added to it alone. So a pass through the shadow, in
 evaluation mode and with hooks, changes no module and no buffer of the network, which another thread may run. The pass
-runs the layers of a compiled network uncompiled.
+runs the layers of a compiled network uncompiled. A shadow shares the parameters of the network, unless another thread
+may train it.
 """
 
 from __future__ import annotations
@@ -19,21 +20,25 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from layerbits.networks.execution.module_state import CONTAINERS
+from layerbits.networks.execution.other_threads import may_be_trained
+from layerbits.networks.execution.weights import weights_of_one_moment
 
-# Attributes of a module that `_copy` does not copy: a shadow shares the parameters, and has no `dynamo_ctx`, which
-# compiles a network.
+# Attributes of a module that `_copy` does not copy as they are: a shadow may share the parameters, and has no
+# `dynamo_ctx`, which compiles a network.
 _NOT_COPIED = {"_parameters", "dynamo_ctx"}
 
 # Classes of networks whose parameters are divided among processes.
 _SHARDED = {"FSDPModule", "FullyShardedDataParallel"}
 
 
-def shadow(model: nn.Module) -> nn.Module:
+def shadow(model: nn.Module, *, keeps_weights: bool = True) -> nn.Module:
     """Return a shadow of `model` in evaluation mode.
+
+    If `keeps_weights` and another thread may train the network, the shadow has copies of the parameters of one moment.
 
     Modules, their bound methods, standard containers and partial functions are copied, buffers, other tensors and
     generators of torch are cloned, and compiled functions are replaced by the functions from which they were compiled.
-    Everything else is shared: parameters, settings, and modules that are reachable only through closures or other
+    Everything else is shared: settings, and modules that are reachable only through closures or other
     objects. Such a module belongs to the network itself, and `RefuseOriginals` refuses its calls of functions.
 
     Raises
@@ -41,16 +46,32 @@ def shadow(model: nn.Module) -> nn.Module:
     TypeError
         The network is a TorchScript module, is exported by torch.export, or is sharded.
     ValueError
-        A parameter or a buffer has no shape before the first pass, or no values.
+        A parameter or a buffer has no shape before the first pass, or no values; or another thread changes the
+        parameters during each attempt to copy them.
     """
     check_can_run(model)
-    copied: nn.Module = _copy(model, {})
+    copies: dict[int, Any] = dict(weights_of_one_moment(model)) if keeps_weights and may_be_trained() else {}
+    copied: nn.Module = _copy(model, copies)
     return copied.eval()
 
 
 def copy_network(model: nn.Module) -> nn.Module:
-    """Return a copy as `shadow` makes, in the modes of the modules, also of a network that layerbits cannot run."""
+    """Return a copy that shares the parameters, in the modes of the modules, also of a network that cannot run."""
     copied: nn.Module = _copy(model, {})
+    return copied
+
+
+def copy_with_weights(model: nn.Module, source: nn.Module) -> nn.Module:
+    """Return a copy of a network with the parameters and copies of the buffers of its shadow `source`."""
+    copies: dict[int, Tensor] = {
+        id(parameter): parameter_of_source
+        for parameter, parameter_of_source in zip(model.parameters(), source.parameters(), strict=True)
+    }
+    copies |= {
+        id(buffer): buffer_of_source.clone()
+        for buffer, buffer_of_source in zip(model.buffers(), source.buffers(), strict=True)
+    }
+    copied: nn.Module = _copy(model, copies)
     return copied
 
 
@@ -159,7 +180,9 @@ def _copy_module(module: nn.Module, copies: dict[int, Any]) -> nn.Module:
     copied = object.__new__(type(module))  # a torch.fx.GraphModule makes a class without `forward` in its own __new__
     copies[id(module)] = copied
     copied.__dict__ = {key: _copy(value, copies) for key, value in vars(module).items() if key not in _NOT_COPIED}
-    copied.__dict__["_parameters"] = dict(module._parameters)
+    copied.__dict__["_parameters"] = {
+        name: copies.get(id(parameter), parameter) for name, parameter in module._parameters.items()
+    }
     if _is_compiled(module):
         copied.__dict__["forward"] = copied.get_submodule("_orig_mod").__call__
     if vars(module).get("_compiled_call_impl") is not None:

@@ -22,7 +22,7 @@ _ROWS = 5
 def trial_error(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Exception | None:
     """Run a pass of a shadow of the network without noise, and return its error; None if it has none."""
     root = unwrapped(model)
-    copied = shadow(root)
+    copied = shadow(root, keeps_weights=False)
     delete_own_hooks(copied)
     with originals_protected(root), torch.no_grad(), global_states_restored():
         try:

@@ -54,7 +54,7 @@ def run_observed(model: nn.Module, arguments: Arguments, *, relative: bool) -> O
     LayerSelectionError
         Forward, or a hook, runs a module of the network itself or writes on the network.
     """
-    copied = shadow(model)
+    copied = shadow(model, keeps_weights=False)
     delete_own_hooks(copied)
     names = {module: name for name, module in modules_by_name(copied).items()}
     recorded_calls = RecordedCalls(InputDependence(arguments), relative)

@@ -279,6 +279,7 @@ class _Channel:
         except (RuntimeError, LayerSelectionError) as error:
             if is_memory_error(error):
                 raise
+            self.given.network.weights.check()  # a change of a parameter in place ends its derivatives
             raise ValueError(
                 f"layers: got {self.given.layer!r}, whose signal torch cannot differentiate ({error}), wanted one with "
                 "derivatives by the noise of earlier layers; choose another estimator"

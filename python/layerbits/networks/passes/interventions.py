@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from layerbits.networks.execution.generators import generators_restored
-from layerbits.networks.execution.weights import WeightSums
 from layerbits.networks.observation.signal_values import are_close
 from layerbits.networks.observation.sources import INPUT, Source, Sources
 
@@ -29,7 +28,7 @@ _SEED = 0
 def interventions_differ(network: MeasuredNetwork, inputs: Sequence[Tensor], sources: Mapping[str, Sources]) -> bool:
     """Return whether the signal of a layer changes with the input, or with noisy values, that are none of its sources.
 
-    If another thread trains the network meanwhile, no change is found.
+    If the parameters change meanwhile, no change is found.
 
     Parameters
     ----------
@@ -40,7 +39,7 @@ def interventions_differ(network: MeasuredNetwork, inputs: Sequence[Tensor], sou
     sources : mapping of str to frozenset of Source
         The sources of each layer, which the operations of a pass show.
     """
-    weights, rows = WeightSums(network.module), [tensor[:_ROWS] for tensor in inputs]
+    weights, rows = network.weights, [tensor[:_ROWS] for tensor in inputs]
     signals = _signals(network, rows, {})
     # Kernels that add in any order give other roundings in equal passes.
     are_equal = (

@@ -14,7 +14,6 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from layerbits.networks.execution.weights import WeightSums
 from layerbits.networks.observation.signal_values import are_close
 from layerbits.networks.passes.end_of_pass import EndOfPass
 from layerbits.networks.passes.interaction import refuse_interaction
@@ -63,7 +62,6 @@ class LargePass:
         self, network: MeasuredNetwork, channel: Channel, n_rows: int, *, pairs: bool, sample: Sequence[int]
     ) -> None:
         self._network, self._channel, self._n_rows = network, channel, n_rows
-        self._weights = WeightSums(network.module)
         self._signals: dict[str, Tensor] = {}
         self._values: dict[str, Tensor] = {}  # with which the network continues
         # In a network of a limited capacity, the last rows differ.
@@ -114,7 +112,7 @@ class LargePass:
             if layer in waiting:
                 waiting.remove(layer)
                 if not are_close(self._signals[layer][positions], signal):
-                    refuse_interaction(self._weights, layer, self._cause)
+                    refuse_interaction(self._network.weights, layer, self._cause)
             if not waiting:
                 raise EndOfPass
             return self._values[layer][positions] if layer in self._values else signal
@@ -125,7 +123,7 @@ class LargePass:
         draws = RecordedDraws(self._network.draws.layout, self.recorder.draws, len(self._rows))
         with self._network.own_randomness(0), draws.replay(rows) as replay:
             self._network.run(channel, inputs)
-        replay.check(self._weights)
+        replay.check(self._network.weights)
 
     @property
     def _cause(self) -> str:

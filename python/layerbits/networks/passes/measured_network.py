@@ -15,6 +15,7 @@ from layerbits.networks.execution.arguments import MAX_MEMORY, naming_inputs, ro
 from layerbits.networks.execution.generators import GeneratorUse, generators_restored
 from layerbits.networks.execution.module_state import ModuleState
 from layerbits.networks.execution.output_tensor import all_tensors, measured_signal, replace_tensor, with_moved_others
+from layerbits.networks.execution.weights import WeightSums
 from layerbits.networks.inputs.pass_inputs import PassInputs
 from layerbits.networks.noise.dropout import Noise
 from layerbits.networks.noise.hooks import noise_hooks
@@ -56,10 +57,8 @@ class MeasuredNetwork:
         Number of rows for each input of a layer whose signals (n k, ...) the channel gets as (n, k, ...).
     has_routed_noise : bool
         Whether noisy calls that are no layers, as of experts, have noise as random numbers of the network itself.
-    max_memory : int
-        Budget of the measurement in bytes.
-    row_bytes : int
-        Bytes that a row takes in a pass; 0 if they are not known.
+    max_memory, row_bytes : int
+        Budget of the measurement, and what a row takes in a pass (0 if that is not known), in bytes.
     units : dict of str to int
         Number of units d of each layer whose rows are known.
     uses_random_numbers : bool
@@ -72,6 +71,8 @@ class MeasuredNetwork:
         Rows of the passes, and of those that ran again.
     module, original : torch.nn.Module
         The shadow, and the network itself.
+    weights : WeightSums
+        The parameters of the shadow before the first pass. If the shadow shares them, they may change meanwhile.
     padding_tokens : PaddingTokens
         The tokens that nested tensors of an encoder would not have: their signals are 0.
     """
@@ -83,16 +84,14 @@ class MeasuredNetwork:
         self.other_outputs: dict[str, bool] = {}
         self.changed_behind_noise, self.switched_off = list[str](), list[str]()
         self.switches = {hook.switch for hook in noise_hooks(copied)}
-        self.row_axes, self.tokens = dict[str, int](), dict[str, int]()
-        self.has_routed_noise = self.draws_routed_noise = self.is_off = False
+        self.row_axes, self.tokens, self.units = dict[str, int](), dict[str, int](), dict[str, int]()
+        self.uses_random_numbers = self.has_routed_noise = self.draws_routed_noise = self.is_off = False
         self._before_routed = frozenset[str]()
-        self.max_memory, self.row_bytes = MAX_MEMORY, 0
-        self.units: dict[str, int] = {}
-        self.uses_random_numbers, self.n_rows_run, self.n_rows_compared = False, 0, 0
+        self.max_memory, self.row_bytes, self.n_rows_run, self.n_rows_compared = MAX_MEMORY, 0, 0, 0
         self.draws: RecordedDraws | None = None
         self.compared_passes: list[tuple[frozenset[str], int]] = []
         self._state: ModuleState | None = None  # before the first pass
-        self.module, self.original = copied, original
+        self.module, self.original, self.weights = copied, original, WeightSums(copied)
         self.padding_tokens, self._inputs = PaddingTokens(), inputs
         self._channel: Channel | None = None
         self._moved = ""  # the layer whose other tensors are moved in the running pass
@@ -118,13 +117,7 @@ class MeasuredNetwork:
         )
 
     def choose(self, layers: Layers) -> tuple[str, ...]:
-        """Return the names of the layers that match `layers`, all by default, in the order of the data.
-
-        Raises
-        ------
-        LayerSelectionError, TypeError
-            As `choose_layers`.
-        """
+        """Return the layers that match `layers`, by default all, in the order of the data; raise as `choose_layers`."""
         return self.layer_names if layers is None else tuple(call.name for call in choose_layers(self.calls, layers))
 
     def flags(self, layer: str) -> tuple[str, ...]:
@@ -213,17 +206,15 @@ class MeasuredNetwork:
         ------
         LayerSelectionError
             A layer ran more often than in the observed pass, or returned no floating-point tensor.
-        ValueError
-            The network cannot take the inputs.
-        MemoryError
-            The system has no memory for the pass.
+        ValueError, MemoryError
+            The network cannot take the inputs; the system has no memory for the pass.
         """
         self._channel = channel
         self._counts.clear()
         if self._state is None:
             self._state = ModuleState(self.module)
         elif restores:
-            self._state.restore()
+            self.restore()
         try:
             args, kwargs = self._inputs.arguments(inputs)
             with torch.set_grad_enabled(gradients), naming_inputs(self.module, inputs):
@@ -236,6 +227,11 @@ class MeasuredNetwork:
             self.padding_tokens.end()
             for switch in self.switches:
                 switch.counts.drop_interrupted()
+
+    def restore(self) -> None:
+        """Give the shadow the attributes and buffers that it had before the first pass."""
+        if self._state is not None:
+            self._state.restore()
 
     def rows_per_pass(self, inputs: Sequence[Tensor], chunk: int | None = None) -> int:
         """Return the number of rows of a pass, which depends on the network, the inputs and the budget alone."""

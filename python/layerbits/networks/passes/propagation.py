@@ -121,7 +121,7 @@ def propagate(
         often, or returned another number of rows than it got.
     TypeError, ValueError
         An argument has another type or value than wanted; inputs are empty, NaN or infinite; rows act on one another; a
-        signal is NaN or infinite.
+        signal is NaN or infinite; the parameters change meanwhile.
     MemoryError
         The system has no memory for a pass, or for the signals.
 
@@ -145,6 +145,7 @@ def propagate(
     emitted = _emitted_values(given, network, len(data))
     passes = Passes(layer_names, range(draws), seed, chunk, emitted, checks_float=False)
     signals = record(network, data.tensors, passes)
+    network.weights.check()
     return {layer: signal.numpy(force=True) for layer, signal in signals.items()} if data.are_arrays else signals
 
 
@@ -227,6 +228,7 @@ def layer_activations(
     network = network_without_noise(model, data, layers, max_memory=max_memory)
     check_rows(network, data.tensors, network.layer_names)
     signals = record(network, data.tensors, Passes(network.layer_names, range(1), seed=None))
+    network.weights.check()
     activations = {layer: signal[:, 0] for layer, signal in signals.items()}
     if data.are_arrays:
         return {layer: values.numpy(force=True) for layer, values in activations.items()}

@@ -95,6 +95,11 @@ def in_function_transform() -> bool:
     return torch._C._functorch.peek_interpreter_stack() is not None
 
 
+def modules_on_stack() -> list[nn.Module]:
+    """Return the modules whose calls are on this thread's stack, from the innermost outwards."""
+    return [frame.f_locals["self"] for frame in frames() if frame.f_code is _CALL]
+
+
 def running_modules() -> set[nn.Module]:
     """Return the modules whose calls are on this thread's stack."""
-    return {frame.f_locals["self"] for frame in frames() if frame.f_code is _CALL}
+    return set(modules_on_stack())

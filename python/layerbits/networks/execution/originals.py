@@ -15,9 +15,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from layerbits._base import LayerSelectionError
+from layerbits.networks.execution.call_stack import modules_on_stack
 from layerbits.networks.execution.module_state import CONTAINERS
 from layerbits.networks.execution.other_threads import is_alone
 from layerbits.networks.execution.output_tensor import all_tensors
+from layerbits.networks.execution.shadow import copied_modules
 from layerbits.networks.execution.tensor_memory import address_of, storage_of
 
 # Attributes of a module that hold other attributes of it, by name.
@@ -28,9 +30,10 @@ _TENSORS_AND_PARTS = ("_parameters", "_buffers", "_modules")
 def originals_protected(model: nn.Module) -> Iterator[None]:
     """Refuse writes of this thread on the modules, parameters and buffers of a network within a ``with`` block.
 
-    A write of torch into a tensor is refused before it is done. Other writes are undone after a block that raises no
-    error. They are found if they store a tensor of the block, or if no other thread runs code of the user or of torch,
-    which could have written meanwhile.
+    Writes of torch into the tensors of other modules that run in a pass of the shadow, as of a closure, are refused
+    too. A write of torch into a tensor is refused before it is done. Other writes are undone after a block that raises
+    no error. They are found if they store a tensor of the block, or if no other thread runs code of the user or of
+    torch, which could have written meanwhile.
 
     Raises
     ------
@@ -53,7 +56,9 @@ def _refuse(names: Mapping[int, str], module: nn.Module, attribute: str) -> None
 
 
 class _RefuseWrites(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Refuses operations that write into parameters, or into buffers and other tensors of the network itself.
+    """Refuses operations that write into parameters, buffers and other tensors of the network itself.
+
+    Tensors of a running module that is neither of the shadow nor of the network are refused too.
 
     Attributes
     ----------
@@ -67,19 +72,19 @@ class _RefuseWrites(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._owners: dict[int, tuple[nn.Module, str]] = {}
         self.made: dict[int, StorageWeakRef] = {}
         for module in model.modules():
-            for name, tensor in (vars(module) | module._parameters | module._buffers).items():
-                address = address_of(tensor) if isinstance(tensor, Tensor) else None
-                if address is not None:
-                    self._owners[address] = module, name
+            self._owners |= {address: (module, name) for address, name in _names_by_address(module).items()}
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
         for tensor in _written(func, args, kwargs):
-            owner = self._owners.get(address_of(tensor) or 0)
-            if owner is not None:
-                _refuse(self._modules, owner[0], f"into the tensor {owner[1]!r}")
+            address = address_of(tensor) or 0
+            if address in self._owners:
+                module, name = self._owners[address]
+                _refuse(self._modules, module, f"into the tensor {name!r}")
+            if address not in self.made:
+                _refuse_outside(address)
         output = func(*args, **kwargs)
         for storage in map(storage_of, _tensors(output)):
             if storage is not None and storage._cdata not in self.made:
@@ -140,6 +145,29 @@ def _same_items(container: Any, items: Any) -> bool:
 def _hold(value: object, made: Collection[int]) -> bool:
     """Return whether a value has a tensor of the block."""
     return any(address_of(tensor) in made for tensor in all_tensors(value))
+
+
+def _names_by_address(module: nn.Module) -> dict[int, str]:
+    """Return the names of the tensors of a module by their addresses."""
+    values = vars(module) | module._parameters | module._buffers
+    addresses = {name: address_of(tensor) for name, tensor in values.items() if isinstance(tensor, Tensor)}
+    return {address: name for name, address in addresses.items() if address is not None}
+
+
+def _refuse_outside(address: int) -> None:
+    """Raise a LayerSelectionError if the memory belongs to a running module that was not copied for the shadow."""
+    running = modules_on_stack()
+    copied = next(filter(None, map(copied_modules, running)), None)
+    if copied is None:
+        return
+    for module in running:
+        name = _names_by_address(module).get(address)
+        if name is not None and id(module) not in copied:
+            raise LayerSelectionError(
+                f"model: got {type(module).__name__}, which forward reaches through a closure or another object, and "
+                f"which writes into its tensor {name!r}, wanted a submodule, of which layerbits can run a copy; assign "
+                "the module to an attribute of the network" + (", or call its eval()" if module.training else "")
+            )
 
 
 def _written(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[Tensor]:

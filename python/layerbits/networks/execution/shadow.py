@@ -27,6 +27,9 @@ from layerbits.networks.execution.weights import weights_of_one_moment
 # `dynamo_ctx`, which compiles a network.
 _NOT_COPIED = {"_parameters", "dynamo_ctx"}
 
+# Attribute of a shadow: the `id` of the modules that were copied for it, also of those that are no submodules.
+_COPIED_MODULES = "_layerbits_copied_modules"
+
 # Classes of networks whose parameters are divided among processes.
 _SHARDED = {"FSDPModule", "FullyShardedDataParallel"}
 
@@ -52,7 +55,14 @@ def shadow(model: nn.Module, *, keeps_weights: bool = True) -> nn.Module:
     check_can_run(model)
     copies: dict[int, Any] = dict(weights_of_one_moment(model)) if keeps_weights and may_be_trained() else {}
     copied: nn.Module = _copy(model, copies)
+    vars(copied)[_COPIED_MODULES] = frozenset(id(value) for value in copies.values() if isinstance(value, nn.Module))
     return copied.eval()
+
+
+def copied_modules(module: nn.Module) -> frozenset[int] | None:
+    """Return the `id` of the modules that were copied for a shadow; None for a module that is no shadow."""
+    modules: frozenset[int] | None = vars(module).get(_COPIED_MODULES)
+    return modules
 
 
 def copy_network(model: nn.Module) -> nn.Module:

@@ -24,6 +24,7 @@ def refuse_interaction(weights: WeightSums, layer: str, cause: str = "the other 
     raise InteractionError(
         f"inputs: got rows that act on one another: in {layer!r} the signal of a row changes with {cause} the pass, "
         "wanted a network that treats each row alone; give batch normalization running statistics "
-        "(track_running_stats=True), and recurrent and attention layers batch_first=True; for the nodes of one graph, "
-        "record the signals of a pass and measure them with layerbits.information"
+        "(track_running_stats=True), call its eval() where it is no submodule, as in a list, and give recurrent and "
+        "attention layers batch_first=True; for the nodes of one graph, record the signals of a pass and measure them "
+        "with layerbits.information"
     )

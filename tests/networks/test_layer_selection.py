@@ -1,8 +1,11 @@
 """Selections of layers by name, glob, type and callable."""
 
+import functools
+
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from layerbits import LayerSelectionError, layer_activations, layers, noise_of, noisify
 from tests.support.selectable_networks import INPUTS, Reusing, mlp, with_names
@@ -190,6 +193,21 @@ def test_exact_name_of_a_module_is_no_glob(name):
 def test_selection_without_a_match_is_refused_with_the_available_names(selector):
     with pytest.raises(LayerSelectionError, match="available: 0, 1, 2, 3, 4, 5"):
         selected(mlp(), selector)
+
+
+@pytest.mark.parametrize(
+    ("selector", "words"),
+    [
+        (functional.tanh, r"the callable tanh matches no layer, but torch\.nn\.Tanh does; pass that type; available"),
+        (torch.selu, "the callable selu matches no layer; available"),
+        (nn.SELU, "the type SELU matches no layer; available"),
+        (functools.partial(lambda name, module: False), "the callable partial matches no layer; available"),
+    ],
+)
+def test_selector_without_a_match_is_named_without_an_address(selector, words):
+    with pytest.raises(LayerSelectionError, match=f"^layers: {words}"):
+        selected(mlp(), selector)
+    assert selected(mlp(), nn.Tanh) == ["1"]
 
 
 @pytest.mark.parametrize(("selector", "wider"), [("*anh", None), ("*.1", "'**.1'")])

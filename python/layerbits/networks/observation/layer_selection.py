@@ -78,7 +78,7 @@ def choose_layers(
         matches = _names_selected(calls, selector)
         if not matches:
             raise LayerSelectionError(
-                f"layers: {shown(repr(selector))} matches no layer{_wider_glob(calls, selector)}; {available}"
+                f"layers: {_named(selector)} matches no layer{_other_selector(calls, selector)}; {available}"
             )
         names |= matches
     if not names:
@@ -183,8 +183,8 @@ def _names_selected(calls: Sequence[LayerCall], selector: object) -> set[str]:
         return names_matching(calls, selector)
     if isinstance(selector, type):
         return {call.name for call in calls if not call.function and isinstance(call.module, selector)}
-    function = next((activation.name for function, activation in FUNCTIONS.items() if function is selector), None)
-    if function is not None:
+    function = _function_name(selector)
+    if function:
         return {call.name for call in calls if call.function == function}
     if callable(selector) and not isinstance(selector, nn.Module):
         return {call.name for call in calls if _is_selected(selector, call)}
@@ -194,8 +194,26 @@ def _names_selected(calls: Sequence[LayerCall], selector: object) -> set[str]:
     )
 
 
-def _wider_glob(calls: Sequence[LayerCall], selector: object) -> str:
-    """Return the remedy for a glob that matches no layer because ``*`` stops at a dot; empty for other selectors."""
+def _function_name(selector: object) -> str:
+    """Return the name of an activation function; empty for another selector."""
+    return next((activation.name for function, activation in FUNCTIONS.items() if function is selector), "")
+
+
+def _named(selector: object) -> str:
+    """Return words for a selector; for a callable its name, without an address in memory."""
+    if isinstance(selector, str):
+        return shown(repr(selector))
+    name = getattr(selector, "__name__", type(selector).__name__)
+    return shown(f"the {'type' if isinstance(selector, type) else 'callable'} {name}")
+
+
+def _other_selector(calls: Sequence[LayerCall], selector: object) -> str:
+    """Return the remedy for a glob whose ``*`` stops at a dot, or for a function that modules call; or empty text."""
+    function = _function_name(selector)
+    if function:
+        classes = {type(call.module) for call in calls if isinstance(call.module, ACTIVATIONS)}
+        of_function = [cls.__name__ for cls in classes if cls.__name__.lower() == function.replace("_", "")]
+        return "".join(f", but torch.nn.{name} does; pass that type" for name in of_function)
     if not isinstance(selector, str):
         return ""
     wider = re.sub(r"\*+", "**", selector)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from layerbits import layers, noise_of, noisify, propagate
+from layerbits import information_between_layers, layer_information, layers, noise_of, noisify, propagate
 from tests.support.networks import tanh_mlp
 
 
@@ -116,3 +116,34 @@ def test_first_call_within_a_function_transform_is_refused_with_a_remedy(transfo
         transform(model)
     model(torch.ones(2, 4))
     transform(model)
+
+
+@pytest.mark.parametrize("make", [lambda: nn.ModuleList([nn.Tanh()]), lambda: nn.ModuleDict({"0": nn.Tanh()})])
+@pytest.mark.parametrize("call", [layers, layer_information, lambda model, x: noisify(model, sigma=0.1)])
+def test_modules_without_forward_are_refused_by_name(call, make):
+    with pytest.raises(TypeError, match=r"^model: got Module(List|Dict), which has no forward, wanted a network"):
+        call(make(), torch.randn(2, 4))
+
+
+def test_network_whose_forward_is_an_attribute_is_accepted():
+    model = nn.Module()
+    model.forward = torch.tanh
+    assert layers(model, torch.randn(2, 4)).names == ("tanh",)
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is")
+@pytest.mark.parametrize(
+    "measure", [layer_information, propagate, lambda model, x: information_between_layers(model, x, "1", "2")]
+)
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: torch.jit.script(mlp()), TypeError, "a TorchScript module"),
+        (lambda: torch.export.export(mlp(), (torch.randn(2, 4),)).module(), TypeError, r"from torch\.export"),
+        (lambda: mlp().to("meta"), ValueError, "on the meta device"),
+    ],
+    ids=["script", "export", "meta"],
+)
+def test_kind_of_a_network_is_checked_before_its_noise(make, error, message, measure):
+    with pytest.raises(error, match=f"^model: got .*{message}"):
+        measure(make(), torch.randn(2, 4))

@@ -28,6 +28,7 @@ from layerbits.networks import (
     Slices,
     Tokens,
     as_readouts,
+    check_can_have_noise,
     is_noisy,
     layer_parts,
     measured_layers,
@@ -188,6 +189,7 @@ def _measured_network(
     model: nn.Module, inputs: PassInputs, layers: Layers, sigma: Sigma | None, max_memory: int
 ) -> MeasuredNetwork:
     if sigma is None:
+        check_can_have_noise(model)
         return noisy_network(model, inputs, max_memory=max_memory)
     if is_noisy(model):
         raise ValueError(

@@ -31,7 +31,7 @@ from layerbits.networks.execution.call_stack import stacklevel_of_user
 from layerbits.networks.execution.global_generators import global_states_restored
 from layerbits.networks.execution.module_state import evaluating
 from layerbits.networks.execution.own_hooks import own_hooks
-from layerbits.networks.execution.shadow import copy_with_weights
+from layerbits.networks.execution.shadow import check_can_have_noise, copy_with_weights
 from layerbits.networks.execution.sharding import source_of, unsharded
 from layerbits.networks.inputs.input_reader import read_inputs
 from layerbits.networks.inputs.pass_inputs import Inputs, Labels, PassInputs
@@ -93,6 +93,7 @@ __all__ = [
     "Tokens",
     "View",
     "as_readouts",
+    "check_can_have_noise",
     "check_max_memory",
     "check_module",
     "check_rows",

@@ -17,6 +17,7 @@ from layerbits.networks import (
     Noise,
     Passes,
     PassInputs,
+    check_can_have_noise,
     check_rows,
     noisy_network,
     record,
@@ -44,6 +45,7 @@ class LayerPair:
         ValueError
             The layers are no chain, or it is not known whether they are one.
         """
+        check_can_have_noise(model)
         network = noisy_network(model, data, max_memory=max_memory)
         first, second = _noisy_layer("first", layers[0], network), _noisy_layer("second", layers[1], network)
         if first == second:

@@ -108,6 +108,11 @@ def check_can_run(model: nn.Module) -> None:
                 f"{place}, which is sharded, wanted the whole network: call noisify(model, inputs=batch, ...) before "
                 "the network is sharded, and measure a network of fully_shard with group= on all ranks"
             )
+    if type(model).forward is nn.Module.forward and "forward" not in vars(model):
+        raise TypeError(
+            f"model: got {type(model).__name__}, which has no forward, wanted a network that can be called, such as "
+            "torch.nn.Sequential"
+        )
     for name, tensor in (*model.named_parameters(), *model.named_buffers()):
         if is_lazy(tensor):
             raise ValueError(f"model: got {name!r} without a shape, wanted a known shape; run the network once before")
@@ -126,6 +131,13 @@ def check_has_float_weights(model: nn.Module) -> None:
             f"model: got a network whose weights are all quantized ({quantized[0]}), wanted layers with floating-point "
             "values; pass the network as it was before quantization"
         )
+
+
+def check_can_have_noise(model: nn.Module) -> None:
+    """Raise a TypeError or a ValueError if layerbits cannot run a network, or all of its weights are quantized."""
+    root = unwrapped(model)
+    check_can_run(root)
+    check_has_float_weights(root)
 
 
 def unwrapped(model: nn.Module) -> nn.Module:

@@ -36,7 +36,8 @@ class LayerCall:
     number : int
         Number of the call among those of the module or function, from 1.
     shape : tuple of int
-        Shape of the first floating-point tensor that the call returns; empty if there is none, or a nested one.
+        Shape of the first floating-point tensor that the call returns, or else of a quantized one; empty if there is
+        none, or a nested one.
     no_signal : str
         The reason why the output has no signal, as `why_no_signal` returns it; empty if it has one.
     is_output : bool
@@ -149,7 +150,7 @@ def observe(
                     module_name=name,
                     module=originals[name],
                     number=counts[called],
-                    shape=() if tensor is None or tensor.is_nested else tuple(tensor.shape),
+                    shape=_shape(result.output, tensor),
                     no_signal=why_no_signal(result.output),
                     is_output=output_index >= 0,
                     output_index=output_index,
@@ -201,6 +202,13 @@ def _check_names(calls: Sequence[LayerCall]) -> None:
                 "module, wanted different names; rename the module"
             )
         names |= names_of_call
+
+
+def _shape(output: object, tensor: Tensor | None) -> tuple[int, ...]:
+    """Return the shape of the floating-point tensor of an output, or of a quantized one; empty for nested tensors."""
+    if tensor is None:
+        tensor = next((value for value in all_tensors(output) if value.is_quantized), None)
+    return () if tensor is None or tensor.is_nested else tuple(tensor.shape)
 
 
 def _output_index(result: Result, tensor: Tensor | None, returned: Sequence[Tensor]) -> int:

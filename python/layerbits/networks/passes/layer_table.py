@@ -30,7 +30,8 @@ class LayerRow:
     type : str
         Class of the module, or name of the activation function.
     shape : tuple of int
-        Shape of the first floating-point tensor that the call returns; empty if there is none, or a nested one.
+        Shape of the first floating-point tensor that the call returns, or else of a quantized one; empty if there is
+        none, or a nested one.
     noisy : bool
         Whether the layer has noise.
     output : bool

@@ -12,6 +12,7 @@ from layerbits._base import Array, LayerSelectionError, check_count, listed, ref
 from layerbits.kernels import as_tensor
 from layerbits.networks.execution.arguments import MAX_MEMORY, check_max_memory, check_module
 from layerbits.networks.execution.global_generators import global_states_restored
+from layerbits.networks.execution.shadow import check_can_have_noise
 from layerbits.networks.inputs.input_reader import read_inputs
 from layerbits.networks.inputs.pass_inputs import Inputs
 from layerbits.networks.noise.hooks import is_noisy
@@ -140,6 +141,7 @@ def propagate(
     seed = check_count("seed", seed, minimum=0)
     max_memory = check_max_memory(max_memory)
     data = read_inputs(inputs, model, max_memory=max_memory)
+    check_can_have_noise(model)
     network = noisy_network(model, data, max_memory=max_memory)
     layer_names = measured_layers(network, data.tensors, layers)
     emitted = _emitted_values(given, network, len(data))

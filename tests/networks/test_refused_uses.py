@@ -21,6 +21,45 @@ def test_the_noise_of_a_part_is_not_turned_off_alone():
     assert not model(INPUTS).equal(model(INPUTS))
 
 
+def test_the_noise_of_a_slice_whose_network_lives_is_turned_off_by_the_network():
+    model = lb.noisify(tanh_mlp(4, 3, 3, 2), sigma=0.1, inputs=INPUTS)
+    part = model[:3]
+    with pytest.raises(ValueError, match=r"; turn off the noise of that Sequential, or set .* by noise_of$"):
+        lb.noise_off(part).__enter__()
+    with pytest.raises(ValueError, match="which the noisy network Sequential shares and which would lose its noise"):
+        lb.remove_noise(part)
+    with lb.noise_off(model):
+        assert part(INPUTS).equal(part(INPUTS))
+
+
+def test_the_noise_of_a_slice_whose_network_is_gone_has_a_remedy_that_works():
+    part = lb.noisify(tanh_mlp(4, 3, 3, 2), sigma=0.1, inputs=INPUTS)[:3]
+    with pytest.raises(
+        ValueError, match=r"; call noisify on this Sequential, because that network is gone or unknown$"
+    ):
+        lb.noise_off(part).__enter__()
+    lb.noisify(part, sigma=0.1, layers="1", inputs=INPUTS)
+    with lb.noise_off(part):
+        assert part(INPUTS).equal(part(INPUTS))
+
+
+def test_removal_of_noise_that_another_network_shares_is_refused_and_the_remedy_works():
+    shared = nn.ReLU()
+    first, second = (nn.Sequential(nn.Linear(4, 3), shared, nn.Linear(3, 2)) for _ in range(2))
+    lb.noisify(first, sigma=0.1, inputs=INPUTS)
+    with pytest.raises(ValueError, match=r"^model: got ReLU at '1', .* call layerbits.remove_noise on the other"):
+        lb.remove_noise(second)
+    assert float(lb.noise_of(first)["1"]) == 0.1
+    lb.remove_noise(first)
+    assert second(INPUTS).equal(second(INPUTS))
+
+
+def test_noise_of_a_part_is_removed():
+    model = lb.noisify(tanh_mlp(4, 3, 3, 2), sigma=0.1, inputs=INPUTS)
+    lb.remove_noise(model[1])
+    assert list(lb.noise_of(model)) == ["3"]
+
+
 @pytest.mark.parametrize("second_inputs", [INPUTS, None], ids=["observed", "waiting"])
 @pytest.mark.parametrize("wait", [False, True])
 def test_a_module_that_another_noisy_network_shares_is_refused(wait, second_inputs):

@@ -7,6 +7,7 @@ the network are noisy too.
 
 from __future__ import annotations
 
+import gc
 from typing import TypeVar
 
 from torch import nn
@@ -16,7 +17,7 @@ from layerbits.networks.execution.arguments import check_module
 from layerbits.networks.execution.compilation import compile_again, guard_hooks
 from layerbits.networks.execution.global_generators import global_states_restored
 from layerbits.networks.execution.own_hooks import delete_own_hooks
-from layerbits.networks.execution.shadow import check_can_run, check_has_float_weights, unwrapped
+from layerbits.networks.execution.shadow import check_can_have_noise, unwrapped
 from layerbits.networks.inputs.input_reader import arguments_of_batches
 from layerbits.networks.noise.hooks import PassStart, check_no_pass_waits, check_shares_no_noise, noise_hooks
 from layerbits.networks.noise.installation import WaitingNoise, waiting_noise
@@ -126,8 +127,7 @@ def noisify(model: Model, *, sigma: Sigma, layers: Layers = None, inputs: object
     """
     check_module(model)
     root = unwrapped(model)
-    check_can_run(root)
-    check_has_float_weights(root)
+    check_can_have_noise(root)
     check_shares_no_noise(root)
     waiting = WaitingNoise(root, noise_by_key(sigma), layers)
     if inputs is not None:
@@ -148,7 +148,8 @@ def remove_noise(model: Model) -> Model:
     TypeError
         `model` is not a module.
     ValueError
-        The backward pass of a checkpointed pass is still to come.
+        The backward pass of a checkpointed pass is still to come; another noisy network shares a module that has its
+        noise.
 
     Examples
     --------
@@ -162,6 +163,7 @@ def remove_noise(model: Model) -> Model:
     """
     check_module(model)
     check_no_pass_waits(model)
+    check_shares_no_noise(unwrapped(model))
     delete_own_hooks(model)
     compile_again()
     return model
@@ -201,11 +203,20 @@ def _switches_of_whole(root: nn.Module) -> set[NoiseSwitch]:
     """Return the switches of the noise of a network; ValueError if it is a part of a noisy one."""
     hooks = noise_hooks(root)
     whole = {hook.switch for hook in hooks if isinstance(hook, PassStart | WaitingNoise)}
-    if any(hook.switch not in whole for hook in hooks):
+    others = {hook.switch for hook in hooks} - whole
+    if others:
+        gc.collect()  # a network without references may still wait for its end
+        networks = [network for network in (switch.root for switch in others) if network is not None]
+        remedy = f"call noisify on this {type(root).__name__}, because that network is gone or unknown"
+        if networks:
+            is_part = all(root in set(network.modules()) for network in networks)
+            remedy = (
+                f"turn off the noise of that {type(networks[0]).__name__}, or set the noise of layers by noise_of"
+                + (", or remove it by remove_noise" if is_part else "")
+            )
         raise ValueError(
             f"model: got {type(root).__name__}, a part of a noisy network or one that shares modules with it, wanted "
-            "the whole network, whose noise is off or on at once, with modules of its own; or set the noise of the "
-            "layers by noise_of, or remove it by remove_noise"
+            f"the whole network, whose noise is off or on at once; {remedy}"
         )
     return whole
 

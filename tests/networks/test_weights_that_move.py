@@ -127,6 +127,9 @@ def test_own_weights_share_memory_and_have_the_properties_of_the_originals():
             self.tied, self.listed, self.lstm = self.first, [self.first], nn.LSTM(2, 2)
             self.first.note = "note"
 
+        def forward(self, x):
+            return x
+
     model = Network()
     with other_thread():
         copied = shadow(model)
@@ -153,3 +156,29 @@ def test_copies_are_made_again_while_another_thread_writes(monkeypatch, n_writes
     refused = pytest.raises(ValueError, match="whose weights another thread changed in each of 100 attempts")
     with other_thread(), contextlib.nullcontext() if n_writes == 3 else refused:
         assert torch.equal(shadow(model).bias, model.bias)
+
+
+def test_weights_are_shared_if_the_memory_is_too_small_for_copies(monkeypatch):
+    def copy_without_memory(parameter, storages):
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(weights, "_copied", copy_without_memory)
+    model = tanh_network()
+    lb.layers(model, INPUTS)
+    with other_thread():
+        assert shadow(model)[0].weight is model[0].weight
+        with changing(model, move), pytest.raises(ValueError, match="weights changed during the measurement"):
+            MEASUREMENTS["propagate"](model)
+
+
+def test_weights_of_a_class_that_refuses_copies_are_shared():
+    class Packed(nn.Parameter):
+        def __deepcopy__(self, memo):
+            raise RuntimeError("no copies")
+
+    model = nn.Linear(2, 2)
+    model.weight = Packed(torch.eye(2))
+    with other_thread():
+        copied = shadow(model)
+    assert copied.weight is model.weight
+    assert copied.bias is not model.bias

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from layerbits.networks.execution.arguments import is_memory_error
+
 # An attempt fails if an optimizer writes meanwhile. Beside optimizers of small and of large networks in tight loops, at
 # most 4 attempts were needed.
 _MAX_COPIES = 100
@@ -46,7 +48,7 @@ class WeightSums:
 
 
 def weights_of_one_moment(model: nn.Module) -> dict[int, Tensor]:
-    """Return copies of the parameters and buffers of a network, by the `id` of the originals.
+    """Return copies of the parameters and buffers of a network, by the `id` of the originals; none if memory is short.
 
     No parameter changes while they are copied. The moment may lie within a step of an optimizer, which writes one
     parameter after the other. Parameters that share memory have copies that share memory.
@@ -58,15 +60,24 @@ def weights_of_one_moment(model: nn.Module) -> dict[int, Tensor]:
     """
     for _ in range(_MAX_COPIES):
         sums = WeightSums(model)
-        storages: dict[int, Any] = {}  # copied so far; for `copy.deepcopy`
-        copies: dict[int, Tensor] = {id(parameter): _copied(parameter, storages) for parameter in model.parameters()}
-        copies |= {id(buffer): buffer.detach().clone() for buffer in model.buffers()}
+        try:
+            copies = _copies(model)
+        except (MemoryError, RuntimeError) as error:
+            if not is_memory_error(error):
+                raise
+            return {}
         if not sums.have_changed():
             return copies
     raise ValueError(
         f"model: got a network whose weights another thread changed in each of {_MAX_COPIES} attempts to copy them, "
         "wanted a moment without changes; make copy.deepcopy(model) between two steps of the training, and measure it"
     )
+
+
+def _copies(model: nn.Module) -> dict[int, Tensor]:
+    storages: dict[int, Any] = {}  # copied so far; for `copy.deepcopy`
+    copies: dict[int, Tensor] = {id(parameter): _copied(parameter, storages) for parameter in model.parameters()}
+    return copies | {id(buffer): buffer.detach().clone() for buffer in model.buffers()}
 
 
 def _copied(parameter: nn.Parameter, storages: dict[int, Any]) -> nn.Parameter:
@@ -76,5 +87,7 @@ def _copied(parameter: nn.Parameter, storages: dict[int, Any]) -> nn.Parameter:
         return copied
     try:
         return copy.deepcopy(parameter, storages)
-    except Exception:  # a class may refuse copies in any way; `WeightSums` then finds changes
+    except Exception as error:  # a class may refuse copies in any way; `WeightSums` then finds changes
+        if is_memory_error(error):
+            raise
         return parameter

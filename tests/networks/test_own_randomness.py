@@ -146,7 +146,7 @@ def test_numbers_that_another_thread_draws_do_not_repeat():
 @pytest.mark.parametrize("is_alone", [True, False])
 def test_failed_call_restores_the_generators_unless_another_thread_may_use_them(is_alone):
     ended = threading.Event()
-    thread = threading.Thread(target=ended.wait)
+    thread = threading.Thread(target=lambda: ended.wait())
     if not is_alone:
         thread.start()
     state = torch.get_rng_state()

@@ -175,7 +175,8 @@ def noise_off(model: nn.Module) -> SwitchedOff:
     The result can be used in several ``with`` blocks and can decorate functions, as `torch.no_grad` can. Blocks may be
     nested and may overlap. Noise that `noisify` adds within the block is off until the block ends. Copies made within
     the block are noisy. A generator that yields within the block leaves the noise off for its caller. Tasks, callbacks
-    and threads that asyncio starts within the block have no noise until the block ends.
+    and threads that asyncio starts within the block have no noise until the block ends. Enter the block outside of code
+    that torch.compile compiles with ``fullgraph=True``, which cannot trace it.
 
     Raises
     ------

@@ -27,6 +27,9 @@ def history(*, simultaneous=True):
 def test_epochs_ascend():
     assert history().epochs == (3, 20)
     assert len(history()) == 2
+    assert list(history()) == list(history().epochs)
+    assert history().epochs[0] in history()
+    assert 0.5 not in history()
 
 
 def test_history_can_be_sent_to_another_process():

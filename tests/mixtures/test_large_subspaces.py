@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.spatial.distance import pdist
 
-from layerbits.mixtures import coordinates_in_blocks, fit_subspace
+from layerbits.mixtures import coordinates_in_blocks, fit_subspace, with_equal_distances
 from layerbits.mixtures import large_subspaces as module
 from tests.support.random_arrays import normal_tensor
 
@@ -78,3 +78,12 @@ def test_too_many_dimensions_and_points_keep_the_axes_and_the_points():
     assert not squared_distances.any()
     coordinates_in_blocks(points, SIGMA, fitted=1)
     assert torch.equal(points, before)
+
+
+@pytest.mark.parametrize(("shape", "dimensions"), [((7, 90_000), 7), ((90_000, 7), 7), ((3, 5), 5)])
+def test_points_keep_their_distances(shape, dimensions):
+    """Sums of d terms have errors of at most d eps of their norms, which are below 10 distances."""
+    points = torch.randn(shape, generator=torch.Generator().manual_seed(1)) + 3
+    reduced = with_equal_distances(points)
+    assert (reduced.dtype, reduced.shape[1]) == (torch.float64, dimensions)
+    assert pdist(reduced[:20]) == pytest.approx(pdist(points[:20].double()), rel=10 * max(shape) * 2**-52)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from layerbits._base.information_table import COLUMNS, InformationTable, html_rows
@@ -64,6 +64,13 @@ class InformationHistory:
 
     def __len__(self) -> int:
         return len(self.tables)
+
+    def __iter__(self) -> Iterator[int]:
+        """Iterate over the measured epochs, as over the keys of a mapping."""
+        return iter(self.tables)
+
+    def __contains__(self, epoch: object) -> bool:
+        return epoch in self.tables
 
     def __getitem__(self, epoch: int) -> InformationTable:
         """Return the table of an epoch; a KeyError lists the epochs of the history."""

@@ -15,7 +15,13 @@ from layerbits.estimators.layer_arrays import arrays_by_layer
 from layerbits.estimators.same_arguments import check_same_arguments
 from layerbits.estimators.sigma_profile_table import SigmaProfile, SigmaRow
 from layerbits.kernels import Group, NormalStream, Processes, RandomStream, Workers, as_floats
-from layerbits.mixtures import ChannelEstimate, KnownChannel, affine_coordinates, common_noise_surprisals
+from layerbits.mixtures import (
+    ChannelEstimate,
+    KnownChannel,
+    affine_coordinates,
+    common_noise_surprisals,
+    with_equal_distances,
+)
 from layerbits.networks import (
     MAX_MEMORY,
     Inputs,
@@ -226,7 +232,7 @@ def _channels(
     points: Tensor, classes: Integers | None, sigmas: Sequence[float], workers: Workers
 ) -> list[KnownChannel]:
     """Return a channel for each sigma; they share centers, reduced in dimension and sorted by class."""
-    centers = affine_coordinates(points.double(), min(sigmas))[0]
+    centers = affine_coordinates(with_equal_distances(points), min(sigmas))[0]
     if classes is not None:
         order = classes.argsort(kind="stable")
         centers, classes = centers[order], classes[order]

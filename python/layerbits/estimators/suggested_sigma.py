@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from layerbits._base import Doubles, check_count, check_fraction
 from layerbits.estimators.known_activations import known_activations
 from layerbits.estimators.sigma_profiles import sigma_profile
-from layerbits.mixtures import affine_coordinates
+from layerbits.mixtures import affine_coordinates, with_equal_distances
 from layerbits.networks import (
     MAX_MEMORY,
     Inputs,
@@ -113,7 +113,7 @@ def suggest_sigma(
     if layers is None and is_noisy(model):
         layers = measured_layers(noisy_network(model, data, may_be_off=True, max_memory=max_memory), data.tensors, None)
     return {
-        layer: _sigma_of(layer, activations.double(), float(share), queries, seed)
+        layer: _sigma_of(layer, with_equal_distances(activations), float(share), queries, seed)
         for layer, activations in known_activations(model, data, layers, max_memory=max_memory)
     }
 

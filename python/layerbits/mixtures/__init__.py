@@ -7,7 +7,7 @@ from layerbits.mixtures.dropout_channel import DropoutChannel
 from layerbits.mixtures.dropout_signals import means_of, scales_of
 from layerbits.mixtures.information import mixture_entropy, mixture_information
 from layerbits.mixtures.known_channel import KnownChannel
-from layerbits.mixtures.large_subspaces import as_points, coordinates_in_blocks
+from layerbits.mixtures.large_subspaces import as_points, coordinates_in_blocks, with_equal_distances
 from layerbits.mixtures.line_channel import line_information
 from layerbits.mixtures.mean_subspaces import confusion_of_draws, mean_subspace, project
 from layerbits.mixtures.pairwise_bounds import mixture_entropy_bounds
@@ -35,4 +35,5 @@ __all__ = [
     "noise_entropy",
     "project",
     "scales_of",
+    "with_equal_distances",
 ]

@@ -21,6 +21,15 @@ def as_points(values: Tensor) -> Tensor:
     return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
+def with_equal_distances(points: Tensor) -> Tensor:
+    """Return points in float64 that have the distances of points (n, d) from one another.
+
+    Few points of many values get n dimensions, by a QR decomposition of blocks, without a copy of all values.
+    """
+    n, d = points.shape
+    return _triangle(points).T if n < d and points.numel() > _BLOCK_VALUES else points.double()
+
+
 def coordinates_in_blocks(
     points: Tensor,
     sigma: float,

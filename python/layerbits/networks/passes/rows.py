@@ -168,12 +168,12 @@ def differ_beyond_rounding(network: MeasuredNetwork, layer: str, signals: Tensor
     A change r of the whitened signal carries at most |r|^2 / (2 sigma^2) nats, the divergence between the two noisy
     values; a negligible divergence counts as rounding. In a layer without noise, half of the digits count.
     """
-    left, right = (values.reshape(len(values), -1).double() for values in (signals, others))
-    if torch.equal(left, right):
+    if torch.equal(signals, others):
         return False
     if layer not in network.noise:
         return not are_close(signals, others)
     noise = network.noise[layer]
+    left, right = (values.reshape(len(values), -1).double() for values in (signals, others))
     if isinstance(noise, DropoutNoise):
         return bool(noise.divergence(left, right).max() > NEGLIGIBLE)
     change = noise.whiten(left) - noise.whiten(right)

@@ -9,7 +9,7 @@ from scipy import stats
 from layerbits import layer_information
 from tests.support.networks import INPUTS, LABELS, noisy_identities, tanh_network
 
-SEEDS = 24
+SEEDS = 40
 QUANTITIES = ["I(X;T)", "h(T)", "h(T|X)", "I(T;Y)", "I(X;T|Y)"]
 
 # Quantiles of s / standard deviation at 1e-6 from either side: (n - 1) s^2 / variance is chi-squared.

@@ -8,35 +8,35 @@ from pathlib import Path
 import pytest
 import torch
 
-# These files take 14 to 90 seconds, on slow cores. They begin first, so that the processes of pytest-xdist end at
+# These files take 8 to 42 seconds, on Zen 4 cores. They begin first, so that the processes of pytest-xdist end at
 # nearly the same time.
 LONGEST_FILES = (
-    "processes/test_groups.py",
     "calibration/test_coverage.py",
-    "networks/test_vision_networks.py",
-    "experiments/test_interrupted_runs.py",
-    "test_documents.py",
     "experiments/test_cnn.py",
+    "processes/test_groups.py",
+    "networks/test_vision_networks.py",
     "experiments/test_szt_binning.py",
-    "reliability/test_fork_after_torch.py",
-    "estimators/test_known_layer.py",
-    "reliability/test_interrupt.py",
-    "calibration/test_true_values_of_modules.py",
-    "estimators/between_layers/test_known_information.py",
+    "experiments/test_interrupted_runs.py",
     "training/test_session.py",
-    "networks/test_noise_compiled.py",
-    "experiments/test_digits_cnn.py",
-    "networks/test_words_of_rows.py",
-    "reliability/test_fuzzed_calls.py",
-    "networks/test_sparse_experts.py",
     "experiments/test_szt_tanh_orthonormal.py",
-    "reliability/test_memory.py",
+    "reliability/test_fork_after_torch.py",
+    "reliability/test_interrupt.py",
+    "kernels/test_gridded_plane.py",
     "estimators/test_layer_information.py",
+    "estimators/test_known_layer.py",
+    "networks/test_words_of_rows.py",
+    "cli/test_resume.py",
     "experiments/test_sweep.py",
-    "estimators/known_network/test_small_networks.py",
-    "reliability/test_reduction_memory.py",
-    "experiments/test_sample_complexity.py",
+    "experiments/test_cnn_processes.py",
+    "networks/test_noise_compiled.py",
     "experiments/test_single_neuron.py",
+    "networks/test_sparse_experts.py",
+    "experiments/test_digits_cnn.py",
+    "test_documents.py",
+    "estimators/between_layers/test_known_information.py",
+    "estimators/known_network/test_small_networks.py",
+    "reliability/test_memory.py",
+    "reliability/test_fuzzed_calls.py",
 )
 
 

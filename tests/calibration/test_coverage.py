@@ -19,8 +19,9 @@ VARIANTS = {
     *("neuron-0.2", "neuron-1", "scalar-2", "scalar-2-of-32", "scalar-3-of-32", "scalar-3-steep"),
     *("scalar-2-of-8", "scalar-3", "population", "broadcast-64", "linear-cube-4", "linear-cube-6"),
 }
-# Tasks of a third of a second to a second an estimate.
+# Tasks of a fifth of a second to half a second an estimate, and of a tenth of a second.
 SLOW = {"saturated", "dead", "equal-inputs", "linear-plane", "scalar-2-flips", "scalar-3-biased", "scalar-2-steep"}
+MEDIUM = {"neuron-0.05", "population-readout", "linear-line"}
 MODULES = {task.name: task for task in V2}
 # A task of most kinds; `-m stress` runs all.
 KINDS = [
@@ -38,8 +39,9 @@ KINDS = [
 ]
 
 
-# Correct intervals of a quantity miss more often with probability below 1e-4.
-HUNDRED_SEEDS, THIRTY_SEEDS = (allowed_misses(seeds, 0.05, 1e-4) for seeds in (100, 30))
+# Correct intervals of a quantity miss more often with probability below 1e-4. Twelve seeds find intervals that miss
+# with probability 0.7 with probability 0.96.
+HUNDRED_SEEDS, THIRTY_SEEDS, TWELVE_SEEDS = (allowed_misses(seeds, 0.05, 1e-4) for seeds in (100, 30, 12))
 
 
 def frequent_misses(task, allowed, **options):
@@ -58,20 +60,20 @@ def frequent_misses(task, allowed, **options):
 @by_name([task for task in V1 if task.name not in VARIANTS])
 def test_intervals_contain_the_true_value(task):
     """Few queries are the harder case."""
-    allowed = THIRTY_SEEDS if task.name in SLOW else HUNDRED_SEEDS
+    allowed = TWELVE_SEEDS if task.name in SLOW else THIRTY_SEEDS if task.name in MEDIUM else HUNDRED_SEEDS
     assert frequent_misses(task, allowed, tolerance=0.03, queries=64) == {}
 
 
 @pytest.mark.usefixtures("one_thread")
 @by_name([MODULES[name] for name in KINDS])
 def test_intervals_of_networks_of_any_structure_contain_the_true_value(task):
-    assert frequent_misses(task, THIRTY_SEEDS, queries=64) == {}
+    assert frequent_misses(task, TWELVE_SEEDS, queries=64) == {}
 
 
 @pytest.mark.usefixtures("one_thread")
 @by_name([task for task in V3 if task.name != "slices-dropout"])  # some seconds an estimate
 def test_intervals_of_slices_contain_the_true_value(task):
-    assert frequent_misses(task, THIRTY_SEEDS, queries=64) == {}
+    assert frequent_misses(task, TWELVE_SEEDS, queries=64) == {}
 
 
 @by_name([task for task in BASELINES if not task.name.startswith("infonce")])  # half a second an estimate

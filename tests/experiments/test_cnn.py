@@ -211,7 +211,7 @@ def test_noise_lowers_similarity(finished_run):
 # Calls 1, 8 and 11 of Checkpoints.step end the first epoch of the first training, the second epoch of noisy-0.3 and the
 # second epoch of dropout. These calls of _measure_network measure the first checkpoint, the last checkpoint of seed 0
 # and the third checkpoint of seed 1.
-@pytest.mark.parametrize("call", [1, 8, 11])
+@pytest.mark.parametrize("call", [1, pytest.param(8, marks=pytest.mark.stress), 11])
 def test_run_interrupted_in_training_and_in_measuring_equals_an_uninterrupted_run(
     call, finished_run, tmp_path, monkeypatch
 ):

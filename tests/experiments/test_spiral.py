@@ -21,7 +21,7 @@ SAMPLES, GRID = (10, 100, 1000), 30
 def path(quick_run):
     return quick_run(
         "spiral",
-        epochs=200, evaluations=2, samples=SAMPLES, repeats=3, reference_samples=8192, reference_repeats=3,
+        epochs=150, evaluations=2, samples=SAMPLES, repeats=3, reference_samples=8192, reference_repeats=3,
         tolerance=0.04, grid=GRID, passes=32,
     )  # fmt: skip
 

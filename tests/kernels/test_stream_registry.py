@@ -2,6 +2,7 @@
 
 import ast
 import functools
+import re
 from collections import Counter, defaultdict
 from pathlib import Path
 
@@ -26,13 +27,14 @@ OTHER_GENERATORS = {
 
 @functools.cache
 def nodes():
-    """Return the file and every node of the syntax trees of the package, except those of random_streams.py."""
-    package = Path(layerbits.__file__).parent
+    """Return the file and every node of the files that have one of the names, except those of random_streams.py."""
+    package, names = Path(layerbits.__file__).parent, {*KEY_POSITIONS, *NUMPY_SOURCES, "RandomStream"}
+    texts = {path: path.read_text() for path in sorted(package.rglob("*.py")) if path.name != "random_streams.py"}
     return [
         (path.relative_to(package).as_posix(), node)
-        for path in sorted(package.rglob("*.py"))
-        if path.name != "random_streams.py"
-        for node in ast.walk(ast.parse(path.read_text()))
+        for path, text in texts.items()
+        if names.intersection(re.findall(r"\w+", text))
+        for node in ast.walk(ast.parse(text))
     ]
 
 

@@ -140,21 +140,21 @@ def test_layers_behind_noisy_experts_have_the_signals_of_dense_experts(calls_all
     model = lb.noisify(Experts(calls_all), sigma=sigma, layers=["experts.*.1", "out"], inputs=TOKENS)
     dense = lb.noisify(DenseExperts(True), sigma=sigma, layers=["experts.*.1", "out"], inputs=TOKENS)
     with pytest.warns(UserWarning, match=r"None leaves out experts\.\d\.1, .*; their noise acts on the layers behind"):
-        signals = lb.propagate(model, inputs, draws=4000)["out"]
-    expected = lb.propagate(dense, inputs, draws=4000, layers="out")["out"]
+        signals = lb.propagate(model, inputs, draws=1000)["out"]
+    expected = lb.propagate(dense, inputs, draws=1000, layers="out")["out"]
     deviations, expected_deviations = (values.std(1) for values in (signals, expected))
     assert expected_deviations.min() > 0.01
-    # Differences of means and of standard deviations have at most sqrt(2 / 4000) times the deviation as standard error,
+    # Differences of means and of standard deviations have at most sqrt(2 / 1000) times the deviation as standard error,
     # for kurtoses up to 5; 6 standard errors are exceeded with a probability of 1e-6 for all values together.
-    bound = 6 * (2 / 4000) ** 0.5 * expected_deviations
+    bound = 6 * (2 / 1000) ** 0.5 * expected_deviations
     assert ((signals.mean(1) - expected.mean(1)).abs() < bound).all()
     assert ((deviations - expected_deviations).abs() < bound).all()
-    # The noises of two rows are independent: the correlation of 4000 pairs has a standard error of 4000^-1/2.
+    # The noises of two rows are independent: the correlation of 1000 pairs has a standard error of 1000^-1/2.
     values = (signals - signals.mean(1, keepdim=True)) / deviations[:, None]
     correlations = (values[0] * values[1:]).mean(1)
-    assert correlations.abs().max() < 6 / 4000**0.5
+    assert correlations.abs().max() < 6 / 1000**0.5
     with pytest.warns(UserWarning, match="None leaves out"):
-        assert lb.propagate(model, inputs, draws=4000)["out"].equal(signals)
+        assert lb.propagate(model, inputs, draws=1000)["out"].equal(signals)
 
 
 @networks

@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import datetime
-import time
 
 import numpy as np
 import torch
@@ -58,7 +57,7 @@ MEASUREMENTS = {
     ),
     "profile of a network": lambda group: lb.sigma_profile(network(), inputs(600), sigmas=[0.1, 1.0], group=group),
     "network": lambda group: lb.layer_information(
-        lb.noisify(network(), sigma=0.3), inputs(), labels(), draws=40, max_memory=2**20, group=group
+        lb.noisify(network(), sigma=0.3), inputs(), labels(), draws=10, max_memory=2**20, group=group
     ),
     "neighbours": lambda group: lb.information_between_layers(
         lb.noisify(network(), sigma=0.3), inputs(), "1", "3", draws=8, group=group
@@ -262,14 +261,15 @@ def of_sharded(rank, folder):
 
 def losses(rank):
     """Return the messages of calls that the last rank does not make, or makes no more because it has ended."""
-    world, short = torch.distributed.group.WORLD, torch.distributed.new_group(timeout=datetime.timedelta(seconds=2))
+    world = torch.distributed.group.WORLD
+    torch.distributed.barrier()  # the ranks enter the short group together
+    short = torch.distributed.new_group(timeout=datetime.timedelta(seconds=1))
     if rank == torch.distributed.get_world_size() - 1:
-        time.sleep(4)  # longer than the time-out
+        torch.distributed.barrier()  # until the other ranks have waited in vain
         return {}
-    return {
-        "no call": message(lambda: lb.mixture_information(inputs(100), 0.3, group=short)),
-        "ended": message(lambda: lb.mixture_information(inputs(100), 0.3, group=world)),
-    }
+    no_call = message(lambda: lb.mixture_information(inputs(100), 0.3, group=short))
+    torch.distributed.barrier()
+    return {"no call": no_call, "ended": message(lambda: lb.mixture_information(inputs(100), 0.3, group=world))}
 
 
 def measured(rank):
@@ -277,10 +277,9 @@ def measured(rank):
     return results(torch.distributed.group.WORLD)
 
 
-def everything(rank, folder):
-    """Return what this rank measures, trains, and is refused; the last rank then ends."""
+def trained_and_refused(rank, folder):
+    """Return what this rank trains and is refused; the last rank then ends."""
     return {
-        "results": measured(rank),
         "trained": trained(rank, folder),
         "sharded": of_sharded(rank, folder),
         "refusals": refusals(rank),

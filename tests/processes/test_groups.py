@@ -21,7 +21,7 @@ def alone():
 @pytest.fixture(scope="module")
 def two(tmp_path_factory):
     folder = tmp_path_factory.mktemp("two")
-    ranks = run_in_group(partial(measurements.everything, folder=str(folder)), 2, folder)
+    ranks = run_in_group(partial(measurements.trained_and_refused, folder=str(folder)), 2, folder)
     return ranks, folder
 
 
@@ -41,17 +41,10 @@ SHARED = {("mixture", "pairs"), ("clusters", "pairs"), ("network", "passes"), ("
 SHARED |= {("neighbours", "pairs"), ("two layers", "pairs"), ("two layers", "passes")}
 
 
-def test_two_processes_share_the_work_and_get_the_bits_of_one(alone, two):
-    check_results(alone, [rank["results"] for rank in two[0]])
-
-
-def test_three_processes_share_the_work_and_get_the_bits_of_one(alone, tmp_path):
-    check_results(alone, run_in_group(measurements.measured, 3, tmp_path))
-
-
-@pytest.mark.stress
-def test_four_processes_share_the_work_and_get_the_bits_of_one(alone, tmp_path):
-    check_results(alone, run_in_group(measurements.measured, 4, tmp_path))
+@pytest.mark.parametrize("size", [3, *(pytest.param(size, marks=pytest.mark.stress) for size in (2, 4))])
+def test_processes_share_the_work_and_get_the_bits_of_one(alone, tmp_path, size):
+    """Three processes have unequal parts, the harder case."""
+    check_results(alone, run_in_group(measurements.measured, size, tmp_path))
 
 
 def test_monitors_of_a_parallel_training_measure_together_and_rank_0_writes(two):

@@ -40,7 +40,7 @@ def interrupt(delay):
     sent = time.process_time()
     os.kill(os.getpid(), signal.SIGINT)
 
-for delay in (0.10, 0.17, 0.31):  # at different times between two polls
+for delay in (0.05, 0.09, 0.16):  # at different times between two polls
     begin.clear()
     threading.Thread(target=interrupt, args=(delay,)).start()
     try:

@@ -154,6 +154,7 @@ def test_garbage_that_is_collected_while_frames_are_listed_does_not_hang():
             def __del__(self):
                 sys._current_frames()
 
+        gc.freeze()  # the objects of torch, which each collection would visit
         for objects in range(1, 60):  # one of them begins a collection at an allocation within the function
             gc.collect()
             gc.set_threshold(objects)

@@ -19,8 +19,8 @@ def detection(allowed, probability):
 
 @pytest.mark.parametrize(
     ("seeds", "probability", "false_alarm"),
-    [(30, 0.05, 1e-4), (30, 0.05, 1e-6), (30, 0.1, 1e-6), (60, 0.1, 1e-6), (100, 0.05, 1e-4), (100, 0.05, 1e-6),
-     (150, 0.025, 1e-6)],
+    [(12, 0.05, 1e-4), (12, 0.05, 1e-6), (12, 0.1, 1e-6), (30, 0.05, 1e-4), (30, 0.05, 1e-6), (30, 0.1, 1e-6),
+     (60, 0.1, 1e-6), (100, 0.05, 1e-4), (100, 0.05, 1e-6), (150, 0.025, 1e-6)],
 )  # fmt: skip
 def test_early_ends_lower_the_probability_of_detection_by_less_than_a_hundredth(seeds, probability, false_alarm):
     allowed = allowed_misses(seeds, probability, false_alarm)

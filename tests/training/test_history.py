@@ -156,5 +156,5 @@ def test_all_changes_of_a_history_cover_the_truth_together(tmp_path):
             if not covered:
                 yield "some change"
 
-    assert excess_misses(misses_of, allowed_misses(30, 0.1, 1e-6)) == {}
+    assert excess_misses(misses_of, allowed_misses(12, 0.1, 1e-6)) == {}
     assert sum(rises) > len(rises) / 12  # intervals are narrow enough to show growth

@@ -59,7 +59,7 @@ def assert_same_files(path, finished_path):
     assert information(path) == information(finished_path)
 
 
-@pytest.mark.parametrize("call", [1, 2, 3])
+@pytest.mark.parametrize("call", [1, pytest.param(2, marks=pytest.mark.stress), 3])
 @pytest.mark.parametrize("owner", [TrainingCurves, Monitor, Checkpoints])
 def test_session_that_is_interrupted_and_resumed_ends_with_the_same_numbers(
     tmp_path, monkeypatch, finished_run, owner, call

@@ -65,7 +65,7 @@ def test_slices_behind_noise_have_the_information_of_quadrature():
     """T_2 = x + Z_1 + Z_2: the slice has noise of deviation .6 sqrt(2)."""
     noisy = noisy_identities(2, sigma=0.6)
     table = lb.layer_information(
-        noisy, INPUTS, LABELS, layers="1", draws=512, readout=lb.RandomSlices(1, 64), estimator="draws"
+        noisy, INPUTS, LABELS, layers="1", draws=256, readout=lb.RandomSlices(1, 64), estimator="draws"
     )
     truths = sliced_truths(CENTERS, 0.6 * math.sqrt(2), LABELS)
     assert [row.quantity for row in table] == list(truths)

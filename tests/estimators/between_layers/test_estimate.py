@@ -143,3 +143,11 @@ def test_bad_option_is_refused(option, error):
 def test_network_without_noise_is_refused():
     with pytest.raises(NoNoiseError):
         information_between_layers(nn.Linear(4, 2), INPUTS, "0", "1")
+
+
+def test_signals_beyond_the_budget_are_named():
+    """4 inputs have 1,024 values of the first layer, as many draws of the pool and of the second: 3 MiB of 64 units."""
+    layers = nn.Sequential(nn.Linear(4, 64), nn.Tanh(), nn.Linear(64, 64), nn.Tanh(), nn.Linear(64, 2))
+    noisy = noisify(layers, sigma=0.5, inputs=INPUTS[:4].float())
+    with pytest.warns(UserWarning, match=r"^max_memory: got 1048576, but the signals of '1' and '3', which are held"):
+        information_between_layers(noisy, INPUTS[:4].float(), "1", "3", draws=2, max_memory=2**20)

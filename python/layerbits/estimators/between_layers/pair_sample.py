@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 
 import numpy as np
 import torch
@@ -14,7 +15,9 @@ from layerbits.estimators.omitted_dimensions import OmittedDimensions
 from layerbits.estimators.signal_ranges import largest_distance
 from layerbits.kernels import NormalStream, RandomStream, derived_seed
 from layerbits.mixtures import fit_subspace
-from layerbits.networks import DropoutNoise, Passes
+from layerbits.networks import DropoutNoise, Passes, stacklevel_of_user
+
+_BYTES_OF_VALUE = 4  # in float32
 
 # Largest number of rows in a pass that is given values of the first layer, unless there are more inputs.
 _ROWS = 4096
@@ -50,7 +53,13 @@ def sample_pair(pair: LayerPair, draws: int, values: int, seed: int) -> PairSamp
 
     Given each value of T_k, `draws` further passes record T_l, or one pass between neighbours. The first of these
     passes makes the query.
+
+    Warns
+    -----
+    UserWarning
+        The signals, which are held in full, exceed the budget.
     """
+    _warn_if_large(pair, draws, values)
     pool_passes = range(pool_draws(draws, values))
     pool = pair.signals(pair.inputs, Passes((pair.second,), pool_passes, derived_seed(seed, RandomStream.POOL_SEED)))
     call = next(call for call in pair.network.calls if call.name == pair.second)
@@ -80,6 +89,20 @@ def sample_pair(pair: LayerPair, draws: int, values: int, seed: int) -> PairSamp
     normal = NormalStream(seed, RandomStream.PAIR_QUERIES).like(bases)
     queries = Queries.around(bases, sigma, normal, pair.workers, alpha)
     return PairSample(queries, pool, conditional[:, :, 1:], diameter, omitted)
+
+
+def _warn_if_large(pair: LayerPair, draws: int, values: int) -> None:
+    units, max_memory = pair.network.units, pair.network.max_memory
+    passes_given = 1 if pair.are_neighbours else draws
+    n_values = values * units[pair.first] + (pool_draws(draws, values) + values * passes_given) * units[pair.second]
+    n_bytes = pair.n_inputs * n_values * _BYTES_OF_VALUE
+    if n_bytes > max_memory:
+        warnings.warn(
+            f"max_memory: got {max_memory}, but the signals of {pair.first!r} and {pair.second!r}, which are held in "
+            f"full, take {n_bytes} bytes, and copies in float64 several times as much; if that is too much, take fewer "
+            "inputs, draws or queries",
+            stacklevel=stacklevel_of_user(),
+        )
 
 
 def pool_draws(draws: int, values: int) -> int:

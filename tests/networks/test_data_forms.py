@@ -273,7 +273,7 @@ def test_a_monitor_resumes_noise_that_was_read(tmp_path):
         (INPUTS, lambda batch: None, ValueError, "labels: got a function that returns None"),
         (INPUTS, LABELS[:5], ValueError, r"labels: got shape \(5,\)"),
         (INPUTS, {1: LABELS}, TypeError, "labels: got a mapping with keys"),
-        (INPUTS, {"a": LABELS, "b": INPUTS[:, 0]}, ValueError, "labels: got numbers that are not whole"),
+        (INPUTS, {"a": LABELS, "b": INPUTS[:, 0]}, ValueError, r"labels\['b'\]: got numbers that are not whole"),
     ],
 )
 def test_data_that_cannot_be_measured_are_refused(model, inputs, labels, error, message):

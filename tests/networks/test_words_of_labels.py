@@ -62,3 +62,9 @@ def test_labels_that_are_the_only_item_leave_nothing_for_the_network(batch, labe
         ValueError, match=rf"^labels: got {key}, the only item of a batch, so nothing is left for the network"
     ):
         read_inputs(batch, tanh_mlp(4, 3, 2), labels)
+
+
+@pytest.mark.parametrize("labels", [INPUTS[:, 0], LABELS[:2]])
+def test_an_error_names_the_label_set(labels):
+    with pytest.raises(ValueError, match=r"^labels\['b'\]: got (numbers that are not whole|shape \(2,\))"):
+        read_inputs(INPUTS, tanh_mlp(4, 3, 2), {"a": LABELS, "b": labels})

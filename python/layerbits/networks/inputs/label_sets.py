@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import numbers
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -100,7 +101,8 @@ class LabelSets:
     def keep_rows(self, rows: Integers, n_inputs: int) -> None:
         """Keep the labels of these rows of `n_inputs` inputs, of the labels that come apart."""
         for name in self._labels.keys() - self._parts.keys():
-            self._labels[name] = class_numbers(self._labels[name], n_inputs)[rows]
+            with _naming_set(name):
+                self._labels[name] = class_numbers(self._labels[name], n_inputs)[rows]
 
     def find(self, batch: object) -> tuple[list[object], dict[str, npt.NDArray[Any]]]:
         """Return the keys or positions of the items that are labels in a batch, and the labels found by label set."""
@@ -132,9 +134,20 @@ class LabelSets:
         class_numbers_of = {}
         for name, labels in self._labels.items():
             values = np.concatenate(self._parts[name]) if name in self._parts else labels
-            kept = class_numbers(values, n_read)[rows]
+            with _naming_set(name):
+                kept = class_numbers(values, n_read)[rows]
             class_numbers_of[name] = class_numbers(kept, len(kept))
         return class_numbers_of
+
+
+@contextlib.contextmanager
+def _naming_set(name: str) -> Iterator[None]:
+    """Name the label set of a mapping in the errors of the ``with`` block."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        prefix = "labels:" if name == _Y else f"labels[{name!r}]:"
+        raise type(error)(str(error).replace("labels:", prefix, 1)) from error
 
 
 def _is_label_finder(labels: object) -> bool:

@@ -49,3 +49,11 @@ def test_views_of_conjugate_or_negative_values_have_the_hash_of_their_copy(hash_
 def test_hash_of_a_plain_tensor_is_that_of_earlier_versions():
     """A folder of a monitor holds such hashes, and would be refused with others."""
     assert data_digest(torch.tensor([[1.0, 2.0]])) == "b1d56dc8d7c307005423f9fb238a7a4044e01b1de5e324737ddb82017f34dbcc"
+
+
+def test_memory_of_a_hashed_tensor_can_be_resized():
+    """As `fully_shard` does between passes; Tensor.numpy would forbid it for ever."""
+    values = torch.ones(3)
+    digest(values)
+    values.resize_(5)
+    assert values.untyped_storage().resizable()

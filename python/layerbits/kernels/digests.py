@@ -49,8 +49,8 @@ def tensor_bytes(tensor: Tensor) -> Iterator[bytes | memoryview]:
     """Yield the bytes of the values of a tensor; of a sparse or quantized one, also its layout and its indices."""
     tensor = tensor.detach().cpu()
     if tensor.layout == torch.strided and not tensor.is_quantized:
-        # NumPy has no bfloat16, so bytes are hashed.
-        yield tensor.resolve_conj().resolve_neg().flatten().contiguous().view(torch.uint8).numpy().data
+        # NumPy has no bfloat16, so bytes are hashed; Tensor.numpy would forbid its owner to resize the memory.
+        yield np.from_dlpack(tensor.resolve_conj().resolve_neg().flatten().contiguous().view(torch.uint8)).data
         return
     for part in _plain_parts(tensor):
         yield f"{tensor.layout}{tensor.dtype}{part.dtype}{tuple(part.shape)}".encode()

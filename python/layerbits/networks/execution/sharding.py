@@ -50,12 +50,17 @@ def unsharded(model: nn.Module, processes: Processes) -> nn.Module:
                 for key in [key for key, hook in hooks.items() if _is_of_fsdp(hook)]:
                     del hooks[key]
         for name, parameter in module._parameters.items():
-            if parameter is not None and hasattr(parameter, "full_tensor"):
-                if id(parameter) not in whole:
+            if parameter is None:
+                continue
+            if id(parameter) not in whole:
+                tensor = parameter.detach()
+                if hasattr(tensor, "full_tensor"):
                     _check_mesh(name, parameter, processes)
-                    tensor = parameter.detach().full_tensor()  # type: ignore[attr-defined]
-                    whole[id(parameter)] = nn.Parameter(tensor, requires_grad=False)
-                module._parameters[name] = whole[id(parameter)]
+                    tensor = tensor.full_tensor()
+                else:  # gathered by the last pass, in memory that fully_shard will free
+                    tensor = tensor.clone()
+                whole[id(parameter)] = nn.Parameter(tensor, requires_grad=False)
+            module._parameters[name] = whole[id(parameter)]
     vars(copied)[_SOURCE] = lambda: root  # a function, because copies of the copy share functions
     return copied
 

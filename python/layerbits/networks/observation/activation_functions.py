@@ -41,8 +41,16 @@ class ActivationFunction:
     in_place_index: int
 
     def call(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[Tensor, bool]:
-        """Compute the output without changing the argument; return it, and whether the call asks for a change."""
+        """Compute the output without changing the argument; return it, and whether the call asks for a change.
+
+        The caller then writes into the argument, which the backward pass may need: the function gets a clone.
+        """
         in_place = self.acts_in_place(args, kwargs)
+        if in_place:
+            if args:
+                args = (args[0].clone(), *args[1:])
+            else:
+                kwargs = {**kwargs, "input": kwargs["input"].clone()}
         if self.in_place_index < 0:
             return self.plain(*args, **kwargs), in_place
         others = {name: value for name, value in kwargs.items() if name != "inplace"}

@@ -203,3 +203,19 @@ def test_a_pair_that_may_be_one_argument_is_refused_with_a_remedy_that_works():
         measured(Plain(), DataLoader(PAIRS, batch_size=8), 1)
     flat = [(*pair, label) for pair, label in PAIRS]
     assert measured(Plain(), DataLoader(flat, batch_size=8), 2)
+
+
+def test_a_network_of_tokens_that_mixes_dtypes_has_a_remedy_that_works():
+    class Masked(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.embedding, self.linear, self.act = nn.Embedding(5, 3), nn.Linear(3, 2), nn.Tanh()
+
+        def forward(self, ids):
+            return self.act(self.linear(self.embedding(ids) * (ids > 0).float()[..., None])) + 0
+
+    ids = torch.arange(20).reshape(5, 4) % 5
+    model = Masked().bfloat16()
+    with pytest.raises(ValueError, match=r"; forward mixes dtypes: .* or the network by model.float\(\)$"):
+        lb.layer_activations(model, ids)
+    lb.layer_activations(model.float(), ids)

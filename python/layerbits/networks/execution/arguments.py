@@ -144,6 +144,9 @@ def _remedy_for_dtypes(model: nn.Module, arguments: object) -> str:
     wanted = next((parameter.dtype for parameter in model.parameters() if parameter.is_floating_point()), None)
     if wanted is None or all(tensor.dtype == wanted for tensor in all_tensors(arguments)):
         return "; convert the network and the inputs to one dtype, for instance by model.float()"
+    has_embedding = any(isinstance(module, nn.Embedding | nn.EmbeddingBag) for module in model.modules())
+    if has_embedding and not any(tensor.is_floating_point() for tensor in all_tensors(arguments)):
+        return f"; forward mixes dtypes: convert the tensors that it makes to {wanted}, or the network by model.float()"
     # NumPy has no bfloat16; arrays of float32 become tensors of the network's dtype.
     array_dtype = "float32" if wanted is torch.bfloat16 else str(wanted).removeprefix("torch.")
     detail = ", which layerbits converts to bfloat16" * (wanted is torch.bfloat16)

@@ -261,6 +261,12 @@ def of_sharded(rank, folder):
     }
 
 
+def of_network_sharded_alone(rank):
+    """Return the numbers of a network that is sharded in a group of one process."""
+    model = sharded(lb.noisify(network(), sigma=0.3, inputs=inputs(2)))
+    return numbers(SHARDED["noisy"](model, torch.distributed.group.WORLD))
+
+
 def losses(rank):
     """Return the messages of calls that the last rank does not make, or makes no more because it has ended."""
     world = torch.distributed.group.WORLD

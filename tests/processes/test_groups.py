@@ -66,6 +66,12 @@ def of_whole_network(weights, measure):
 
 
 @pytest.mark.usefixtures("alone")  # the number of threads
+def test_network_that_is_sharded_in_a_group_of_one_is_measured(tmp_path):
+    (found,) = run_in_group(measurements.of_network_sharded_alone, 1, tmp_path)
+    assert repr(found) == repr(of_whole_network([], measurements.SHARDED["noisy"]))
+
+
+@pytest.mark.usefixtures("alone")  # the number of threads
 def test_sharded_network_has_the_numbers_of_the_whole_network_before_and_after_training(two):
     for rank in two[0]:
         found = rank["sharded"]

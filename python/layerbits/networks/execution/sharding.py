@@ -32,7 +32,7 @@ def unsharded(model: nn.Module, processes: Processes) -> nn.Module:
     TypeError
         A unit computes in another dtype than that of its parameters (``mp_policy``).
     """
-    if processes.size == 1 or not is_sharded(model):
+    if not processes.global_ranks or not is_sharded(model):  # without a group, the network is refused later
         return model
     root = unwrapped(model)
     tensors = [(name, _form(tensor)) for name, tensor in (*root.named_parameters(), *root.named_buffers())]

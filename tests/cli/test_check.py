@@ -18,6 +18,7 @@ def two_tasks(monkeypatch):
     monkeypatch.setattr(check_command, "V3", [])
     monkeypatch.setattr(check_command, "BASELINES", [])
     monkeypatch.setattr(check_command, "threads", lambda: 1)
+    monkeypatch.setattr(check_command, "slowdown", lambda: 10.0)
 
 
 @pytest.mark.usefixtures("two_tasks")
@@ -27,7 +28,7 @@ def test_check_prints_a_row_for_each_known_quantity(tmp_path, capsys):
     quantities = [
         [task.name, name] for task in TASKS for name in (task.truths if task.name == "neuron-5" else ["I(X;T)"])
     ]
-    assert first == "2 tasks, 3 seeds: about 1 s on 1 core"
+    assert first == "2 tasks, 3 seeds: about 6 s on 1 core"
     assert head.split()[:2] == ["task", "quantity"]
     assert [line.split()[:2] for line in lines] == quantities
     assert all("3/3" in line for line in lines)

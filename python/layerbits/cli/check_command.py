@@ -12,6 +12,7 @@ from layerbits._base import UsageError, write_csv
 from layerbits.calibration import BASELINES, V1, V2, V3, Coverage, coverage_in_processes, expected_seconds
 from layerbits.cli.parser_parts import add_path
 from layerbits.cli.terminal import duration, print_text
+from layerbits.experiments import slowdown
 from layerbits.kernels import threads
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def _check(arguments: argparse.Namespace) -> int:
         raise UsageError(f"--out: got {out}, wanted a file in a folder that exists")
     tasks = (*V1, *V2, *V3, *BASELINES)
     processes = threads()
-    seconds = expected_seconds(tasks, seeds) / processes
+    seconds = slowdown() * expected_seconds(tasks, seeds) / processes
     cores = f"{processes} core{'s' * (processes > 1)}"
     print_text(f"{len(tasks)} tasks, {seeds} seeds: about {duration(seconds)} on {cores}")
     rows = coverage_in_processes(tasks, seeds=range(seeds), processes=processes)

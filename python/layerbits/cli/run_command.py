@@ -17,6 +17,7 @@ from layerbits.experiments import (
     experiment_named,
     require_usable_device,
     settings_table,
+    slowdown,
 )
 
 if TYPE_CHECKING:
@@ -68,7 +69,8 @@ def _run(arguments: argparse.Namespace) -> int:
     config = _configuration(experiment, arguments)
     suffix = "quick" if arguments.quick else arguments.preset
     path = arguments.out or Path("runs", f"{name}-{suffix}" if suffix else name)
-    seconds = experiment.expected_seconds(config)  # before the folder is made, because a data set may be missing
+    # Before the folder is made, because a data set may be missing.
+    seconds = slowdown() * experiment.expected_seconds(config)
     folder = RunFolder(path, experiment=name, config=config, resume=arguments.resume)
     try:
         with folder.running():

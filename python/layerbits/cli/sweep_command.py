@@ -20,6 +20,7 @@ from layerbits.experiments import (
     experiment_named,
     local_executor,
     parse_grid,
+    slowdown,
     slurm_executor,
     sweep,
 )
@@ -69,7 +70,8 @@ def _sweep(arguments: argparse.Namespace) -> int:
     grid = parse_grid(experiment.config_type, arguments.set, arguments.seeds)
     path = arguments.out or Path("runs", f"{experiment.name}-sweep")
     configs = [experiment.configuration(texts, quick=arguments.quick) for texts in cells_of(grid).values()]
-    seconds = sum(map(experiment.expected_seconds, configs))  # first of all, because a data set may be missing
+    # First of all, because a data set may be missing.
+    seconds = slowdown() * sum(map(experiment.expected_seconds, configs))
     try:
         with _executor(arguments, path) as executor:
             print_text(f"{experiment.name}: {len(configs)} runs, together about {duration(seconds)}, into {path}")

@@ -7,6 +7,7 @@ from layerbits.experiments.framework.configuration import (
     with_settings,
 )
 from layerbits.experiments.framework.experiment import Experiment
+from layerbits.experiments.framework.machine_speed import slowdown
 from layerbits.experiments.framework.run_folder import RunFolder, versions
 from layerbits.experiments.framework.settings_table import Setting, settings_table
 from layerbits.experiments.registry import EXPERIMENTS, experiment_named
@@ -39,6 +40,7 @@ __all__ = [
     "require_needed",
     "require_usable_device",
     "settings_table",
+    "slowdown",
     "slurm_executor",
     "sweep",
     "versions",

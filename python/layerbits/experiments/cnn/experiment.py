@@ -17,15 +17,15 @@ from layerbits.experiments.framework.run_folder import RunFolder
 
 CnnConfigT = TypeVar("CnnConfigT", bound=CnnConfig)
 
-# Seconds on two cores of Zen 5.
-_STEP_SECONDS = 9e-4  # per training step
-_PIXEL_SECONDS = 5e-7  # per pixel in a training step: 6.5e-7 before channels_last, less its gain on Zen 4
-_EVALUATED_PIXEL_SECONDS = 2e-7
-_NETWORK_SECONDS = 0.04  # per measured network
-_UNIT_SECONDS = 6e-8  # per unit and measured image
-_PAIR_SECONDS = 2.5e-11  # per unit and pair of measured images
-_SLICE_SECONDS = 1.5e-6  # per frame and measured image
-_FIGURE_SECONDS = 3.0
+# Seconds on two cores of Zen 4.
+_STEP_SECONDS = 1.3e-3  # per training step
+_PIXEL_SECONDS = 7.4e-7  # per pixel in a training step
+_EVALUATED_PIXEL_SECONDS = 3e-7
+_NETWORK_SECONDS = 0.09  # per measured network
+_UNIT_SECONDS = 1.4e-7  # per unit and measured image
+_PAIR_SECONDS = 5.7e-11  # per unit and pair of measured images
+_SLICE_SECONDS = 3.4e-6  # per frame and measured image
+_FIGURE_SECONDS = 8.0
 
 
 class DataSize(NamedTuple):

@@ -28,7 +28,7 @@ from layerbits.experiments.framework.configuration import (
     require_positive,
     require_within,
 )
-from layerbits.experiments.framework.experiment import Experiment
+from layerbits.experiments.framework.experiment import START_SECONDS, Experiment
 from layerbits.experiments.framework.run_folder import RunFolder, save_figure
 from layerbits.experiments.framework.tables import fill_table, read_table
 from layerbits.kernels import RandomStream, standard_normal, stream
@@ -37,9 +37,9 @@ from layerbits.mixtures import mixture_information, mixture_log_density, noise_e
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Seconds on one thread of Zen 5.
-_CALL_SECONDS = 1.3e-3  # per estimate
-_PAIR_SECONDS = 1e-9  # per draw and center
+# Seconds on one thread of Zen 4.
+_CALL_SECONDS = 2.1e-3  # per estimate
+_PAIR_SECONDS = 1.6e-9  # per draw and center
 
 _PAPER, _CONTROL_VARIATE, _LAYERBITS = "paper", "control variate", "layerbits"
 _MARKERS = {_PAPER: "o", _CONTROL_VARIATE: "^", _LAYERBITS: "s"}
@@ -136,7 +136,7 @@ class MonteCarloError(Experiment[Config]):
         """Estimate the duration of a run."""
         curves = config.repeats * len(ESTIMATORS) * len(config.sigmas)
         sizes = itertools.product(config.dims, config.draws)
-        return curves * sum(_CALL_SECONDS + draws * 2.0**dim * _PAIR_SECONDS for dim, draws in sizes)
+        return START_SECONDS + curves * sum(_CALL_SECONDS + draws * 2.0**dim * _PAIR_SECONDS for dim, draws in sizes)
 
     def measure(self, config: Config, folder: RunFolder) -> None:
         """Measure the mean square errors; write errors.csv."""

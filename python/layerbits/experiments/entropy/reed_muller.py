@@ -32,7 +32,7 @@ from layerbits.experiments.framework.configuration import (
     require_tolerance,
     require_within,
 )
-from layerbits.experiments.framework.experiment import Experiment
+from layerbits.experiments.framework.experiment import START_SECONDS, Experiment
 from layerbits.experiments.framework.run_folder import RunFolder, save_figure
 from layerbits.experiments.framework.tables import fill_table, read_table
 from layerbits.kernels import RandomStream, stream
@@ -43,10 +43,10 @@ if TYPE_CHECKING:
 
 _LARGEST_CODEBOOK = 16  # bits of a message: 2^16 codewords can all be centers at once
 
-# Seconds on two cores of Zen 5.
-_CALL_SECONDS = 0.02  # per estimate
-_TERM_SECONDS = 3e-11  # per draw, center and dimension
-_BIT_SECONDS = 1.3e-7  # per bit of a message, to sample and sort it
+# Seconds on two cores of Zen 4.
+_CALL_SECONDS = 0.015  # per estimate
+_TERM_SECONDS = 2.3e-11  # per draw, center and dimension
+_BIT_SECONDS = 1e-7  # per bit of a message, to sample and sort it
 _DRAWS = 180_000  # typical number for an estimate at a tolerance of 0.01
 
 
@@ -131,7 +131,8 @@ class ReedMuller(Experiment[Config]):
         letters: int = sum(min(n, 2 ** reed_muller_dimension(r, m)) * 2**m for (r, m), n in sizes)
         bits = sum(config.samples) * sum(reed_muller_dimension(*code) for code in config.codes)
         calls = len(config.codes) * len(config.samples)
-        return len(config.sigmas) * (draws * letters * _TERM_SECONDS + bits * _BIT_SECONDS + calls * _CALL_SECONDS)
+        seconds = draws * letters * _TERM_SECONDS + bits * _BIT_SECONDS + calls * _CALL_SECONDS
+        return START_SECONDS + len(config.sigmas) * seconds
 
     def measure(self, config: Config, folder: RunFolder) -> None:
         """Compute the true values and the plug-ins; write both tables."""

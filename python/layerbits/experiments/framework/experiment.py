@@ -12,6 +12,9 @@ from layerbits._base import UsageError, shown
 from layerbits.experiments.framework.configuration import ConfigT, require_needed, with_settings
 from layerbits.experiments.framework.run_folder import RunFolder
 
+# Seconds to import the libraries and to draw the figures, on two Zen 4 cores.
+START_SECONDS = 6.0
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Experiment(abc.ABC, Generic[ConfigT]):
@@ -65,7 +68,7 @@ class Experiment(abc.ABC, Generic[ConfigT]):
 
     @abc.abstractmethod
     def expected_seconds(self, config: ConfigT) -> float:
-        """Estimate the duration of a run on two Zen 5 cores, in seconds."""
+        """Estimate the duration of a run on two Zen 4 cores, in seconds."""
 
     def run(self, config: ConfigT, folder: RunFolder) -> None:
         """Train, measure and plot; continue from the files in `folder`."""

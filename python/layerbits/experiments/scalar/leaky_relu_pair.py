@@ -19,7 +19,7 @@ from torch import nn
 from layerbits._base import Doubles
 from layerbits.calibration import Channel, leaky_relu_channel, line_channel
 from layerbits.experiments.framework.configuration import require
-from layerbits.experiments.framework.experiment import Experiment
+from layerbits.experiments.framework.experiment import START_SECONDS, Experiment
 from layerbits.experiments.framework.run_folder import RunFolder, save_figure
 from layerbits.experiments.scalar.figures import TrainingFigure
 from layerbits.experiments.scalar.network import Parameters, ScalarTask
@@ -70,9 +70,10 @@ class LeakyReluPair(Experiment[LeakyReluPairSettings]):
     """Information in two scalar leaky-ReLU neurons over their training."""
 
     def expected_seconds(self, config: LeakyReluPairSettings) -> float:
-        """Estimate the duration of a run on two Zen 5 cores, in seconds."""
+        """Estimate the duration of a run on two Zen 4 cores, in seconds."""
         # The input of the second neuron is noisy: its draws grow with the inverse square of the tolerance.
-        return config.training_seconds(neurons=2) + config.measurements * 5e-4 / config.tolerance**2
+        measuring_seconds = config.measurements * 9e-4 / config.tolerance**2
+        return START_SECONDS + config.training_seconds(neurons=2) + measuring_seconds
 
     def train(self, config: LeakyReluPairSettings, folder: RunFolder) -> None:
         """Train and measure the pair; write training.csv, information.csv, neurons.csv and checkpoints."""

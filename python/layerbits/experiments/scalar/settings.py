@@ -15,8 +15,8 @@ from layerbits.experiments.framework.configuration import (
 )
 from layerbits.training import log_spaced
 
-# Seconds of a step of the optimizer, and the additional seconds per neuron, on one Zen 5 core.
-_STEP_SECONDS, _NEURON_SECONDS = 7e-5, 5.5e-5
+# Seconds of a step of the optimizer, and the additional seconds per neuron, on one Zen 4 core.
+_STEP_SECONDS, _NEURON_SECONDS = 1.4e-4, 1.1e-4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,5 +83,5 @@ class ScalarSettings(DeviceConfiguration):
         )
 
     def training_seconds(self, *, neurons: int) -> float:
-        """Estimate the seconds of a training on one Zen 5 core, without measurements."""
+        """Estimate the seconds of a training on one Zen 4 core, without measurements."""
         return self.epochs * (_STEP_SECONDS + neurons * _NEURON_SECONDS)

@@ -24,7 +24,7 @@ from layerbits._base import Doubles
 from layerbits.calibration import Channel, line_channel
 from layerbits.estimators import layer_information
 from layerbits.experiments.framework.configuration import require, require_distinct, require_positive
-from layerbits.experiments.framework.experiment import Experiment
+from layerbits.experiments.framework.experiment import START_SECONDS, Experiment
 from layerbits.experiments.framework.run_folder import RunFolder, save_figure
 from layerbits.experiments.framework.tables import fill_table, read_table
 from layerbits.experiments.scalar.figures import TrainingFigure
@@ -112,9 +112,9 @@ class SingleNeuron(Experiment[SingleNeuronSettings]):
     """Information in one scalar tanh neuron."""
 
     def expected_seconds(self, config: SingleNeuronSettings) -> float:
-        """Estimate the duration of a run on two Zen 5 cores, in seconds."""
+        """Estimate the duration of a run on two Zen 4 cores, in seconds."""
         measurements = config.measurements + len(config.weights) * len(config.sigmas)
-        return 3 + config.training_seconds(neurons=1) + measurements * 0.05
+        return START_SECONDS + config.training_seconds(neurons=1) + measurements * 0.03
 
     def train(self, config: SingleNeuronSettings, folder: RunFolder) -> None:
         """Train and measure the neuron; write training.csv, information.csv, neurons.csv and checkpoints."""

@@ -20,9 +20,9 @@ from layerbits.training import read_history, read_training
 # Seconds on two cores.
 _STEP_SECONDS = 1e-3  # per training step
 _WEIGHT_SECONDS = 1e-8  # per weight and training step
-_FRAME_SECONDS = {"deterministic": 0.03, "noisy": 0.075}  # per frame, for each layer and dimension
-_PAIR_SECONDS = {"deterministic": 4e-8, "noisy": 6e-9}  # per frame and pair of images, and per draw if noisy
-_FIGURE_SECONDS = 4.0
+_FRAME_SECONDS = {"deterministic": 0.05, "noisy": 0.125}  # per frame, for each layer and dimension
+_PAIR_SECONDS = {"deterministic": 6.7e-8, "noisy": 1e-8}  # per frame and pair of images, and per draw if noisy
+_FIGURE_SECONDS = 7.0
 
 
 class SlicedInformationExperiment(Experiment[SlicedConfig]):

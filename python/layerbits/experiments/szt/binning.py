@@ -48,16 +48,16 @@ from layerbits.kernels import NormalStream, RandomStream
 from layerbits.networks import is_noisy, layer_activations, noise_of, propagate
 from layerbits.training import load_checkpoint
 
-# Seconds of the entropies of one epoch in both networks, and of the figures, on Zen 5.
-_BINNING_SECONDS = 0.14
-_FIGURE_SECONDS = 3.0
+# Seconds of the entropies of one epoch in both networks, and of the figures, on Zen 4.
+_BINNING_SECONDS = 0.23
+_FIGURE_SECONDS = 7.0
 
 
 class BinningExperiment(Experiment[BinningSettings]):
     """Binned entropies of a deterministic and of a noisy network with the same initial weights."""
 
     def expected_seconds(self, config: BinningSettings) -> float:
-        """Estimate the duration of a run on two Zen 5 cores, in seconds."""
+        """Estimate the duration of a run on two Zen 4 cores, in seconds."""
         binning = _BINNING_SECONDS * config.measurements
         return 2 * config.training_seconds + config.measuring_seconds + binning + _FIGURE_SECONDS
 

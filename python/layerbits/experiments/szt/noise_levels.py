@@ -75,7 +75,7 @@ class NoiseLevelsExperiment(Experiment[NoiseLevelSettings]):
     """Information in noisy networks of several activation functions, each at several levels of noise."""
 
     def expected_seconds(self, config: NoiseLevelSettings) -> float:
-        """Estimate the duration of a run on two Zen 5 cores, in seconds."""
+        """Estimate the duration of a run on two Zen 4 cores, in seconds."""
         return len(config.variants) * config.network_seconds
 
     def network(self, config: NoiseLevelSettings, variant: Variant) -> nn.Module:

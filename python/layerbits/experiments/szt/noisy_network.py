@@ -30,7 +30,7 @@ class NoisyNetworkExperiment(Experiment[NoisySettings]):
     activation: Activation | None
 
     def expected_seconds(self, config: NoisySettings) -> float:
-        """Estimate the duration of a run on two Zen 5 cores, in seconds."""
+        """Estimate the duration of a run on two Zen 4 cores, in seconds."""
         return config.network_seconds
 
     def network(self, config: NoisySettings) -> nn.Module:

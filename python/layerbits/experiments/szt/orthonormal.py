@@ -38,7 +38,7 @@ class OrthonormalExperiment(Experiment[OrthonormalSettings]):
     """The same network trained without and with a Parseval step, with the same batches and noise."""
 
     def expected_seconds(self, config: OrthonormalSettings) -> float:
-        """Estimate the duration of a run on two Zen 5 cores, in seconds."""
+        """Estimate the duration of a run on two Zen 4 cores, in seconds."""
         return len(VARIANTS) * config.network_seconds + _PARSEVAL_TIME * config.training_seconds
 
     def network(self, config: OrthonormalSettings) -> nn.Module:

@@ -16,10 +16,11 @@ from layerbits.experiments.framework.configuration import (
 )
 from layerbits.training import log_spaced, nearest_epochs
 
-# Seconds on two Zen 5 cores: of a step of the optimizer, of measuring all layers with one draw, and of the figures.
-_STEP_SECONDS = 4.7e-4
-_DRAW_SECONDS = 1.3e-2
-_FIGURE_SECONDS = 2.0
+# Seconds on two Zen 4 cores: of a step of the optimizer, of measuring all layers with one draw, and of
+# imports and figures.
+_STEP_SECONDS = 9.2e-4
+_DRAW_SECONDS = 4.5e-2
+_FIGURE_SECONDS = 6.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,7 +116,7 @@ class SztSettings(DeviceConfiguration):
 
     @property
     def training_seconds(self) -> float:
-        """Expected seconds of a training on two Zen 5 cores, without measurements."""
+        """Expected seconds of a training on two Zen 4 cores, without measurements."""
         steps_per_epoch = math.ceil(4096 * (1 - self.test_fraction) / self.batch_size)
         return self.epochs * steps_per_epoch * _STEP_SECONDS
 

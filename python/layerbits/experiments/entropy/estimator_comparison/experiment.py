@@ -31,17 +31,17 @@ from layerbits.experiments.entropy.estimator_comparison.figures import plot_erro
 from layerbits.experiments.entropy.estimator_comparison.mixture import coordinate_entropy, sample
 from layerbits.experiments.entropy.estimator_comparison.rates import Slope, fit_slopes, mean_errors
 from layerbits.experiments.entropy.estimator_comparison.settings import Config, EstimateRow
-from layerbits.experiments.framework.experiment import Experiment
+from layerbits.experiments.framework.experiment import START_SECONDS, Experiment
 from layerbits.experiments.framework.run_folder import RunFolder
 from layerbits.experiments.framework.tables import fill_table, write_table
 from layerbits.kernels import RandomStream, derived_seed
 
-# Seconds on two cores of Zen 5.
-_CALL_SECONDS = 0.01  # per estimate
-_DRAW_SECONDS = 3e-10  # per draw and center of a plug-in
-_NEIGHBOUR_SECONDS = 1e-5  # per sample
-_PAIR_SECONDS = 4e-9  # per pair of samples of a KDE
-_BIN_SECONDS = 6e-7  # per sample
+# Seconds on two cores of Zen 4.
+_CALL_SECONDS = 0.015  # per estimate
+_DRAW_SECONDS = 4.5e-10  # per draw and center of a plug-in
+_NEIGHBOUR_SECONDS = 1.5e-5  # per sample
+_PAIR_SECONDS = 6e-9  # per pair of samples of a KDE
+_BIN_SECONDS = 9e-7  # per sample
 _DRAWS = 25_000  # typical number for a plug-in at a tolerance of 0.01
 
 
@@ -65,7 +65,9 @@ class EstimatorComparison(Experiment[Config]):
             KDE: lambda n: _PAIR_SECONDS * n**2,
             BINNING: lambda n: _BIN_SECONDS * n,
         }
-        return math.fsum(_CALL_SECONDS + seconds[cell.estimator](cell.samples) for cell in _cells(config))
+        return START_SECONDS + math.fsum(
+            _CALL_SECONDS + seconds[cell.estimator](cell.samples) for cell in _cells(config)
+        )
 
     def measure(self, config: Config, folder: RunFolder) -> None:
         """Estimate the entropies, fit slopes and compute the bounds; write all tables."""

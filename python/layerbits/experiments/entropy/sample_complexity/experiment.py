@@ -26,13 +26,13 @@ from layerbits.experiments.entropy.sample_complexity.rates import (
     samples_needed,
 )
 from layerbits.experiments.entropy.sample_complexity.settings import Config
-from layerbits.experiments.framework.experiment import Experiment
+from layerbits.experiments.framework.experiment import START_SECONDS, Experiment
 from layerbits.experiments.framework.run_folder import RunFolder
 from layerbits.experiments.framework.tables import fill_table, write_table
 
-# Seconds on one thread of Zen 5.
-_CALL_SECONDS = 9e-4  # per plug-in
-_PAIR_SECONDS = 1e-9  # per draw and center
+# Seconds on one thread of Zen 4.
+_CALL_SECONDS = 1.1e-3  # per plug-in
+_PAIR_SECONDS = 1.3e-9  # per draw and center
 
 
 class SampleComplexity(Experiment[Config]):
@@ -41,7 +41,9 @@ class SampleComplexity(Experiment[Config]):
     def expected_seconds(self, config: Config) -> float:
         """Estimate the duration of a run."""
         curves = config.repeats * len(config.sigmas) * len(config.probabilities) * len(config.samples)
-        return curves * sum(_CALL_SECONDS + config.draws * 2.0**dim * _PAIR_SECONDS for dim in config.dims)
+        return START_SECONDS + curves * sum(
+            _CALL_SECONDS + config.draws * 2.0**dim * _PAIR_SECONDS for dim in config.dims
+        )
 
     def measure(self, config: Config, folder: RunFolder) -> None:
         """Measure the risks, fit their slopes and compute the bounds; write all tables."""

@@ -37,11 +37,11 @@ from layerbits.training import load_checkpoint, read_training
 
 _ESTIMATORS = (PLUG_IN, NEIGHBOURS, KDE)
 
-# Seconds on two cores of Zen 5.
-_START_SECONDS = 2.0
-_STEP_SECONDS = 6.5e-4  # per training step
-_DRAW_SECONDS = 6e-10  # per draw and center of a plug-in
-_PAIR_SECONDS = 8e-9  # per pair of samples of a KDE
+# Seconds on two cores of Zen 4.
+_START_SECONDS = 5.5
+_STEP_SECONDS = 1e-3  # per training step
+_DRAW_SECONDS = 9e-10  # per draw and center of a plug-in
+_PAIR_SECONDS = 1.2e-8  # per pair of samples of a KDE
 _DRAWS = 600_000  # typical number for a plug-in at a tolerance of 0.01
 
 _Cell = tuple[int, str, int]  # samples, estimator, repeat

@@ -18,7 +18,7 @@ from torch import nn
 from torch.autograd.function import BackwardCFunction, Function, FunctionCtx
 from torch.utils import checkpoint
 
-from layerbits.networks.execution.call_stack import frames, runs_compiled_graph, runs_module
+from layerbits.networks.execution.call_stack import CALL_FILE, frames, is_pre_hook, runs_compiled_graph, runs_module
 
 _FILE = checkpoint.__file__
 # The file of the autograd functions of compiled code, whose backward passes may compute noise again.
@@ -123,7 +123,7 @@ def running_passes() -> RunningPasses:
 
 
 def find_caller(is_candidate: Callable[[nn.Module], bool] | None = None) -> Caller:
-    """Return the innermost module that runs, and how its forward runs the caller.
+    """Return the innermost module that runs, and how its forward runs the caller; no module for a forward pre-hook.
 
     If `is_candidate` is given, modules for which it is false count as functions of the module that calls them.
 
@@ -133,12 +133,15 @@ def find_caller(is_candidate: Callable[[nn.Module], bool] | None = None) -> Call
         A checkpoint does not restore the generators.
     """
     in_checkpoint = in_function = False
+    below: FrameType | None = None  # the last frame outside of the code that calls hooks and forward methods
     for frame in frames():
         # Within the forward of a module torch.compile may run a graph, which has its noise already.
         if runs_module(frame):
             module: Any = frame.f_locals.get("self")
             if is_candidate is None or is_candidate(module) or runs_compiled_graph(frame):
-                return Caller(module, in_checkpoint, in_function)
+                is_hook = below is not None and isinstance(module, nn.Module) and is_pre_hook(module, below)
+                return Caller(None if is_hook else module, in_checkpoint, in_function)
+        below = below if frame.f_code.co_filename == CALL_FILE else frame
         in_checkpoint = in_checkpoint or _is_checkpoint_frame(frame)
         in_function = in_function or runs_autograd_function(frame)
     return Caller(None, in_checkpoint, in_function)

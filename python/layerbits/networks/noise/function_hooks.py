@@ -27,6 +27,7 @@ from layerbits.networks.execution.compilation import (
     traces_autograd_function,
 )
 from layerbits.networks.execution.output_tensor import DENSE_ENCODER
+from layerbits.networks.execution.own_hooks import OwnHook
 from layerbits.networks.noise.hooks import NoiseHook
 from layerbits.networks.noise.padding_tokens import add_padding_hooks, may_make_nested
 from layerbits.networks.noise.switch import NoiseSwitch, RunningModule
@@ -92,11 +93,14 @@ class LeaveFunctions(NoiseHook):
     ----------
     observed : mapping of str to int
         The number of calls of each function in a call of the module, as observed: the mean, rounded down.
+    has_pre_hooks : bool
+        Whether the module, or one inside it, has forward pre-hooks of the user. Their functions are no layers, but in
+        compiled code they count as functions of the module around.
     """
 
-    def __init__(self, switch: NoiseSwitch, observed: Mapping[str, int]) -> None:
+    def __init__(self, switch: NoiseSwitch, observed: Mapping[str, int], *, has_pre_hooks: bool) -> None:
         super().__init__(switch)
-        self.observed = dict(observed)
+        self.observed, self.has_pre_hooks = dict(observed), has_pre_hooks
 
     @not_compiled_alone
     def __call__(self, module: nn.Module, args: tuple[Any, ...], output: object) -> None:
@@ -118,9 +122,16 @@ class LeaveFunctions(NoiseHook):
     def _check_calls(self, entry: RunningModule) -> None:
         """Raise a LayerSelectionError if the mode intercepted fewer calls of a function than were observed.
 
-        In compiled code the mode does not intercept some functions, such as `F.tanh`.
+        In compiled code the mode does not intercept some functions, such as `F.tanh`. More calls than were observed may
+        be those of a forward pre-hook.
         """
         for name, number in self.observed.items():
+            if self.has_pre_hooks and entry.calls.get(name, 0) > number:
+                raise LayerSelectionError(
+                    f"layers: got more calls of {name!r} in a compiled pass of {type(entry.owner).__name__} than the "
+                    f"{number} observed, wanted as many, because a forward pre-hook may call the function; call it in "
+                    "forward, or run the network without torch.compile"
+                )
             if entry.calls.get(name, 0) < number:
                 remedy = f"call torch.{name}" if hasattr(torch, name) else "make the function a module of torch.nn"
                 raise LayerSelectionError(
@@ -155,11 +166,16 @@ def add_function_hooks(
     for module in root.modules() if layers_of_modules else ():
         keeps_dense = isinstance(module, nn.TransformerEncoder)
         enter = EnterFunctions(switch, layers_of_modules.get(module, {}), keeps_dense=keeps_dense)
-        leave = LeaveFunctions(switch, observed.get(module, {}))
+        leave = LeaveFunctions(switch, observed.get(module, {}), has_pre_hooks=_have_pre_hooks(module))
         enter.handle = module.register_forward_pre_hook(enter)
         leave.handle = module.register_forward_hook(leave, always_call=True)
         if isinstance(module, nn.TransformerEncoder):
             add_padding_hooks(module, switch)
+
+
+def _have_pre_hooks(module: nn.Module) -> bool:
+    hooks = [hook for part in module.modules() for hook in part._forward_pre_hooks.values()]
+    return any(not isinstance(hook, OwnHook) for hook in hooks)
 
 
 class _FunctionMode(TorchFunctionMode):

@@ -171,8 +171,9 @@ class SourceTracking(TorchDispatchMode):  # type: ignore[no-untyped-call]
         for tensor in operation.written:
             self._write(tensor, sources, covers=operation.overwrites and _covers_memory(tensor))
         results = tree_leaves(output)
+        written = {_address(tensor) for tensor in operation.written}
         for tensor in results:
-            if isinstance(tensor, Tensor) and not operation.written:
+            if isinstance(tensor, Tensor) and _address(tensor) not in written:
                 self._add_result(tensor, sources, known, operation)
         if operation.loses(results):
             self.lost |= sources

@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from layerbits.cli import main
+from layerbits.cli import main, run_command
 from layerbits.experiments import EXPERIMENTS
 from layerbits.experiments.szt import settings as szt_settings
 
@@ -70,6 +70,7 @@ def test_run_computes_on_its_device_and_writes_the_files_and_columns_of_a_run_on
         path = tmp_path / device
         with monkeypatch.context() as patch:
             patch.setattr(torch.nn.Linear, "forward", recorded_forward)
+            patch.setattr(run_command, "slowdown", lambda: 1.0)  # its probe trains on the CPU
             assert run(name, device, path) == 0
         assert devices == {device}
         devices.clear()

@@ -43,9 +43,14 @@ def test_the_noise_of_a_slice_whose_network_is_gone_has_a_remedy_that_works():
         assert part(INPUTS).equal(part(INPUTS))
 
 
-def test_removal_of_noise_that_another_network_shares_is_refused_and_the_remedy_works():
+def two_with_one_module():
+    """Return two networks that share their module 1."""
     shared = nn.ReLU()
-    first, second = (nn.Sequential(nn.Linear(4, 3), shared, nn.Linear(3, 2)) for _ in range(2))
+    return [nn.Sequential(nn.Linear(4, 3), shared, nn.Linear(3, 2)) for _ in range(2)]
+
+
+def test_removal_of_noise_that_another_network_shares_is_refused_and_the_remedy_works():
+    first, second = two_with_one_module()
     lb.noisify(first, sigma=0.1, inputs=INPUTS)
     with pytest.raises(ValueError, match=r"^model: got ReLU at '1', .* call layerbits.remove_noise on the other"):
         lb.remove_noise(second)
@@ -63,8 +68,7 @@ def test_noise_of_a_part_is_removed():
 @pytest.mark.parametrize("second_inputs", [INPUTS, None], ids=["observed", "waiting"])
 @pytest.mark.parametrize("wait", [False, True])
 def test_a_module_that_another_noisy_network_shares_is_refused(wait, second_inputs):
-    shared = nn.ReLU()
-    first, second = (nn.Sequential(nn.Linear(4, 3), shared, nn.Linear(3, 2)) for _ in range(2))
+    first, second = two_with_one_module()
     words = r"^model: got ReLU at '1', which the noisy network Sequential shares "
     lb.noisify(first, sigma=0.1)
     if wait:
@@ -78,13 +82,12 @@ def test_a_module_that_another_noisy_network_shares_is_refused(wait, second_inpu
 
 
 def test_remedies_for_a_module_that_another_noisy_network_shares_work():
-    shared = nn.ReLU()
-    first, second = (nn.Sequential(nn.Linear(4, 3), shared, nn.Linear(3, 2)) for _ in range(2))
+    first, second = two_with_one_module()
     lb.noisify(first, sigma=0.1, inputs=INPUTS)
-    second[1] = copy.deepcopy(shared)
+    second[1] = copy.deepcopy(first[1])
     lb.noisify(second, sigma=0.2, inputs=INPUTS)
     assert (float(lb.noise_of(first)["1"]), float(lb.noise_of(second)["1"])) == (0.1, 0.2)
-    second[1] = shared
+    second[1] = first[1]
     lb.remove_noise(first)
     assert float(lb.noise_of(lb.noisify(second, sigma=0.3, inputs=INPUTS))["1"]) == 0.3
 

@@ -14,7 +14,7 @@ from torch import nn
 from layerbits.kernels import single_threaded_torch
 from layerbits.mixtures import mixture_log_density
 
-# Seconds of the work below on two idle Zen 4 cores, on which the durations of the experiments were measured.
+# Seconds of the work below on two Zen 4 cores beside another job, where the durations of experiments were measured.
 _KERNEL_SECONDS, _TRAINING_SECONDS = 7.0e-3, 8.1e-3
 
 # Times that each work runs, so that a probe takes a fifth of a second there.
@@ -25,14 +25,14 @@ _STEPS = 20
 
 
 def slowdown() -> float:
-    """Return the time of kernel calls and training steps over that on two idle Zen 4 cores.
+    """Return the time of kernel calls and training steps over that where durations were measured.
 
     Each time is the median of some repeats, so other work of the machine counts. The result is the geometric mean of
     the two ratios, since an experiment has both kinds of work.
     """
-    with torch.random.fork_rng(devices=()):
-        torch.manual_seed(0)
-        points, network = torch.randn(4096, 10), _network()
+    points = torch.randn(4096, 10, generator=torch.Generator().manual_seed(0))
+    with torch.random.fork_rng(devices=()):  # weights come from the generator of the CPU
+        network = _network()
     kernel = _seconds(lambda: mixture_log_density(points, points, sigma=1.0))
     with single_threaded_torch():
         training = _seconds(lambda: _train(network, points[:256]))

@@ -146,8 +146,9 @@ def _naming_set(name: str) -> Iterator[None]:
     try:
         yield
     except (TypeError, ValueError) as error:
-        prefix = "labels:" if name == _Y else f"labels[{name!r}]:"
-        raise type(error)(str(error).replace("labels:", prefix, 1)) from error
+        if name == _Y:
+            raise
+        raise type(error)(str(error).replace("labels:", f"labels[{name!r}]:", 1)) from error
 
 
 def _is_label_finder(labels: object) -> bool:

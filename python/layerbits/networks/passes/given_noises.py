@@ -127,7 +127,7 @@ class GivenNoises:
             try:
                 return self._forward_products(rows, noises, tangents)
             except ValueError as error:
-                if not isinstance(error.__cause__, NotImplementedError):
+                if not isinstance(error.__cause__, NotImplementedError):  # torch's, for an operation without a rule
                     raise
                 self._has_forward_rules = False
         products = noises.new_empty(len(rows), self.n_units, tangents.shape[2])

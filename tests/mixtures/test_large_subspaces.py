@@ -20,7 +20,7 @@ def in_subspace(n, r, d, *, rank=3):
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch):
-    monkeypatch.setattr(module, "_BLOCK_VALUES", 300)
+    monkeypatch.setattr(module, "BLOCK_VALUES", 300)
 
 
 @pytest.mark.parametrize("d", [7, 200], ids=["fewer units", "more units"])

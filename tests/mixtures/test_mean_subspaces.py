@@ -16,7 +16,7 @@ SIGMA = 0.3
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch):
-    monkeypatch.setattr(module, "_BLOCK_VALUES", 700)
+    monkeypatch.setattr(module, "BLOCK_VALUES", 700)
 
 
 def around_means(n, r, d, *, spread=0.3, rank=6):

@@ -123,8 +123,9 @@ def layer_information(
         Budget in bytes for the passes and the recorded signals; 1 GiB by default. The budget and the observed bytes of
         a row set the number of rows of a pass; the free memory does not, so results repeat. Layers whose signals do not
         fit together are measured in turn, with passes of their own and the same noise. A single layer behind noise that
-        does not fit is projected on its principal axes: that takes several times the memory of two of its draws, and
-        may raise its upper bound. Another budget may change the rounding of torch's matrix products.
+        does not fit is projected on at most 256 principal axes: that takes the memory of two of its draws (three, if
+        sigma is no single number) and 2 KiB a unit, and may raise its upper bound. Another budget may change the
+        rounding of torch's matrix products.
     simultaneous : bool
         Whether all intervals of the table hold together with probability `confidence`: the risk is divided by their
         number, so each interval is wider.

@@ -7,10 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from layerbits.mixtures.subspaces import NEGLIGIBLE, Subspace, fit_subspace, principal_axes
-
-# Values of a block in float64: 4 MiB.
-_BLOCK_VALUES = 2**19
+from layerbits.mixtures.subspaces import BLOCK_VALUES, NEGLIGIBLE, Subspace, fit_subspace, principal_axes
 
 # Largest error, in units of sigma, of coordinates that come from products of points.
 _LARGEST_ERROR = 1e-6
@@ -27,7 +24,7 @@ def with_equal_distances(points: Tensor) -> Tensor:
     Few points of many values get n dimensions, by a QR decomposition of blocks, without a copy of all values.
     """
     n, d = points.shape
-    return _triangle(points).T if n < d and points.numel() > _BLOCK_VALUES else points.double()
+    return _triangle(points).T if n < d and points.numel() > BLOCK_VALUES else points.double()
 
 
 def coordinates_in_blocks(
@@ -102,7 +99,7 @@ def coordinates_in_blocks(
 
 
 def _row_blocks(points: Tensor) -> tuple[Tensor, ...]:
-    return torch.split(points, max(1, _BLOCK_VALUES // max(1, points[0].numel())))
+    return torch.split(points, max(1, BLOCK_VALUES // max(1, points[0].numel())))
 
 
 def _mean(points: Tensor, fitted: int) -> Tensor:
@@ -133,7 +130,7 @@ def _triangle(points: Tensor) -> Tensor:
     """
     m = len(points)
     triangle = torch.zeros(m, m, dtype=torch.float64, device=points.device)
-    for block in torch.split(points, max(m // 2, _BLOCK_VALUES // m, 1), dim=1):
+    for block in torch.split(points, max(m // 2, BLOCK_VALUES // m, 1), dim=1):
         deviations = block.double()
         triangle = torch.linalg.qr(torch.cat([triangle, (deviations - deviations.mean(0)).T]), mode="r").R
     return triangle
@@ -147,7 +144,7 @@ def _products(points: Tensor, fitted: int) -> tuple[Tensor, Tensor]:
     n, r = points.shape[:2]
     products = torch.zeros(n * r, n * fitted, dtype=torch.float64, device=points.device)
     squares = products.new_zeros(n * r)
-    for block in torch.split(points, max(1, _BLOCK_VALUES // (n * r)), dim=2):
+    for block in torch.split(points, max(1, BLOCK_VALUES // (n * r)), dim=2):
         deviations = block.to(torch.float64, copy=True)
         deviations -= deviations[:, :fitted].mean((0, 1))
         rows = deviations.flatten(0, 1)

@@ -15,10 +15,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from layerbits.mixtures.subspaces import Subspace
-
-# Values of a block: 2 MiB in float32, the size of a second-level cache.
-_BLOCK_VALUES = 2**19
+from layerbits.mixtures.subspaces import BLOCK_VALUES, Subspace
 
 # Rows whose draws are compared, and rows whose means choose the axes: they choose a subspace, and no bound rests on
 # their number. The eigenvectors of 512 means take 0.04 s on a core with AVX-512.
@@ -188,7 +185,7 @@ def _dtype(points: Tensor, sigma: float) -> torch.dtype:
         return torch.float64
     compared = points[:: math.ceil(n / _COMPARED_ROWS), 0]
     squares = sum(float(compared[:, units].double().square().sum()) for units in _slices(d, len(compared)))
-    columns = max(1, _BLOCK_VALUES // (n * r))
+    columns = max(1, BLOCK_VALUES // (n * r))
     steps = math.sqrt(columns) + math.sqrt(d / columns)
     rounding = torch.finfo(torch.float32).eps / 2 * math.sqrt(squares / len(compared)) * steps
     return torch.float32 if rounding <= _LARGEST_ERROR * sigma else torch.float64
@@ -196,6 +193,6 @@ def _dtype(points: Tensor, sigma: float) -> torch.dtype:
 
 def _slices(d: int, n_rows: int) -> Iterator[slice]:
     """Yield slices of d units of which n_rows rows are a block."""
-    columns = max(1, _BLOCK_VALUES // n_rows)
+    columns = max(1, BLOCK_VALUES // n_rows)
     for start in range(0, d, columns):
         yield slice(start, start + columns)

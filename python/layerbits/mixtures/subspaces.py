@@ -19,6 +19,9 @@ from layerbits.kernels import single_threaded_torch
 # Loss of information, in nats, below the resolution of every estimate here.
 NEGLIGIBLE = 1e-7
 
+# Values of a block: 2 MiB in float32, the size of a second-level cache, and 4 MiB in float64.
+BLOCK_VALUES = 2**19
+
 
 @dataclasses.dataclass(frozen=True)
 class Subspace:
@@ -91,14 +94,46 @@ def fit_subspace(
         A subspace of at least one dimension: all of R^d if no direction can be left out.
     """
     n, d = centers.shape
-    origin = centers.double().mean(0)
-    scaled_deviations = (centers.double() - origin) / (sigma * math.sqrt(n))
-    is_dual = n < d  # the smaller of the two Gram matrices, which has the same nonzero eigenvalues
-    gram = scaled_deviations @ scaled_deviations.T if is_dual else scaled_deviations.T @ scaled_deviations
+    origin = centers.new_empty(d, dtype=torch.float64)
+    n_units = max(1, BLOCK_VALUES // n)
+    unit_blocks = list(zip(torch.split(centers, n_units, dim=1), torch.split(origin, n_units), strict=True))
+    for block, mean in unit_blocks:
+        torch.mean(block.double(), 0, out=mean)
+    gram = centers.new_zeros(min(n, d), min(n, d), dtype=torch.float64)
+    if n >= d:
+        for rows in torch.split(centers, max(1, BLOCK_VALUES // d)):
+            scaled_deviations = (rows.double() - origin) / (sigma * math.sqrt(n))
+            gram.addmm_(scaled_deviations.T, scaled_deviations)
+        return Subspace(origin, principal_axes(gram, max_dimensions, max_cost)[0])
+    # The smaller Gram matrix has the same nonzero eigenvalues.
+    for block, mean in unit_blocks:
+        scaled_deviations = (block.double() - mean) / (sigma * math.sqrt(n))
+        gram.addmm_(scaled_deviations, scaled_deviations.T)
     axes, _ = principal_axes(gram, max_dimensions, max_cost)
-    if is_dual:
-        return Subspace(origin, torch.linalg.qr(scaled_deviations.T if axes is None else scaled_deviations.T @ axes).Q)
-    return Subspace(origin, axes)
+    if axes is None:
+        return Subspace(origin, torch.linalg.qr((centers.double() - origin).T).Q)
+    directions = centers.new_empty(d, axes.shape[1], dtype=torch.float64)
+    for (block, mean), rows in zip(unit_blocks, torch.split(directions, n_units), strict=True):
+        torch.mm(((block.double() - mean) / sigma).T, axes, out=rows)
+    return Subspace(origin, _orthonormal(directions))
+
+
+def _orthonormal(columns: Tensor) -> Tensor:
+    """Return an orthonormal basis of the space of columns (d, k), which are overwritten if they are almost orthogonal.
+
+    With correlations of a condition number of at most 3 (Gershgorin), a Cholesky decomposition of the Gram matrix gives
+    columns that are orthonormal to rounding, without a copy of the columns.
+    """
+    gram = columns.T @ columns
+    norms = gram.diagonal().sqrt()
+    correlations = gram / norms / norms[:, None]
+    if not bool((correlations.abs().sum(1) < 1.5).all()):
+        basis: Tensor = torch.linalg.qr(columns).Q
+        return basis
+    transform = torch.linalg.inv(torch.linalg.cholesky(gram)).T
+    for rows in torch.split(columns, max(1, BLOCK_VALUES // len(gram))):
+        rows.copy_(rows @ transform)
+    return columns
 
 
 @single_threaded_torch()  # the bits of its products depend on the number of threads

@@ -1,4 +1,4 @@
-"""Settings of all tests: SIGINT raises KeyboardInterrupt, torch uses few threads, and the longest files begin first."""
+"""Settings of all tests: SIGINT raises KeyboardInterrupt, few threads, and the longest files begin first."""
 
 import gc
 import os
@@ -6,6 +6,11 @@ import signal
 from pathlib import Path
 
 import pytest
+
+# The processes of pytest-xdist share the cores; threads of OpenBLAS, which NumPy loads, spin while they wait for each
+# other: tests/calibration/test_tasks.py took three times the processor's time.
+if int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")) > 1:
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import torch
 
 # These files take 8 to 42 seconds, on Zen 4 cores. They begin first, so that the processes of pytest-xdist end at

@@ -71,7 +71,7 @@ class DenseSignals:
             values.append(self._values(values[-1] + self.sigma * noise, layer))
         return values
 
-    def signals(self, rows, noises):
+    def signals(self, rows, noises, *, are_typical=True):
         self.rows_seen += len(rows)
         return self._layers(rows, noises)[-1] / self.sigma
 
@@ -91,7 +91,7 @@ class DenseSignals:
         return self.jacobians(rows, noises).mT @ cotangents
 
     def residual_products(self, rows, noises, points):
-        signals = self.signals(rows, noises)
+        signals = self.signals(rows, noises, are_typical=False)
         return signals, self.pullback(rows, noises, (points - signals)[..., None])[..., 0]
 
 

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from layerbits.estimators.known_network.signal_model import SignalModel
+from layerbits.estimators.known_network.weights import noise_log_densities
 from layerbits.estimators.known_network.whitened_posteriors import WhitenedPosteriors
 from layerbits.kernels import standard_normal
 
@@ -80,12 +81,11 @@ class Targets:
         noises = self.centers + self.posteriors.spread(values)
         rows = self.rows[:, None].expand_as(self.filled)[self.filled]
         signals, products = self.model.residual_products(rows, noises[self.filled], self.points[self.filled])
-        squares = (values.square() - noises.square()).sum(-1)
-        squares[self.filled] -= (self.points[self.filled] - signals).square().sum(-1)
+        h = (values.square() - noises.square()).sum(-1) / 2 + self.posteriors.log_volumes[:, None]
+        h[self.filled] += noise_log_densities(signals, self.points[self.filled])
         gradients = -noises
         # Any direction is valid, also in place of a derivative that is NaN or infinite.
         gradients[self.filled] += torch.where(products.isfinite(), products, 0.0)
-        h = squares / 2 + self.posteriors.log_volumes[:, None]
         return h, self.posteriors.pulled_back(gradients) + values
 
 

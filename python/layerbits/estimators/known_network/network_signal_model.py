@@ -80,9 +80,9 @@ class NetworkSignalModel:
         """Number k of standard normal values of all earlier noises of one row."""
         return self.given.size
 
-    def signals(self, rows: Tensor, noises: Tensor) -> Tensor:
+    def signals(self, rows: Tensor, noises: Tensor, *, are_typical: bool = True) -> Tensor:
         """Return the signals (m, d) of inputs (m,) with noises (m, k)."""
-        return self.given.signals(rows, noises)
+        return self.given.signals(rows, noises, are_typical=are_typical)
 
     def jacobians(self, rows: Tensor, noises: Tensor) -> Tensor:
         """Return the derivatives (m, d, k) of the signals by the noises."""

@@ -34,8 +34,12 @@ class SignalModel(Protocol):
     def signals_range(self) -> float:
         """R with |S - c| <= R for some c, in whitened units; inf where no bound is known."""
 
-    def signals(self, rows: Tensor, noises: Tensor) -> Tensor:
-        """Return g(x, w), (m, d), of inputs (m,) and noises (m, k)."""
+    def signals(self, rows: Tensor, noises: Tensor, *, are_typical: bool = True) -> Tensor:
+        """Return g(x, w), (m, d), of inputs (m,) and noises (m, k).
+
+        Samples of a proposal are not typical of the network: their signals may be NaN or infinite. Other signals that
+        are so, or too large for their dtype to resolve the noise, raise a ValueError.
+        """
 
     def jacobians(self, rows: Tensor, noises: Tensor) -> Tensor:
         """Return the derivatives of g by w, (m, d, k)."""
@@ -47,4 +51,4 @@ class SignalModel(Protocol):
         """Return J' U, (m, k, p), for cotangents U (m, d, p)."""
 
     def residual_products(self, rows: Tensor, noises: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
-        """Return g(x, w), (m, d), and J' (t - g(x, w)), (m, k), for points t (m, d)."""
+        """Return g(x, w), (m, d), and J' (t - g(x, w)), (m, k), for points t (m, d); noises need not be typical."""

@@ -86,7 +86,8 @@ class WeightSampler:
             log_ratios = models.log_ratios(points, noises)
         filled = torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]
         rows = models.rows.repeat_interleave(torch.tensor(lengths))
-        log_noise = noise_log_densities(model.signals(rows, noises[filled]), points[filled])
+        signals = model.signals(rows, noises[filled], are_typical=False)
+        log_noise = noise_log_densities(signals, points[filled])
         return torch.split(log_noise + self._mixed(log_ratios[filled]), lengths)
 
     def of_noises(self, models: InputModels, queries: KnownQueries) -> tuple[Tensor, Tensor]:
@@ -115,8 +116,11 @@ class WeightSampler:
 
 
 def noise_log_densities(signals: Tensor, points: Tensor) -> Tensor:
-    """Return log phi(t - s) without the term -d/2 log(2 pi), (n,)."""
-    return -0.5 * (points - signals).square().sum(-1)
+    """Return log phi(t - s) without the term -d/2 log(2 pi), (n,); -inf for a signal that is NaN or infinite.
+
+    No noisy value is near such a signal, so its density at t is 0.
+    """
+    return (-0.5 * (points - signals).square().sum(-1)).nan_to_num(nan=-math.inf, neginf=-math.inf)
 
 
 def log_means(values: Tensor, lengths: Tensor, firsts: Tensor) -> Tensor:

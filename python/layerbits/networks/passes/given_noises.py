@@ -92,15 +92,19 @@ class GivenNoises:
         with self._passes():
             self.n_units = self._run(*first).shape[1]
 
-    def signals(self, rows: Tensor, noises: Tensor) -> Tensor:
+    def signals(self, rows: Tensor, noises: Tensor, *, are_typical: bool = True) -> Tensor:
         """Return the signals (m, d) of inputs (m,) with noises (m, k).
 
-        A LayerSelectionError, ValueError or MemoryError is raised if the network cannot run, or the layer does not run.
+        Noises of another law than that of the network, `are_typical=False`, may lead to any signal, also to NaN.
+
+        A LayerSelectionError, ValueError or MemoryError is raised if the network cannot run, or the layer does not run;
+        with typical noises, a ValueError also if a signal is NaN, infinite, or too large for its dtype to resolve the
+        noise of the layer.
         """
         with self._passes():
             signals = noises.new_empty(len(rows), self.n_units)
             for chunk in _chunks(len(rows), self._rows_per_pass()):
-                signals[chunk] = self._run(rows[chunk], noises[chunk])
+                signals[chunk] = self._run(rows[chunk], noises[chunk], are_typical=are_typical)
         return signals
 
     def jacobians(self, rows: Tensor, noises: Tensor) -> Tensor:
@@ -137,7 +141,10 @@ class GivenNoises:
         return products
 
     def residual_products(self, rows: Tensor, noises: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the signals (m, d), and J' (t - S), (m, k), for points t (m, d); raise errors as `jacobians`."""
+        """Return the signals (m, d), and J' (t - S), (m, k), for points t (m, d); raise errors as `jacobians`.
+
+        The noises may have any law, as in `signals`.
+        """
         with self._passes():
             signals, products = torch.empty_like(points), torch.empty_like(noises)
             for chunk in _chunks(len(rows), self._products_per_pass()):
@@ -146,7 +153,7 @@ class GivenNoises:
                     residuals = points[chunk].to(values.device) - values.detach()
                     products[chunk] = self._vector_products(values, leaf, residuals[None])[0]
 
-                signals[chunk] = self._run(rows[chunk], noises[chunk], differentiate)
+                signals[chunk] = self._run(rows[chunk], noises[chunk], differentiate, are_typical=False)
         return signals, products
 
     def _products(self, rows: Tensor, noises: Tensor, cotangents: Tensor) -> Tensor:
@@ -187,7 +194,12 @@ class GivenNoises:
             yield
 
     def _run(
-        self, rows: Tensor, noises: Tensor, differentiate: Callable[[Tensor, Tensor], None] | None = None
+        self,
+        rows: Tensor,
+        noises: Tensor,
+        differentiate: Callable[[Tensor, Tensor], None] | None = None,
+        *,
+        are_typical: bool = True,
     ) -> Tensor:
         """Run a pass and return its signals (m, d).
 
@@ -195,7 +207,7 @@ class GivenNoises:
         """
         if differentiate is not None:
             noises = noises.detach().clone().requires_grad_()
-        channel = _Channel(self, rows, noises, differentiate)
+        channel = _Channel(self, rows, noises, differentiate, are_typical=are_typical)
         indices = {tensor.device: rows.to(tensor.device) for tensor in self.inputs}
         batch = [tensor[indices[tensor.device]] for tensor in self.inputs]
         self.network.run(channel, batch, gradients=differentiate is not None)
@@ -236,8 +248,11 @@ class _Channel:
         rows: Tensor,
         noises: Tensor,
         differentiate: Callable[[Tensor, Tensor], None] | None,
+        *,
+        are_typical: bool,
     ) -> None:
         self.given, self.rows, self.noises, self.differentiate = given, rows, noises, differentiate
+        self.are_typical = are_typical
         self.signals: Tensor | None = None
 
     def __call__(self, index: int, signal: Tensor) -> Tensor:
@@ -248,7 +263,8 @@ class _Channel:
                 f"one for each row of the pass; {given.network.remedy_for_rows(layer)}"
             )
         if layer == given.layer:
-            self._check(signal.detach())
+            if self.are_typical:
+                self._check(signal.detach())
             self.signals = given.view(signal.reshape(len(self.rows), -1), self.rows)
             if self.differentiate is not None:
                 self._differentiate(self.differentiate)

@@ -82,6 +82,14 @@ def test_rows_in_a_subspace_have_no_entropy(entropy, dtype):
 
 
 @ENTROPIES
+@pytest.mark.parametrize("seed", range(3))
+def test_offset_of_all_rows_adds_no_dimension(entropy, seed):
+    """The rounding of the mean row, which all deviations share, is no direction."""
+    rows = normal_array(3000, 2, seed=seed) @ normal_array(2, 5, seed=seed + 10) + 100
+    assert "subspace of 2 of 5 dimensions" in entropy(rows).note
+
+
+@ENTROPIES
 def test_rows_of_a_density_have_no_note(entropy):
     rows = normal_array(200, 5) * np.array([1, 1, 1, 1, 1e-9])
     assert math.isfinite(entropy(rows).value)

@@ -66,6 +66,7 @@ def _directions(rows: Doubles, eps: float) -> Doubles:
     and sqrt(n d) (Weyl); a linear map that is computed in this precision has errors some times larger.
     """
     deviations = rows - rows.mean(0)
+    deviations -= deviations.mean(0)  # the rounding of the first mean, the same in all rows, would be a direction
     if len(rows) > rows.shape[1]:
         deviations = np.linalg.qr(deviations, mode="r")  # the same singular values and directions, in less time
     _, values, directions = np.linalg.svd(deviations, full_matrices=False)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from layerbits import InformationRow, SigmaRow, layer_information, noisify
 from layerbits.estimators import audits
 from layerbits.estimators.audits import SENTENCES, saturation_notes
+from layerbits.statistics import Interval
 from tests.support.networks import INPUTS, LABELS, noisy_identities, tanh_network
 from tests.support.random_arrays import normal_tensor
 
@@ -79,18 +80,22 @@ def test_wide_layer_whose_upper_end_alone_is_log_n_is_not_noted_as_saturated():
 
 
 @pytest.mark.parametrize(
-    ("log_n", "lower", "separated_lower", "is_saturated"),
+    ("n", "below", "above", "least", "is_saturated"),
     [
-        (math.log(1000), math.log(1000) - 0.02, math.log(1000) - 0.014, True),
-        (math.log(1000), math.log(1000) - 0.022, math.log(1000) - 0.014, False),
-        (math.log(1000), math.log(1000) - 0.0009, math.nan, True),
-        (math.log(1000), math.log(1000) - 0.0011, math.nan, False),
-        (math.log(2), 0.0, 0.0, False),  # so few queries that the bet shows nothing
-        (0.0, 0.0, 0.0, False),  # a single input
+        (1000, 0.02, 0.0, 0.014, True),
+        (1000, 0.022, 0.0, 0.014, False),
+        (1000, 0.02, 0.0009, 0.014, True),
+        (1000, 0.02, 0.0011, 0.014, False),  # the interval excludes log N
+        (1000, 0.0009, 0.0, math.nan, True),
+        (1000, 0.0011, 0.0, math.nan, False),
+        (2, math.log(2), 0.0, math.log(2), False),  # so few queries that the bet shows nothing
+        (1, 0.0, 0.0, 0.0, False),
     ],
 )
-def test_lower_end_decides_about_saturation(log_n, lower, separated_lower, is_saturated):
-    assert bool(saturation_notes(lower, log_n, separated_lower)) == is_saturated
+def test_interval_decides_about_saturation(n, below, above, least, is_saturated):
+    """The ends are `below` and `above` under log N; inputs that are separated leave a lower end `least` under it."""
+    interval = Interval(math.log(n) - below, math.log(n) - above)
+    assert bool(saturation_notes(interval, math.log(n), math.log(n) - least)) == is_saturated
 
 
 def test_sound_network_has_no_notes():

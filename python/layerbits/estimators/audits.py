@@ -13,14 +13,16 @@ from typing import TypeVar
 
 from layerbits._base import InformationRow
 from layerbits.estimators.sigma_profile_table import SigmaRow
+from layerbits.statistics import Interval
 
 _Row = TypeVar("_Row", InformationRow, SigmaRow)
 
 # A violation of theory below this is not noted (nats).
 MARGIN = 1e-3
 
-# An I(X;T) is saturated if its lower end is this much of the least possible distance from log N, but no more than this
-# share of log N: with few queries even separated inputs leave a lower end far from log N, which shows nothing.
+# An I(X;T) that may be log N is saturated if its lower end is this much of the least possible distance from log N, but
+# no more than this share of log N: with few queries even separated inputs leave a lower end far from log N, which shows
+# nothing.
 _ALLOWANCES, _LARGEST_SHARE = 1.5, 0.1
 
 # A plug-in bound counts as above its ceiling from this number of standard errors on.
@@ -133,7 +135,8 @@ def with_notes(
         if row.plug_in - row.plug_in_error * _STANDARD_ERRORS > ceiling + MARGIN:
             notes[quantity].append(note("above_ceiling", ceiling=ceiling, means=options_of(row)))
     information = by_quantity["I(X;T)"]
-    notes["I(X;T)"] += saturation_notes(information.lower, ceilings["I(X;T)"], separated_lower)
+    interval = Interval(information.lower, information.upper)
+    notes["I(X;T)"] += saturation_notes(interval, ceilings["I(X;T)"], separated_lower)
     if previous is not None and information.lower > previous.upper + MARGIN:
         notes["I(X;T)"].append(note("above_previous_layer", layer=previous.layer, means=options_of(information)))
     if "I(X;T|Y)" in by_quantity and not _is_sum(by_quantity):
@@ -141,17 +144,18 @@ def with_notes(
     return [noted(row, notes[row.quantity]) for row in rows]
 
 
-def saturation_notes(lower: float, log_n: float, separated_lower: float) -> Notes:
-    """Return the note that the lower end of I(X;T) is as near to log N as the queries allow, if it is.
+def saturation_notes(interval: Interval, log_n: float, separated_lower: float) -> Notes:
+    """Return the note that an interval of I(X;T) holds log N, with its lower end as near as the queries allow.
 
     Parameters
     ----------
     separated_lower : float
         The lower end that as many queries leave if they separate all inputs.
     """
-    shortfall = max(0.0, log_n - lower)
+    shortfall = max(0.0, log_n - interval.lower)
     allowed = max(MARGIN, _ALLOWANCES * (log_n - separated_lower))
-    is_saturated = log_n > 0 and shortfall <= min(allowed, _LARGEST_SHARE * log_n)
+    may_be_log_n = log_n > 0 and interval.upper >= log_n - MARGIN
+    is_saturated = may_be_log_n and shortfall <= min(allowed, _LARGEST_SHARE * log_n)
     rounded_up = math.ceil(shortfall * 1e4) / 1e4  # the sentence stays true
     return [note("saturated", shortfall=rounded_up)] if is_saturated else []
 

@@ -276,7 +276,7 @@ def _audited(rows: Sequence[SigmaRow], log_n: float, separated_lower: float) -> 
             note("below_larger_sigma", sigma=noisier.sigma) for noisier in noisier_rows if noisier.lower > row.upper
         ]
         if row.quantity == "I(X;T)":
-            notes += saturation_notes(row.lower, log_n, separated_lower)
+            notes += saturation_notes(Interval(row.lower, row.upper), log_n, separated_lower)
         audited_rows.append(noted(row, notes))
     return audited_rows
 

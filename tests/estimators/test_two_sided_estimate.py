@@ -115,6 +115,14 @@ def test_ends_of_other_layers_leave_other_causes(ends, cause):
     assert estimate.with_interval(Interval(*ends)).limited_by == cause
 
 
+@pytest.mark.parametrize(("upper_end", "has_error"), [(1.4, True), (1.8, False)])
+def test_value_has_an_error_if_its_own_interval_is_narrow(upper_end, has_error):
+    """Ends of other layers, which make the interval narrower, do not make the own terms reliable."""
+    estimate = information(upper_end).with_interval(Interval(1.1, 1.3))
+    assert math.isfinite(estimate.standard_error) == has_error
+    assert has_error or estimate.value == pytest.approx(1.2)
+
+
 def test_nothing_limits_an_interval_whose_ends_are_equal():
     assert information(1.0).interval == Interval(1.0, 1.0)
     assert information(1.0).limited_by == ""

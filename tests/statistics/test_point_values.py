@@ -43,6 +43,12 @@ def test_error_is_the_distance_from_a_uniform_point_and_the_sampling_error(value
     assert error == pytest.approx(math.sqrt(mean_square + 0.03**2), rel=1e-12)
 
 
+def test_interval_without_a_sampling_error_has_its_midpoint():
+    value, error = point_value(1.3, math.nan, NARROW, NARROW)
+    assert value == pytest.approx(1.2)
+    assert math.isnan(error)
+
+
 def test_bounds_that_differ_leave_an_error_without_any_sampling_error():
     assert point_value(1.2, 0.0, Interval(1.1, 1.3), NARROW)[1] == pytest.approx(0.1 / math.sqrt(3))
 

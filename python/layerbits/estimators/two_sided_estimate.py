@@ -16,7 +16,7 @@ import math
 from layerbits.estimators.decoder_bound import DecoderBound
 from layerbits.estimators.width_causes import WidthCauses
 from layerbits.mixtures import ChannelEstimate
-from layerbits.statistics import Interval, JackknifeMean, point_value
+from layerbits.statistics import Interval, JackknifeMean, is_narrow, point_value
 
 # Ends of an interval may cross, and the upper end of an information may lie below 0, by this much through rounding
 # (nats): log densities of float32 signals have errors of some 1e-7.
@@ -125,9 +125,13 @@ class TwoSidedEstimate:
         )
 
     def with_interval(self, interval: Interval) -> TwoSidedEstimate:
-        """Return the estimate with another interval, and the main cause of its width."""
+        """Return the estimate with another interval, and the main cause of its width.
+
+        Where the own interval is wide, the few or scattered terms have no reliable standard error.
+        """
         limited_by = self.limited_by if self.causes is None else self.causes.main_of(interval)
-        return dataclasses.replace(self, interval=interval, limited_by=limited_by)
+        point = self.point if is_narrow(self.interval) else dataclasses.replace(self.point, sampling_error=math.nan)
+        return dataclasses.replace(self, interval=interval, limited_by=limited_by, point=point)
 
     def with_value(self, value: float, sampling_error: float) -> TwoSidedEstimate:
         """Return the estimate with another value between its bounds, moved into the interval."""

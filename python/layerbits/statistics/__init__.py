@@ -12,7 +12,7 @@ from layerbits.statistics.jackknife import JackknifeMean
 from layerbits.statistics.labels import class_numbers, label_array
 from layerbits.statistics.limits import ceilings, largest_terms
 from layerbits.statistics.mean_bounds import lower_mean_bound, student_margin, upper_mean_bound
-from layerbits.statistics.point_values import point_value
+from layerbits.statistics.point_values import is_narrow, point_value
 from layerbits.statistics.quantities import QUANTITIES, ByCondition, Condition, Quantity
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "largest_terms",
     "lower_mean_bound",
     "mix_with_prior",
+    "is_narrow",
     "point_value",
     "split_passes",
     "student_margin",

@@ -10,6 +10,11 @@ from layerbits.statistics.interval import Interval
 _WIDEST = 0.5
 
 
+def is_narrow(interval: Interval) -> bool:
+    """Return whether an interval is narrow enough for a value with a standard error."""
+    return 0 <= interval.upper - interval.lower <= _WIDEST
+
+
 def point_value(value: float, sampling_error: float, bounds: Interval, interval: Interval) -> tuple[float, float]:
     """Return a point value in a confidence interval, and its standard error, in nats.
 
@@ -18,7 +23,7 @@ def point_value(value: float, sampling_error: float, bounds: Interval, interval:
     value : float
         An estimate between two bounds. An end of `interval` replaces a value beyond it.
     sampling_error : float
-        Standard error of `value` as an estimate of its own expectation.
+        Standard error of `value` as an estimate of its own expectation; NaN if it is not known.
     bounds : Interval
         The two bounds, which on average hold the true value between them.
     interval : Interval
@@ -27,8 +32,8 @@ def point_value(value: float, sampling_error: float, bounds: Interval, interval:
     Returns
     -------
     value, standard_error : float
-        If the interval is empty or wider than 0.5 nats, its midpoint and NaN; with an infinite end, the value moved
-        into the interval and NaN.
+        If the interval is empty or wider than 0.5 nats, or the sampling error is not known, its midpoint and NaN; with
+        an infinite end, the value moved into the interval and NaN.
 
     Notes
     -----
@@ -37,11 +42,11 @@ def point_value(value: float, sampling_error: float, bounds: Interval, interval:
     Guide to the Expression of Uncertainty in Measurement, 4.3.7). A true value between the bounds is at most twice this
     distance away. Proof: docs/theory.md.
     """
-    width = interval.upper - interval.lower
-    if math.isfinite(width) and not 0 <= width <= _WIDEST:
+    is_finite = math.isfinite(interval.upper - interval.lower)
+    if is_finite and (math.isnan(sampling_error) or not is_narrow(interval)):
         return (interval.lower + interval.upper) / 2, math.nan
     value = min(max(value, interval.lower), interval.upper) + 0.0  # -0.0 becomes 0.0
-    if not math.isfinite(width):
+    if not is_finite:
         return value, math.nan
     bounds = bounds.clipped(interval.lower, interval.upper)
     below, above = max(0.0, value - bounds.lower), max(0.0, bounds.upper - value)

@@ -12,6 +12,7 @@ def test_clipping_moves_both_ends():
     assert Interval(-1.0, 4.0).clipped(0.0, 3.0) == Interval(0.0, 3.0)
     assert Interval(5.0, 6.0).clipped(0.0, 3.0) == Interval(3.0, 3.0)
     assert Interval(-2.0, -1.0).clipped(0.0, 3.0) == Interval(0.0, 0.0)
+    assert str(Interval(-0.0, -0.0).clipped(-1.0, 3.0)) == "Interval(lower=0.0, upper=0.0)"
 
 
 def test_overlap_is_the_length_of_the_common_part():

@@ -180,8 +180,8 @@ class FittedDecoder:
         largest = scores.amax(1)
         if not largest.isfinite().all():
             raise ValueError(
-                f"{label}: scores of a query have NaN or infinity, or exclude every input, wanted finite scores; "
-                "-infinity excludes an input"
+                f"{label}: scores of a query among {len(points)} have NaN or infinity, or exclude every input, wanted "
+                "finite scores, also of a query alone; -infinity excludes an input"
             )
         return scores
 

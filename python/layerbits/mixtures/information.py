@@ -160,7 +160,7 @@ def mixture_information(
         if len(centers) <= passes.strata:
             interval = channel.clip_to_bounds(interval, channel.pairwise_bounds())
         estimate = Estimate(
-            value=min(max(passes.mean, interval.lower), interval.upper),
+            value=min(max(passes.mean, interval.lower), interval.upper) + 0.0,
             standard_error=passes.standard_error,
             lower=interval.lower,
             upper=interval.upper,

@@ -32,5 +32,5 @@ class Interval:
         return Interval(self.lower + constant, self.upper + constant)
 
     def clipped(self, lower: float, upper: float) -> Interval:
-        """Return the interval with both ends moved into [lower, upper]."""
-        return Interval(min(max(self.lower, lower), upper), max(min(self.upper, upper), lower))
+        """Return the interval with both ends moved into [lower, upper], and 0.0 in place of -0.0."""
+        return Interval(min(max(self.lower, lower), upper) + 0.0, max(min(self.upper, upper), lower) + 0.0)

@@ -250,7 +250,8 @@ def gaussian_noise(sigma: Deviations, *, name: str = "sigma") -> GaussianNoise:
     scale = tensor.to("cpu", torch.float64, copy=True)
     shape = tuple(scale.shape)
     if scale.ndim not in (1, 2) or scale.numel() == 0 or shape[0] != shape[-1]:
-        remedy = f"; pass float({name})" if scale.numel() == 1 else ""
+        remedy = "; flatten deviations of several axes" if scale.ndim > 1 else ""
+        remedy = f"; pass float({name})" if scale.numel() == 1 else remedy
         raise ValueError(
             f"{name}: got shape {shape}, wanted a float, standard deviations (d,) or a covariance (d, d){remedy}"
         )

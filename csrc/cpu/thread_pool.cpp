@@ -25,6 +25,8 @@ namespace {
 // polls should be rare.
 constexpr std::int64_t kPollInterval = 15'000'000;  // ns
 
+constexpr std::int64_t kQuotaInterval = 1'000'000'000;  // ns
+
 std::int64_t now() { return std::chrono::steady_clock::now().time_since_epoch().count(); }
 
 std::uint64_t this_thread() { return std::hash<std::thread::id>{}(std::this_thread::get_id()); }
@@ -136,6 +138,17 @@ int cgroup_quota() {
   return limit > 0 && period > 0 ? int((limit + period - 1) / period) : 0;
 }
 
+// Returns the quota as read in the last second: opening its file takes as long as a small call.
+int recent_cgroup_quota() {
+  static std::atomic<int> quota{0};
+  static std::atomic<std::int64_t> next_read{0};
+  if (const std::int64_t time = now(); time >= next_read) {
+    quota = cgroup_quota();
+    next_read = time + kQuotaInterval;
+  }
+  return quota;
+}
+
 }  // namespace
 
 Cancellation::Cancellation(std::function<bool()> interrupted)
@@ -175,12 +188,13 @@ int worthwhile_threads(int threads, double pairs, int64_t dim) {
 }
 
 int usable_cores() {
-  int cores = int(std::thread::hardware_concurrency());
+  int cores = 0;
 #if defined(__linux__)
   cpu_set_t mask;
   if (sched_getaffinity(0, sizeof(mask), &mask) == 0) cores = CPU_COUNT(&mask);
 #endif
-  const int quota = cgroup_quota();
+  if (cores == 0) cores = int(std::thread::hardware_concurrency());
+  const int quota = recent_cgroup_quota();
   return std::max(1, quota > 0 ? std::min(cores, quota) : cores);
 }
 

@@ -14,12 +14,14 @@ an error.
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from layerbits.kernels.arrays import as_number, check_plain
 from layerbits.kernels.batches import map_batch
@@ -196,6 +198,26 @@ class SecondDerivatives(torch.autograd.Function):
         return map_batch(
             SecondDerivatives, info.batch_size, in_dims, arguments, point_arguments=point_arguments, foldable=foldable
         )
+
+
+# `apply` needs the signature of `forward` in each call, and would compute it anew.
+for _function in (LogSumExp, LogSumExpGradient, SecondDerivatives):
+    _function.forward.__signature__ = inspect.signature(_function.forward)  # type: ignore[union-attr]
+
+
+def may_be_differentiated(*tensors: Tensor | None) -> bool:
+    """Return whether torch may differentiate, transform or compile a call on tensors.
+
+    Other calls need no Function, whose `apply` takes longer than the sums of 64 points and centers.
+    """
+    present = [tensor for tensor in tensors if tensor is not None]
+    return (
+        torch.compiler.is_compiling()
+        or torch._C._are_functorch_transforms_active()
+        or forward_ad._current_level >= 0
+        or (torch.is_grad_enabled() and any(tensor.requires_grad for tensor in present))
+        or any(map(torch._C._functorch.is_functorch_wrapped_tensor, present))
+    )
 
 
 def empty_log_sum(points: Tensor) -> Tensor:

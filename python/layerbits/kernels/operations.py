@@ -13,7 +13,7 @@ from torch import Tensor
 
 from layerbits._base import check_positive, shown
 from layerbits.kernels.arrays import check_plain
-from layerbits.kernels.log_sum_exp import LogSumExp, empty_log_sum
+from layerbits.kernels.log_sum_exp import LogSumExp, empty_log_sum, may_be_differentiated
 from layerbits.kernels.native_interface import Accuracy, operations_for
 
 METHODS = ("auto", "dense", "pruned", "gridded")
@@ -83,9 +83,10 @@ def log_sum_exp_isotropic(
     if not isinstance(method, str) or method not in METHODS:
         raise ValueError(f"method: got {method!r}, wanted one of {', '.join(METHODS)}")
     accuracy = Accuracy(method, None if tolerance is None else check_positive("tolerance", tolerance))
-    log_sum: Tensor = LogSumExp.apply(  # type: ignore[no-untyped-call]
-        points, centers, sigma, weights, point_offsets, center_offsets, accuracy
-    )
+    arguments = points, centers, sigma, weights, point_offsets, center_offsets, accuracy
+    if not may_be_differentiated(points, centers, sigma, weights):
+        return LogSumExp.forward(*arguments)
+    log_sum: Tensor = LogSumExp.apply(*arguments)  # type: ignore[no-untyped-call]
     return log_sum
 
 

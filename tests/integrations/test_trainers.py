@@ -125,7 +125,7 @@ def transformers_trainer(tmp_path, **options):
 
     arguments = TrainingArguments(
         output_dir=str(tmp_path / "trainer"), per_device_train_batch_size=10, use_cpu=True, report_to=[],
-        disable_tqdm=True, save_strategy="no", **options,
+        disable_tqdm=True, **({"save_strategy": "no"} | options),
     )  # fmt: skip
     data = [{"x": x, "labels": label} for x, label in DATA]
     return Trainer(model_init=WithLoss, args=arguments, train_dataset=data)
@@ -156,6 +156,29 @@ def test_transformers_training_that_ends_within_an_epoch_measures_whole_epochs_a
     trainer.add_callback(callback)
     trainer.train()
     assert callback.history.epochs == (1, 2)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("saves", [{"save_strategy": "epoch"}, {"save_strategy": "steps", "save_steps": 1}])
+def test_transformers_training_from_a_checkpoint_replaces_the_later_epochs(tmp_path, saves):
+    def train(resume_from_checkpoint=None, **options):
+        trainer = transformers_trainer(tmp_path, num_train_epochs=3, **saves, **options)
+        callback = lb.integrations.transformers.InformationCallback(
+            INPUTS, directory=tmp_path / "mine", measures=["binned_entropy"], **(OPTIONS | {"at": [1, 2, 3]})
+        )
+        trainer.add_callback(callback)
+        trainer.train(resume_from_checkpoint=resume_from_checkpoint)
+        return callback.history
+
+    def values(table):
+        return [(row.value, row.lower, row.upper) for row in table]
+
+    first = train()
+    last = train(tmp_path / "trainer/checkpoint-2", data_seed=7)  # an epoch has two steps
+    assert last.epochs == (1, 2, 3)
+    assert values(last[1]) == values(first[1])
+    assert values(last[2]) != values(first[2])
+    assert lb.read_history(tmp_path / "mine") == last
 
 
 @pytest.mark.parametrize("name", ["accelerate", "lightning", "transformers"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from torch import nn
@@ -22,6 +23,11 @@ class InformationCallback(MonitoredTraining, TrainerCallback):
     **options
         Further arguments of `layerbits.Monitor`; `at` counts whole epochs from 1. With ``log=trainer.log`` the values
         and their ends go to the loggers of the trainer.
+
+    Notes
+    -----
+    Checkpoints of the trainer have the results so far, in trainer_state.json. A training that resumes from a checkpoint
+    and measures into the same folder goes back to these results: later epochs are measured again.
 
     Raises
     ------
@@ -59,14 +65,33 @@ class InformationCallback(MonitoredTraining, TrainerCallback):
         model: nn.Module | None = None,
         **kwargs: Any,
     ) -> None:
-        """Check the data and the options, for the network that is trained."""
+        """Check the data and the options, for the network that is trained, and restore the results of a checkpoint."""
         if model is not None:
+            states: Any = state.stateful_callbacks  # a dictionary, whose type in transformers is that of an argument
+            self._state = states.get(self._key, {})
             self._start(model, args.world_size)
+            if state.epoch:  # a checkpoint at the last step of an epoch is saved before `on_epoch_end`
+                self._measure(state)
+            self._save(state)
 
     def on_epoch_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Measure the epoch if it is chosen and complete."""
+        self._measure(state)
+        self._save(state)
+
+    @property
+    def _key(self) -> str:
+        """The key of the results in the state of the trainer; a trainer may have callbacks with several folders."""
+        return f"layerbits {os.fspath(self._options['directory'])}"
+
+    def _measure(self, state: TrainerState) -> None:
         epoch = round(state.epoch or 0.0)
         if self._monitor is not None and abs((state.epoch or 0.0) - epoch) < _EPOCH_ERROR:
             self._monitor.step(epoch)
+
+    def _save(self, state: TrainerState) -> None:
+        """Put the results into the state of the trainer, which the next checkpoint has in JSON."""
+        states: Any = state.stateful_callbacks
+        states[self._key] = self.state_dict()

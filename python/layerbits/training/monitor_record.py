@@ -165,17 +165,25 @@ class MonitorRecord:
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Replace all results by those of a state; UsageError if they were measured with other settings."""
+        """Replace all results by those of a state, which JSON may have stored: epochs are then text, and tuples lists.
+
+        Raises
+        ------
+        UsageError
+            The state was measured with other settings.
+        """
         if not isinstance(state, Mapping) or "settings" not in state:
             raise ValueError(f"state: got another {type(state).__name__}, wanted the result of state_dict()")
         self._check_settings(state["settings"], "the state", "make the monitor with the same settings")
         limits, provenance = self.settings[LIMITS], state.get("provenance", {})
         self.tables = {
-            epoch: InformationTable(tuple(InformationRow(**row) for row in rows), limits, provenance.get(epoch, {}))
+            int(epoch): InformationTable(tuple(map(_row, rows)), limits, provenance.get(epoch, {}))
             for epoch, rows in state["tables"].items()
         }
-        self.weights = dict(state[WEIGHTS])
-        self.measures = {epoch: tuple(itertools.starmap(MeasureRow, rows)) for epoch, rows in state["measures"].items()}
+        self.weights = {int(epoch): weights for epoch, weights in state[WEIGHTS].items()}
+        self.measures = {
+            int(epoch): tuple(itertools.starmap(MeasureRow, rows)) for epoch, rows in state["measures"].items()
+        }
         self.left_out = set(state[LEFT_OUT])
 
     def _check_settings(self, earlier: Mapping[str, Any], source: str, remedy: str) -> None:
@@ -188,6 +196,10 @@ class MonitorRecord:
                     raise UsageError(f"{name}: {source} was measured with {_HASHED[name]}; {remedy}")
                 message = f"{name}: {source} was measured with {got}, wanted {value!r}; {remedy}"
                 raise UsageError(_HASH.sub(_shortened, message))
+
+
+def _row(fields: Mapping[str, Any]) -> InformationRow:
+    return InformationRow(**{**fields, "flags": tuple(fields["flags"])})
 
 
 def _shortened(digits: re.Match[str]) -> str:

@@ -164,3 +164,28 @@ def test_a_loader_that_makes_batches_itself_is_read():
     assert len(read_inputs(DataLoader(ROWS, sampler=sampler, batch_size=None), MODEL)) == 30
     loader = DataLoader(list(INPUTS), batch_size=None, collate_fn=lambda row: torch.as_tensor(row)[None])
     assert len(read_inputs(loader, MODEL)) == 30
+
+
+class TokenNetwork(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.embedding, self.layers = nn.Embedding(9, 4), tanh_mlp(4, 3, 2)
+
+    def forward(self, input_ids):
+        return self.layers(self.embedding(input_ids).mean(1))
+
+
+class NetworkOfSizes(TokenNetwork):
+    def forward(self, input_ids):
+        return super().forward(input_ids.view(input_ids.size(0), -1))
+
+
+@pytest.mark.parametrize("network", [TokenNetwork, NetworkOfSizes])
+@pytest.mark.parametrize("form", [list, DataLoader])
+def test_rows_of_python_lists_are_refused_with_a_remedy_that_works(network, form):
+    transformers = pytest.importorskip("transformers")
+    rows = [{"input_ids": [i % 9, 2, 3], "labels": i % 2} for i in range(6)]
+    with pytest.raises((TypeError, ValueError), match=r"Python lists.*collate_fn=transformers\.default_data_collator"):
+        lb.layer_information(network(), form(rows), "labels", sigma=0.5)
+    loader = DataLoader(rows, batch_size=100, collate_fn=transformers.default_data_collator)
+    assert len(lb.layer_information(network(), loader, "labels", sigma=0.5, queries=4)) == 5

@@ -32,6 +32,10 @@ REMEDY_FOR_A_GRAPH = (
     "for the nodes of one graph, let a module that holds the graph take numbers of nodes, or measure signals with "
     "layerbits.information"
 )
+REMEDY_FOR_LISTS = (
+    "for rows of Python lists, such as tokens, pass DataLoader(samples, batch_size=100, "
+    'collate_fn=transformers.default_data_collator), or the data set after set_format("torch")'
+)
 _REMEDY_FOR_LABELS = (
     "; if batches hold labels, name their key or position, for instance labels=1; in a function without labels=, pass "
     "the inputs alone, for instance (batch[0] for batch in loader)"
@@ -104,6 +108,10 @@ def _remedy(error: Exception, model: nn.Module, arguments: object) -> str:
             "labels=, leave it out of every batch, for instance ({key: batch[key] for key in batch if key != "
             f"{unexpected[1]!r}}} for batch in loader)"
         )
+    if "'list' object has no attribute" in words or "must be Tensor, not list" in words:
+        named = arguments[1] if isinstance(arguments, tuple) and len(arguments) == 2 else {}
+        if isinstance(named, Mapping) and any(isinstance(value, list) for value in named.values()):
+            return f"; {REMEDY_FOR_LISTS}"  # the default collate_fn makes a list of tensors of them
     if isinstance(error, TypeError) and re.search("must be Tensor, not (tuple|list|dict)", words):
         return (
             "; if an item of the batches holds all arguments of the network, put them and the labels into one tuple, "

@@ -13,6 +13,7 @@ from torch.utils import _pytree as pytree
 from torch.utils.data import Dataset
 
 from layerbits._base import Integers
+from layerbits.networks.execution.arguments import REMEDY_FOR_LISTS
 from layerbits.networks.inputs.data_frames import frame_values, is_frame
 from layerbits.networks.inputs.placement import as_input
 from layerbits.networks.inputs.tensor_checks import check_leaves, check_tensors
@@ -111,9 +112,10 @@ def inputs_of_batch(batch: Any, model: nn.Module, remedy: str) -> PassInputs:
         got = type(batch).__name__
         if leaves and leaves[0] is not batch:
             got += f" of {type(leaves[0]).__name__}"
+        rows = f"; {REMEDY_FOR_LISTS}" if isinstance(batch, Mapping) else ""
         raise TypeError(
             f"inputs: got {got}, wanted a tensor or an array of shape (n, ...) among the arguments; convert lists "
-            'with torch.tensor; a tokenizer returns tensors with return_tensors="pt"'
+            f'with torch.tensor; a tokenizer returns tensors with return_tensors="pt"{rows}'
         )
     tensors = tuple(as_input(leaf, model) for leaf in arrays)
     check_tensors(tensors, remedy)

@@ -140,6 +140,21 @@ def test_measure_that_returns_no_number_is_named(result, tmp_path):
         make_monitor(tmp_path, {"look": lambda t, y: result}).step(1)
 
 
+def test_measure_that_raises_is_named_and_the_information_of_the_epoch_is_kept(tmp_path):
+    def bad(activations, labels):
+        raise KeyError("x")
+
+    monitor = make_monitor(tmp_path, {"rank": rank, "bad": bad})
+    with pytest.raises(lb.UsageError, match=r"^measures\['bad'\]: got KeyError \('x'\) at layer '1'") as refusal:
+        monitor.step(1)
+    assert isinstance(refusal.value.__cause__, KeyError)
+    other = make_monitor(tmp_path / "other", ["binned_entropy"]).step(1)
+    assert lb.read_history(tmp_path)[1].scalars() == other.scalars()
+    resumed = make_monitor(tmp_path, {"rank": rank, "bad": lambda activations, labels: 1.0})
+    resumed.step(1)
+    assert [row.measure for row in resumed.measures[1]] == ["rank", "bad"] * 2
+
+
 def test_functions_with_a_name_need_no_mapping(tmp_path):
     monitor = make_monitor(tmp_path, [rank], layers="1")
     monitor.step(1)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from layerbits._base import Integers, damaged_file, flat_name, read_csv, write_csv
+from layerbits._base import Integers, UsageError, damaged_file, flat_name, read_csv, write_csv
 from layerbits.estimators import Problem
 from layerbits.geometry import DistanceHistogram, binned_entropy, class_separation, pairwise_distance_histogram
 from layerbits.networks import Passes, copy_with_weights, network_without_noise, record
@@ -64,8 +64,10 @@ def measure_activations(problem: Problem, measures: Mapping[str, Measure]) -> tu
 
     Raises
     ------
-    TypeError, ValueError
+    TypeError
         A measure returns something else than numbers.
+    UsageError
+        A measure raises an error.
     """
     if not measures:
         return ()
@@ -76,7 +78,14 @@ def measure_activations(problem: Problem, measures: Mapping[str, Measure]) -> tu
     for layer in problem.layers:  # one after the other, because their signals may not fit in memory together
         signals = record(network, problem.inputs.tensors, Passes((layer,), range(1), seed=None))[layer][:, 0]
         for name, measure in measures.items():
-            for part, value in _numbers(name, measure(signals, problem.classes.labels)).items():
+            try:
+                result = measure(signals, problem.classes.labels)
+            except Exception as error:  # a function of the user may raise any exception
+                raise UsageError(
+                    f"measures[{name!r}]: got {type(error).__name__} ({error}) at layer {layer!r}, wanted a number or "
+                    "a mapping of numbers"
+                ) from error
+            for part, value in _numbers(name, result).items():
                 rows.append(MeasureRow(layer, f"{name}/{part}" if part else name, value))
     problem.network.weights.check()
     return tuple(rows)

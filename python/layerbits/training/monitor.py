@@ -279,11 +279,13 @@ class Monitor:
         problem = self._problem.for_present_network()
         environment, weights = environment_of(problem), network_digest(problem)
         table = measure_layers(problem, self._settings, n_tables=len(self.at))
-        measures = measure_activations(problem, self._measures)
         shared = {key: self._record.settings[key] for key in ("seed", "inputs", "labels")}
         table = dataclasses.replace(table, provenance={**environment, **shared, WEIGHTS: weights})
-        self._record.add(epoch, table, weights, measures)
-        self._record.write()
+        self._record.add(epoch, table, weights, ())
+        try:
+            self._record.measures[epoch] = measure_activations(problem, self._measures)
+        finally:  # an error of a measure leaves the information in the folder
+            self._record.write()
 
     def _leave_out(self, epoch: int) -> None:
         is_first = not self._record.left_out

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from layerbits import InformationHistory, InformationRow, InformationTable, SigmaProfile, SigmaRow, UsageError
+from layerbits._base.notebook_tables import _WARNINGS
+from layerbits.estimators.audits import SENTENCES
 
 ROW = InformationRow("fc1[mean]", "I(X;T)", "draws", 2.0, 0.5, 1.0, 3.0, "nats", 32, 0.1)
 ROWS = (
@@ -73,6 +75,13 @@ def test_data_set_of_a_table_has_the_order_of_its_rows_and_nan_where_there_is_no
     assert np.isnan(data.value.sel(layer="a.2", quantity="I(X;T|Y)"))
 
 
+def test_data_set_is_written_to_netcdf_with_its_flags(tmp_path):
+    xarray = pytest.importorskip("xarray")
+    TABLE.to_xarray().to_netcdf(tmp_path / "table.nc", engine="scipy")
+    with xarray.open_dataset(tmp_path / "table.nc", engine="scipy") as data:
+        assert data.flags.sel(layer="a.2", quantity="I(X;T)") == "tolerance_missed"
+
+
 def test_data_of_a_history_has_its_epochs():
     history = InformationHistory({10: TABLE, 2: InformationTable(ROWS[:1])}, 0.95, False)
     assert history.to_pandas().epoch.tolist() == [2, 10, 10, 10, 10]
@@ -114,6 +123,18 @@ def test_notebook_table_escapes_notes_and_marks_warnings():
     assert notes == [None, None, "\N{WARNING SIGN} <raise> draws", None]
 
 
+def test_bar_of_a_narrow_interval_has_a_least_width_around_it():
+    row = dataclasses.replace(ROW, lower=2.0, upper=2.0)
+    page = parsed(InformationTable((row,), {"I(X;T)": 4.0})._repr_html_())
+    assert page.findall(".//svg/path")[2].get("d") == "M78.5 7.0H81.5"
+
+
+def test_every_flag_that_asks_for_more_draws_is_a_warning():
+    asking = {flag for flag, sentence in SENTENCES.items() if "take more" in sentence}
+    assert asking
+    assert asking <= _WARNINGS
+
+
 def test_flags_of_all_rows_stand_below_the_notebook_table():
     rows = [dataclasses.replace(row, flags=(*row.flags, "measurement_noise")) for row in ROWS]
     page = parsed(InformationTable(tuple(rows))._repr_html_())
@@ -125,7 +146,7 @@ def test_notebook_history_has_the_first_and_the_last_epoch():
     history = InformationHistory(dict.fromkeys((1, 5, 10), TABLE), 0.95, False)
     page = parsed(history._repr_html_())
     assert [row[0].text for row in page.findall(".//tr")[1:]] == ["1"] * 4 + ["10"] * 4
-    assert "3 epochs" in history._repr_html_()
+    assert history._repr_html_().startswith("3 epochs; the first and the last<")
 
 
 @pytest.mark.parametrize("result", [InformationTable(()), InformationHistory({}, 0.95, False), SigmaProfile(())])

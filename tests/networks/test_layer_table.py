@@ -71,3 +71,13 @@ def test_inputs_of_another_type_are_refused(inputs):
 
 def test_names_of_a_wrapped_network_are_those_without_the_wrapper():
     assert layers(torch.compile(nn.DataParallel(tanh_mlp(4, 3, 2)), backend="eager"), INPUTS).names == ("0", "1", "2")
+
+
+def test_notebook_form_is_the_printed_table_with_escaped_names():
+    class Named(torch.nn.Sequential):
+        pass
+
+    Named.__name__ = "<b>"
+    table = layers(torch.nn.Sequential(Named(torch.nn.Linear(2, 3), torch.nn.Tanh())), torch.eye(2))
+    assert table._repr_html_() == f"<pre>{str(table).replace('<b>', '&lt;b&gt;')}</pre>"
+    assert "&lt;b&gt;" in table._repr_html_()

@@ -170,7 +170,8 @@ class InformationHistory:
         """Return the tables of the first and of the last epoch."""
         shown = dict.fromkeys((*self.epochs[:1], *self.epochs[-1:]))
         rows = [row for epoch in shown for row in html_rows(self.tables[epoch], str(epoch))]
-        return f"{len(self)} epochs{html_table(('epoch', 'layer', 'quantity'), rows)}"
+        others = "; the first and the last" if len(self) > len(shown) else ""
+        return f"{len(self)} epochs{others}{html_table(('epoch', 'layer', 'quantity'), rows)}"
 
     def __repr__(self) -> str:
         return f"InformationHistory(epochs={self.epochs}, layers={self.layers})"

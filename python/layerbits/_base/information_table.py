@@ -134,6 +134,8 @@ class InformationTable:
     def to_xarray(self) -> xarray.Dataset:
         """Return an `xarray.Dataset` with a variable for each other field of a row, over layer and quantity.
 
+        Flags are joined by spaces.
+
         Raises
         ------
         UsageError

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 _WIDTH, _HEIGHT, _MARGIN = 160, 14, 4  # pixels of a bar
+_LEAST_BAR = 3  # pixels, or a narrow interval would be invisible below the mark of the value
 _BLUE, _GREY = "#0072B2", "#888888"  # both visible on white and on black
 _STYLE = (
     "<style>.layerbits td, .layerbits th {text-align: left !important; vertical-align: top} "
@@ -18,6 +19,7 @@ _WARNINGS = {
     "tolerance_missed",
     "above_previous_layer",
     "above_ceiling",
+    "above_larger_view",
     "ends_cross",
     "sum_differs",
     "below_larger_sigma",
@@ -81,12 +83,12 @@ def _bar(row: HtmlRow, scale: float) -> str:
     lower, value, upper, limit = (
         _MARGIN + (_WIDTH - 2 * _MARGIN) * position / scale for position in (row.lower, row.value, row.upper, row.limit)
     )
-    middle, visible_upper = _HEIGHT / 2, max(upper, lower + 1)
+    middle, margin = _HEIGHT / 2, max(0.0, _LEAST_BAR - (upper - lower)) / 2
     mark = "" if math.isnan(limit) else f'<path d="M{limit:.1f} 0v{_HEIGHT}" stroke="{_GREY}"/>'
     return (
         f'<svg width="{_WIDTH}" height="{_HEIGHT}" role="img" aria-label="{fixed(row.lower)} to {fixed(row.upper)}">'
         f'<path d="M{_MARGIN} {middle}H{_WIDTH - _MARGIN}" stroke="{_GREY}" stroke-opacity=".5"/>{mark}'
-        f'<path d="M{lower:.1f} {middle}H{visible_upper:.1f}" stroke="{_BLUE}" stroke-width="7"/>'
+        f'<path d="M{lower - margin:.1f} {middle}H{upper + margin:.1f}" stroke="{_BLUE}" stroke-width="7"/>'
         f'<path d="M{value:.1f} {middle - 2}v4" stroke="white"/></svg>'
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import html
 import itertools
 from collections.abc import Iterator
 
@@ -95,6 +96,9 @@ class LayerTable:
             if row.name == name:
                 return row
         raise KeyError(f"layer: got {name!r}, wanted one of {listed(self.names)}")
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{html.escape(str(self))}</pre>"
 
     def __str__(self) -> str:
         cells = [("name", "type", "shape", "noisy", "output")]

@@ -100,6 +100,11 @@ def test_run_without_rows_is_refused(content, run, assert_refused):
     assert_refused("nothing to show yet")
 
 
+def test_run_whose_only_table_is_no_text_is_refused_by_its_name(run, assert_refused):
+    (run.path / "curve.csv").write_bytes(b"\xff\xfe\x9c")
+    assert_refused("curve.csv: cannot be read")
+
+
 def test_page_that_cannot_be_written_is_refused(run, capsys):
     (run.path / "report.html").mkdir()
     assert main(["report", str(run.path)]) == 2

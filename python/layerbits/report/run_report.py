@@ -23,7 +23,8 @@ from layerbits.report.record import read_record
 from layerbits.report.seeds import over_seeds_table, run_names, seed_groups
 from layerbits.report.snapshot import copy_tables, last_written
 from layerbits.report.sweep_notes import notes_on_sweeps
-from layerbits.report.thinning import MAX_ROWS
+from layerbits.report.thinning import MAX_ROWS, Table
+from layerbits.training import INFORMATION_FILE, read_history
 
 _LOG = logging.getLogger("layerbits")
 
@@ -119,6 +120,7 @@ def _copy_runs(folders: Sequence[Path], temporary: Path) -> tuple[list[CopiedRun
             record = read_record(folder)
             tables = copy_tables(folder, snapshot, max_rows=MAX_ROWS // len(folders))
             if not any(table.rows for table in tables):
+                _check_tables(folder, tables)
                 raise UsageError(f"{folder}: nothing to show yet, because no table has rows; try again later")
         except UsageError as error:
             if len(folders) == 1:
@@ -129,6 +131,15 @@ def _copy_runs(folders: Sequence[Path], temporary: Path) -> tuple[list[CopiedRun
     if not runs:
         raise UsageError(notes[0].removeprefix("left out: "))
     return runs, notes
+
+
+def _check_tables(folder: Path, tables: Sequence[Table]) -> None:
+    """Raise a UsageError that names a table which cannot be read."""
+    if (folder / INFORMATION_FILE).exists():
+        read_history(folder)  # names the damage
+    for table in tables:
+        if table.rows is None:
+            raise UsageError(f"{folder / table.name}: cannot be read, because it is no CSV in UTF-8; restore it")
 
 
 def _notes_on_files(run: CopiedRun) -> list[str]:

@@ -122,6 +122,33 @@ def test_plane_has_a_marker_for_each_layer_and_a_bar_of_epochs(ax):
     assert bar.get_ylim() == pytest.approx((1, 100))
 
 
+@pytest.mark.parametrize("epochs", [(0, 1, 2), (1, 2, 5), (1, 3, 40)])
+@pytest.mark.parametrize("plot", [plots.curves, plots.information_plane])
+def test_epochs_are_labelled_by_whole_numbers(ax, plot, epochs):
+    plot(InformationHistory(dict.fromkeys(epochs, table(1.0)), 0.95, False), ax=ax)
+    ax.figure.canvas.draw()
+    axis = ax.xaxis if plot is plots.curves else ax.figure.axes[1].yaxis
+    ticks = [*axis.get_major_ticks(), *axis.get_minor_ticks()]
+    shown = [tick for tick in ticks if epochs[0] <= tick.get_loc() <= epochs[-1]]
+    labels = [tick.label1.get_text() for tick in shown]
+    assert len(list(filter(None, labels))) >= 2
+    assert all(label.isdecimal() for label in labels if label)
+
+
+def test_coinciding_curves_differ_in_dashes_and_markers_alone(ax):
+    plots.curves(HISTORY, ax=ax)
+    first, second = ax.lines[:2]
+    assert first.get_linewidth() == second.get_linewidth()
+    assert first.get_linestyle() != second.get_linestyle()
+    assert first.get_marker() != second.get_marker()
+
+
+@pytest.mark.parametrize("plot", [plots.curves, plots.information_plane])
+def test_legend_of_given_axes_has_the_layers(ax, plot):
+    plot(HISTORY, ax=ax)
+    assert [text.get_text() for text in ax.legend().get_texts()] == ["fc1", "fc2"]
+
+
 def test_plane_of_a_single_epoch_has_no_bar_of_epochs(ax):
     plots.information_plane(InformationHistory({0: table(1.0)}, 0.95, False), ax=ax)
     assert ax.figure.axes == [ax]
@@ -173,7 +200,9 @@ UNLABELLED = InformationHistory({1: InformationTable((HISTORY[1]["fc1", "I(X;T)"
 REFUSALS = [
     (lambda: plots.curves(HISTORY, "I(X;S)"), r"^quantity: got 'I\(X;S\)', wanted some of 'I\(X;T\)', "),
     (lambda: plots.curves(HISTORY, layers=["fc9"]), r"^layers: got 'fc9', wanted some of 'fc1', 'fc2'"),
-    (lambda: plots.curves(EMPTY), "^quantity: got a result with none, wanted some to plot"),
+    (lambda: plots.curves(EMPTY), "^history: got no epochs, wanted one at least"),
+    (lambda: plots.information_plane(EMPTY), "^history: got no epochs, wanted one at least"),
+    (lambda: plots.scatter(np.full((5, 2), np.nan)), "^points: got NaN or infinity"),
     (
         lambda: plots.information_plane(HISTORY, quantities=("I(X;T)", "I(T;digit)")),
         r"^quantities: got 'I\(T;digit\)', wanted some of 'I\(X;T\)', 'I\(T;Y\)'",

@@ -27,7 +27,7 @@ def intervals(table: InformationTable, *, layers: Sequence[str] | None = None, a
     layers : sequence of str, optional
         The layers to plot; all by default.
     ax : matplotlib Axes, optional
-        The axes to plot on; by default those of a new pyplot figure, which has a legend.
+        The axes to plot on, to which ``ax.legend()`` adds a legend; by default those of a new pyplot figure with one.
 
     Returns
     -------

@@ -16,11 +16,15 @@ from layerbits._base import Doubles, require_package
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
+    from matplotlib.ticker import Formatter
 
 # Okabe and Ito, Color Universal Design (2008).
 _OKABE_ITO = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
 CLASS_COLORS = _OKABE_ITO[:2]
+MARKERS = "osD^vP*X<>"
+_LINESTYLES = ("-", "--", "-.", ":")
 _GREY = "#666666"
 
 Color = str | tuple[float, float, float, float]
@@ -29,12 +33,13 @@ _Curve = Sequence[float] | Doubles
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CurveStyle:
-    """Colour and label of a curve; width in points and style of its line. The names are matplotlib's."""
+    """Colour and label of a curve; width in points, style and markers of its line. The names are matplotlib's."""
 
     color: Color
     label: str
     linewidth: float = 1.5
     linestyle: str = "-"
+    marker: str = ""
 
 
 def require_matplotlib() -> None:
@@ -84,22 +89,49 @@ def class_colors(count: int) -> list[Color]:
 
 def curve_panel(axes: Axes, *, ylabel: str, xlabel: str = "") -> None:
     """Format `axes` for curves over a logarithmic x axis."""
-    from matplotlib.ticker import LogFormatter
-
-    class PlainNumbers(LogFormatter):
-        """Labels without powers of ten, because 3 x 10^0 and 4 x 10^0 overlap on an axis of about one decade."""
-
-        def __call__(self, x: float, pos: int | None = None) -> str:
-            return f"{x:g}" if super().__call__(x, pos) else ""
-
     axes.set_xscale("log")
-    axes.xaxis.set_minor_formatter(PlainNumbers())
+    axes.xaxis.set_minor_formatter(plain_numbers())
     axes.set_xlabel(xlabel)
     axes.set_ylabel(ylabel)
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", color="#e6e6e6", linewidth=0.8)
     axes.margins(x=0.01)
     axes.set_axisbelow(True)
+
+
+def plain_numbers() -> Formatter:
+    """Return labels of a logarithmic axis without powers of ten, which overlap on an axis of about one decade."""
+    from matplotlib.ticker import LogFormatter
+
+    class PlainNumbers(LogFormatter):
+        def __call__(self, x: float, pos: int | None = None) -> str:
+            return f"{x:g}" if super().__call__(x, pos) else ""
+
+    return PlainNumbers()
+
+
+def label_epochs(axis: Axis) -> None:
+    """Label an axis of epochs, linear or logarithmic, by whole numbers."""
+    from matplotlib.ticker import MaxNLocator
+
+    if axis.get_scale() == "linear":
+        axis.set_major_locator(MaxNLocator(integer=True))
+    else:
+        axis.set_major_formatter(plain_numbers())
+        axis.set_minor_formatter(plain_numbers())
+
+
+def curve_styles(labels: Sequence[str]) -> list[CurveStyle]:
+    """Return styles of an ordered series of curves; curves that coincide are told apart by dashes and markers."""
+    return [
+        CurveStyle(
+            color=color,
+            label=label,
+            linestyle=_LINESTYLES[number % len(_LINESTYLES)],
+            marker=MARKERS[number % len(MARKERS)],
+        )
+        for number, (label, color) in enumerate(zip(labels, sequence_colors(len(labels)), strict=True))
+    ]
 
 
 def band(axes: Axes, x: _Curve, curves: Iterable[_Curve], style: CurveStyle) -> None:
@@ -109,7 +141,7 @@ def band(axes: Axes, x: _Curve, curves: Iterable[_Curve], style: CurveStyle) -> 
     """
     lower, value, upper = curves
     axes.fill_between(x, lower, upper, color=style.color, alpha=0.3, linewidth=0)
-    axes.plot(x, value, **dataclasses.asdict(style))
+    axes.plot(x, value, markersize=4, **dataclasses.asdict(style))
 
 
 def reference_line(axes: Axes, value: float, label: str) -> None:

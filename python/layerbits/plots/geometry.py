@@ -84,8 +84,8 @@ def scatter(points: Array, labels: Array | None = None, *, limit: float | None =
     UsageError
         matplotlib is not installed.
     TypeError, ValueError
-        `points` is no tensor or array of numbers, `points` or `labels` have another shape, or `ax` has another number
-        of dimensions than the points.
+        `points` is no tensor or array of finite numbers, `points` or `labels` have another shape, or `ax` has another
+        number of dimensions than the points.
 
     Examples
     --------
@@ -102,6 +102,8 @@ def scatter(points: Array, labels: Array | None = None, *, limit: float | None =
         limit = check_positive("limit", limit)
     if rows.ndim != 2 or rows.shape[1] not in (2, 3):
         raise ValueError(f"points: got shape {rows.shape}, wanted (n, 2) or (n, 3); choose two or three units")
+    if not np.isfinite(rows).all():
+        raise ValueError("points: got NaN or infinity, wanted finite numbers")
     is_3d = rows.shape[1] == 3
     axes = given_axes(ax, projection="3d" if is_3d else None)
     if (axes.name == "3d") != is_3d:

@@ -51,8 +51,10 @@ def checked_names(argument: str, names: Sequence[str] | None, known: Iterable[st
 
 
 def check_history(history: object) -> None:
-    """Raise a TypeError unless `history` is an InformationHistory."""
+    """Raise a TypeError or ValueError unless `history` is an InformationHistory with an epoch."""
     check_type("history", history, InformationHistory, wanted="an InformationHistory, such as Monitor.history")
+    if not history:
+        raise ValueError("history: got no epochs, wanted one at least; measure an epoch first")
 
 
 def layers_with(history: InformationHistory, quantities: Collection[str]) -> list[str]:

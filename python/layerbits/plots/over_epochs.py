@@ -6,10 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from layerbits._base import InformationHistory
-from layerbits.plots.figures import CurveStyle, band, curve_panel, legend_outside, reference_line, sequence_colors
+from layerbits.plots.figures import band, curve_panel, curve_styles, label_epochs, legend_outside, reference_line
 from layerbits.plots.given_axes import check_history, checked_names, given_axes, layers_with
 
 if TYPE_CHECKING:
@@ -34,7 +32,7 @@ def curves(
     layers : sequence of str, optional
         The layers to plot; all by default.
     ax : matplotlib Axes, optional
-        The axes to plot on; by default those of a new pyplot figure, which has a legend.
+        The axes to plot on, to which ``ax.legend()`` adds a legend; by default those of a new pyplot figure with one.
 
     Returns
     -------
@@ -65,14 +63,11 @@ def curves(
     curve_panel(axes, xlabel="epoch", ylabel=f"{quantity} in {unit}")
     if history.epochs[0] < 1:  # a logarithmic axis cannot show epoch 0, and warns if there is no other epoch
         axes.set_xscale("linear")
-    # Curves that coincide stay visible, because later lines are thinner and lie on top.
-    widths = np.linspace(4, 1.5, len(layers))
-    for layer, color, width in zip(layers, sequence_colors(len(layers)), widths, strict=True):
+    label_epochs(axes.xaxis)
+    for layer, style in zip(layers, curve_styles(layers), strict=True):
         rows = {epoch: row for epoch, row in history.rows if (row.layer, row.quantity) == (layer, quantity)}
         ends = ([getattr(row, end) for row in rows.values()] for end in ("lower", "value", "upper"))
-        band(axes, list(rows), ends, CurveStyle(color=color, label=layer, linewidth=width))
-        # A marker shows a single epoch, which has no line.
-        axes.plot(list(rows), [row.value for row in rows.values()], "o", color=color, markersize=3)
+        band(axes, list(rows), ends, style)
     if quantity in history.limits:
         reference_line(axes, history.limits[quantity], limit_label(quantity, history.limits[quantity], unit))
     if ax is None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from layerbits._base import InformationHistory, InformationRow
+from layerbits.plots.figures import MARKERS, label_epochs
 from layerbits.plots.given_axes import check_history, checked_names, given_axes, layers_with
 from layerbits.plots.over_epochs import limit_label
 
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.cm import ScalarMappable
 
-_MARKERS = "osD^vP*X<>"
 _GREY = "#999999"
 
 
@@ -38,7 +38,7 @@ def information_plane(
     layers : sequence of str, optional
         The layers to plot; all by default.
     ax : matplotlib Axes, optional
-        The axes to plot on; by default those of a new pyplot figure, which has a legend.
+        The axes to plot on, to which ``ax.legend()`` adds a legend; by default those of a new pyplot figure with one.
 
     Returns
     -------
@@ -81,7 +81,7 @@ def information_plane(
     axes, colors = given_axes(ax), _epoch_colors(history.epochs)
     for number, layer in enumerate(layers):
         pairs = {epoch: [history[epoch][layer, quantity] for quantity in quantities] for epoch in history.epochs}
-        _plot_path(axes, layer, pairs, colors, _MARKERS[number % len(_MARKERS)])
+        _plot_path(axes, layer, pairs, colors, MARKERS[number % len(MARKERS)])
     unit = history.rows[0][1].unit
     axes.set_xlabel(f"{quantities[0]} in {unit}")
     axes.set_ylabel(f"{quantities[1]} in {unit}")
@@ -93,7 +93,7 @@ def information_plane(
             _label_limit(axes, position, limit, limit_label(quantity, limit, unit))
     axes.spines[["top", "right"]].set_visible(False)
     if len(history) > 1:
-        axes.figure.colorbar(colors, ax=axes, label="epoch")
+        label_epochs(axes.figure.colorbar(colors, ax=axes, label="epoch").ax.yaxis)
     if ax is None:
         axes.legend(loc="best", frameon=False)
     return axes
@@ -130,12 +130,11 @@ def _plot_path(
 
 
 def _label_limit(axes: Axes, axis: str, limit: float, label: str) -> None:
-    """Write the name of a limit beside its line, at the end of the axes."""
+    """Write the name of a limit beside its line, at the beginning of the axes."""
     position, coordinates = (
-        ((limit, 1), ("data", "axes fraction")) if axis == "x" else ((0, limit), ("axes fraction", "data"))
+        ((limit, 0), ("data", "axes fraction")) if axis == "x" else ((0, limit), ("axes fraction", "data"))
     )
-    offset, vertical = ((-3, -2), "top") if axis == "x" else ((3, 3), "bottom")
     axes.annotate(
-        label, position, xycoords=coordinates, xytext=offset, textcoords="offset points",
-        ha="right" if axis == "x" else "left", va=vertical, color="#666666", fontsize="small",
+        label, position, xycoords=coordinates, xytext=(-3 if axis == "x" else 3, 3), textcoords="offset points",
+        ha="right" if axis == "x" else "left", va="bottom", color="#666666", fontsize="small",
     )  # fmt: skip

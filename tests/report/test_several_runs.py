@@ -80,6 +80,23 @@ def test_band_over_seeds_spans_all_intervals_and_values(write_run, tmp_path):
     assert page.text.count("mine-seed") >= 6  # the runs are in the table of runs, and have sections
 
 
+def test_points_of_runs_with_a_band_have_its_name_and_say_whose_they_are(write_run, tmp_path):
+    for seed in range(2):
+        folder = write_run(f"mine-seed{seed}", {1: 1.0}, seed=seed)
+        (folder / "scatter.csv").write_text("epoch,label,t1,t2\n1,0,0.5,0.5\n")
+    page = HtmlPage(write_report(tmp_path).page)
+    (points,) = page.data["points"]
+    assert (points["name"], points["remark"]) == (*names(page), "Points of mine-seed0.")
+
+
+def test_settings_in_the_table_of_runs_are_short(write_run, tmp_path):
+    for name, digit in (("a", "0"), ("b", "1")):
+        write_run(name, {1: 1.0}, inputs=digit * 64, limits={"I(X;T)": 1 + float(digit) / 3})
+    page = write_report(tmp_path).page.read_text()
+    assert "<td>I(X;T): 1.33333</td>" in page
+    assert f'<td title="{"0" * 64}">{"0" * 12}…</td>' in page
+
+
 def test_band_has_the_epochs_of_all_seeds_and_says_so(write_run, tmp_path):
     write_run("seed=0", {1: 1.0, 2: 1.0, 5: 1.0})
     write_run("seed=1", {1: 1.0, 5: 1.0, 9: 1.0})

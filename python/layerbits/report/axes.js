@@ -73,7 +73,9 @@ function axes(svg, { x, y, xLabel, yLabel, isLogarithmic = false }) {
   }
   for (const value of ticks(x, isLogarithmic, width / 90)) {
     add(grid, "path", { d: `M${scales.x(value)} ${bottom}v4` });
-    add(grid, "text", { x: scales.x(value), y: bottom + 17, "text-anchor": "middle" }, String(+value.toPrecision(6)));
+    const text = String(+value.toPrecision(6));
+    const center = Math.min(scales.x(value), width - 4 * text.length); // a digit has at most 8 pixels
+    add(grid, "text", { x: center, y: bottom + 17, "text-anchor": "middle" }, text);
   }
   add(grid, "text", { x: (left + right) / 2, y: height - 6, "text-anchor": "middle" }, xLabel);
   const middle = (top + bottom) / 2;

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import dataclasses
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -44,9 +45,8 @@ def read_charts(
     notes: list[str] = []
     information = _over_seeds(runs, groups, _read(runs, INFORMATION_FILE, information_curves, notes))
     training = _over_seeds(runs, groups, _read(runs, "training.csv", training_curves, notes))
-    all_points = _read(runs, "scatter.csv", layer_points, notes)
-    first = {positions[0] for _, positions in groups}
-    points = [part for (position, _), part in all_points.items() if position in first]
+    bands = {run.name for run in (*information, *training)}
+    points = _of_first_seeds(runs, groups, _read(runs, "scatter.csv", layer_points, notes), bands)
     for name, parts in (("information", information), ("training", training), ("points", points)):
         if len(parts) > _MAX_CHARTS:
             notes.append(f"{name}: the first {_MAX_CHARTS} of {len(parts)} charts are shown")
@@ -84,6 +84,24 @@ def _over_seeds(
             band = over_seeds(_name(runs, name, variant), members) if len(members) > 1 else None
             curves += members if band is None else [band]
     return curves
+
+
+def _of_first_seeds(
+    runs: Sequence[CopiedRun],
+    groups: Iterable[tuple[str, Sequence[int]]],
+    parts: _Parts[LayerPoints],
+    bands: Collection[str],
+) -> list[LayerPoints]:
+    """Return the points of the first run of each group, under the name of the group if it has a band."""
+    names = {positions[0]: name for name, positions in groups}
+    points = []
+    for (position, variant), part in parts.items():
+        if position in names:
+            name = _name(runs, names[position], variant)
+            if name in bands and name != part.name:
+                part = dataclasses.replace(part, name=name, remark=f"Points of {part.name}.")
+            points.append(part)
+    return points
 
 
 def _name(runs: Sequence[CopiedRun], name: str, variant: str) -> str:

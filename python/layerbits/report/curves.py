@@ -56,10 +56,14 @@ class RunCurves:
 
 @dataclasses.dataclass(frozen=True)
 class LayerPoints:
-    """Points of a layer by epoch, each of shape (n, 2) or (n, 3), and their classes of shape (n,)."""
+    """Points of a layer by epoch, each of shape (n, 2) or (n, 3), and their classes of shape (n,).
+
+    `remark` names the run of a group that has the points.
+    """
 
     name: str
     points: Mapping[int, tuple[np.ndarray[tuple[int, ...], np.dtype[np.int64]], Doubles]]
+    remark: str = ""
 
 
 def information_curves(folder: Path, name: str) -> RunCurves | None:

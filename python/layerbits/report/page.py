@@ -11,6 +11,7 @@ import dataclasses
 import datetime
 import hashlib
 import html
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
@@ -28,6 +29,7 @@ _STATUS = {
 }
 _SCRIPTS = ("axes.js", "charts.js", "tables.js", "page.js")
 _MAX_CELL = 300
+_HASH_CODE, _SHOWN_DIGITS = re.compile("[0-9a-f]{64}"), 12
 
 
 @dataclasses.dataclass(frozen=True)
@@ -244,11 +246,20 @@ def _text(value: object) -> str:
 def _plain(value: object) -> object:
     if isinstance(value, float):
         return f"{value:.6g}"
+    if isinstance(value, dict):
+        return ", ".join(f"{key}: {_plain(part)}" for key, part in value.items())
     return ", ".join(str(_plain(part)) for part in value) if isinstance(value, list) else value
 
 
 def _cell(value: object) -> str:
     return _text(_plain(value))
+
+
+def _column(value: object) -> str:
+    """Return a cell of a table; a hash is cut, with the whole in a title."""
+    if isinstance(value, str) and _HASH_CODE.fullmatch(value):
+        return f'<td title="{value}">{value[:_SHOWN_DIGITS]}…</td>'
+    return f"<td>{_cell(value)}</td>"
 
 
 def _section(title: str, content: str) -> Iterable[str]:
@@ -264,7 +275,7 @@ def _pairs(values: Mapping[str, object]) -> str:
 
 def _grid(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     heads = "".join(f'<th scope="col">{_text(name)}</th>' for name in head)
-    lines = "".join(f"<tr>{''.join(f'<td>{_cell(value)}</td>' for value in row)}</tr>" for row in rows)
+    lines = "".join(f"<tr>{''.join(map(_column, row))}</tr>" for row in rows)
     table = f'<table class="sortable"><thead><tr>{heads}</tr></thead><tbody>{lines}</tbody></table>'
     return f'<div class="scroll">{table}</div>' if lines else ""
 

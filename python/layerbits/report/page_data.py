@@ -9,7 +9,7 @@ The content of the JSON::
                       with the index i of the layer (of the split), and a curve {v, l, u, a, b, n, s}: values, lower
                       and upper ends, ends of the range over seeds, indices of notes, 1 if saturated; null if missing
     notes             [text]
-    points            [{name, full, limit, epochs, labels, points}], for each epoch a list of n labels and of n points;
+    points            [{name, full, remark, limit, epochs, labels, points}], lists of n labels and points by epoch;
                       the axes end at -limit and limit
     classes           [[light, dark]]: colours of the classes
 """
@@ -102,6 +102,7 @@ def _points(run: LayerPoints) -> dict[str, Any]:
         "limit": 1.0 if largest < 1 + _CUBE_MARGIN else largest,
         "name": cut_name(run.name),
         "full": cut_name(run.name, _MAX_TEXT),
+        "remark": run.remark,
         "epochs": list(run.points),
         "labels": [labels.tolist() for labels, _ in run.points.values()],
         "points": [[_numbers(point, 4) for point in rows] for _, rows in run.points.values()],

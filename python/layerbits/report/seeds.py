@@ -14,6 +14,9 @@ from layerbits.report.record import RunRecord
 
 SEEDS_COLUMNS = ("runs", "number", "seeds", "mean", "standard deviation", "least", "median", "largest")
 
+# Sums over other batches or threads differ by less than this share of a value.
+_ROUNDING = 1e-9
+
 # The part of a name that contains the seed, such as -seed3 or seed=3.
 _SEED = re.compile(r"[-_., ]?seeds?[-_= ]?\d+", re.IGNORECASE)
 # Keys of information.json that may differ between such runs: seed, hashes of data that depend on it, left-out epochs.
@@ -49,7 +52,8 @@ def seed_groups(names: Sequence[str], records: Sequence[RunRecord]) -> list[tupl
 def over_seeds_table(groups: Iterable[tuple[str, list[int]]], records: Sequence[RunRecord]) -> list[tuple[object, ...]]:
     """Return a row for each group of several runs and number of their summaries, with the columns `SEEDS_COLUMNS`.
 
-    Values that are not finite, such as the correlation of constants, are left out.
+    Values that are not finite, such as the correlation of constants, are left out. A standard deviation that rounding
+    explains is 0.
     """
     rows: list[tuple[object, ...]] = []
     for name, positions in groups:
@@ -58,8 +62,11 @@ def over_seeds_table(groups: Iterable[tuple[str, list[int]]], records: Sequence[
             numbers = [summary[key] for summary in summaries if isinstance(summary.get(key), int | float)]
             values = list(filter(math.isfinite, numbers))  # statistics.stdev fails with NaN
             if len(values) > 1:
-                spread = statistics.mean(values), statistics.stdev(values), min(values), statistics.median(values)
-                rows.append((name, key.replace("_", " "), len(values), *spread, max(values)))
+                deviation = statistics.stdev(values)
+                if deviation < _ROUNDING * max(map(abs, values)):
+                    deviation = 0.0
+                spread = statistics.mean(values), deviation, min(values), statistics.median(values), max(values)
+                rows.append((name, key.replace("_", " "), len(values), *spread))
     return rows
 
 

@@ -33,6 +33,21 @@ def test_table_of_a_layer_has_its_rows_and_the_limits():
     assert TABLE["a.2"].limits == TABLE.limits
     with pytest.raises(KeyError, match=r"no layer 'b'; the table has 'fc1\[mean\]', 'a.2'"):
         TABLE["b"]
+    with pytest.raises(KeyError) as refusal:
+        TABLE["fc1[mean]", "I(T;Z)"]
+    assert "layers: 'fc1[mean]', 'a.2'; quantities: 'I(X;T)', 'I(X;T|Y)', 'h(T)'" in refusal.value.args[0]
+
+
+def test_refused_keys_list_at_most_twenty_names():
+    wide = InformationTable(tuple(dataclasses.replace(ROW, layer=f"layer{i}") for i in range(100)))
+    for key in ("b", 0, ("b", "I(X;T)")):
+        with pytest.raises(KeyError, match="'layer19' and 80 more"):
+            wide[key]
+
+
+def test_prefix_of_flat_names_is_text():
+    with pytest.raises(TypeError, match=r"^prefix: got int, wanted text"):
+        TABLE.scalars(3)
 
 
 def test_limits_in_bits_are_nats_over_log_two():

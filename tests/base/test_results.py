@@ -86,8 +86,8 @@ def test_table_is_indexed_by_layer_and_quantity():
     assert TABLE["tanh", "h(T)"].value == -1
 
 
-def test_error_for_an_unknown_row_lists_the_rows():
-    with pytest.raises(KeyError, match=r"no row \('2', 'h\(T\)'\).*\('1', 'I\(X;T\)'\)"):
+def test_error_for_an_unknown_row_lists_layers_and_quantities():
+    with pytest.raises(KeyError, match=r"no row \('2', 'h\(T\)'\).*layers: '1', 'tanh'; quantities: 'I\(X;T\)'"):
         TABLE["2", "h(T)"]
 
 

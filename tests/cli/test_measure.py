@@ -148,7 +148,7 @@ def test_settings_may_come_from_a_file_and_from_safetensors(script, tmp_path):
         (["script.py:needs_a_folder"], ("script.py:needs_a_folder: missing a required argument", "pass --data DIR")),
         (["script.py:with_options", "--data=."], ("with_options: too many positional arguments", "leave out --data")),
         (["script.py", "--data=absent"], ("--data: absent: no such folder",)),
-        (["script.py:returns_three"], ("script.py:returns_three: returned a int, wanted (model, inputs)",)),
+        (["script.py:returns_three"], ("script.py:returns_three: got a result of type int, wanted (model, inputs)",)),
         (["script.py:returns_an_unknown_key"], ("returned a mapping with the key 'noise'",)),
         (["script.py:returns_no_inputs"], ("returned a mapping with no key 'inputs'",)),
         (["script.py:returns_no_module"], ("model: got builtin_function_or_method, wanted a torch.nn.Module",)),
@@ -156,9 +156,12 @@ def test_settings_may_come_from_a_file_and_from_safetensors(script, tmp_path):
         (["broken.py"], ("broken.py: SyntaxError", "line 1")),
         (["exits.py"], ("exits.py, line 1: SystemExit: 3",)),
         (["script.py"], ("wanted a network with noise", "sigma")),
+        (["script.py", "--sigma=-1"], ("layerbits: sigma: got -1.0, wanted a positive",)),
+        (["script.py", "--sigma=1", "--limit=0"], ("layerbits: limit: got 0, wanted",)),
         (["script.py", "--sigma=1", "--set=draws=x"], ("draws: got 'x'",)),
         (["script.py", "--sigma=1", "--checkpoint=absent.pt"], ("--checkpoint: absent.pt: no such file",)),
         (["script.py", "--sigma=1", "--checkpoint=script.py"], ("script.py has no parameters of this network",)),
+        (["script.py", "--sigma=1", "--checkpoint=junk.pt"], ("junk.pt has no parameters of this network; wanted",)),
         (["script.py", "--sigma=1", "--checkpoint=other.pt"], ("other.pt has no parameters", "Missing key")),
         (["script.py", "--checkpoint=a.pt", "--checkpoint=b.pt"], ("a.pt: got no epoch", "write EPOCH=a.pt")),
         (["script.py", "--checkpoint=1=a.pt", "--checkpoint=1=b.pt"], ("got epoch 1 twice",)),
@@ -168,6 +171,8 @@ def test_wrong_argument_is_named_in_one_line(arguments, texts, script, tmp_path,
     monkeypatch.chdir(tmp_path)
     (tmp_path / "broken.py").write_text("def make(:")
     (tmp_path / "exits.py").write_text("raise SystemExit(3)")
+    (tmp_path / "junk.pt").write_text("hello")
     torch.save(nn.Linear(2, 2).state_dict(), tmp_path / "other.pt")
     assert main(["measure", *arguments, "--out=out"]) == 2
     assert_one_error_line(*texts)
+    assert not (tmp_path / "out").exists()

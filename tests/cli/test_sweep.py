@@ -56,9 +56,10 @@ def test_failed_cell_is_named_in_one_line_with_its_output(tmp_path, capsys):
     [
         (["szt", "--seeds=0:3"], "szt: no such experiment"),
         (["szt-tanh"], "grid: got no settings"),
-        (["szt-tanh", "--seeds=3:3"], "grid: got no values for seed"),
+        (["szt-tanh", "--seeds=3:3"], "--seeds: got '3:3', wanted seeds such as 0:20"),
+        (["szt-tanh", "--seeds=5:2"], "--seeds: got '5:2', wanted seeds such as 0:20"),
         (["szt-tanh", "--seeds=0:3", "--set=sigma=0"], "sigma: got 0"),
-        (["szt-tanh", "--seeds=0:3", "--jobs=0"], "jobs: got 0"),
+        (["szt-tanh", "--seeds=0:3", "--jobs=0"], "layerbits: jobs: got 0"),
         (["szt-tanh", "--seeds=0:3", "--timeout=-1"], "timeout: got -1"),
         (["szt-tanh", "--seeds=0:3", "--slurm=partition"], "--slurm: got 'partition', wanted KEY=VALUE"),
     ],

@@ -134,7 +134,7 @@ def test_finished_cells_are_not_run_again_and_the_grid_may_grow(tmp_path, progra
 @pytest.mark.usefixtures("program")
 def test_folder_of_another_sweep_is_refused(tmp_path):
     lb.sweep("szt-tanh", {"seed": [0]}, tmp_path)
-    with pytest.raises(lb.UsageError, match="not empty"):
+    with pytest.raises(lb.UsageError, match=r"not empty.*resume=True, --resume"):
         lb.sweep("szt-tanh", {"seed": [0]}, tmp_path)
     with pytest.raises(lb.UsageError, match="experiment: the sweep to resume has 'szt-tanh', got 'szt-linear'"):
         lb.sweep("szt-linear", {"seed": [0]}, tmp_path, resume=True)

@@ -36,6 +36,12 @@ def test_history_in_a_folder_is_that_of_the_monitor(tmp_path, settings):
     assert history == read_history(str(tmp_path)) == make_monitor(tmp_path, settings).history
 
 
+def test_file_in_place_of_its_folder_is_refused(tmp_path):
+    make_monitor(tmp_path).step(1)
+    with pytest.raises(UsageError, match=rf"^folder: got the file .*, wanted its folder, '{tmp_path}'"):
+        read_history(tmp_path / "information.csv")
+
+
 def test_history_does_not_change_after_it_was_returned(tmp_path):
     monitor = make_monitor(tmp_path)
     monitor.step(1)

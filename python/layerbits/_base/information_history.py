@@ -10,7 +10,7 @@ from layerbits._base.information_table import COLUMNS, InformationTable, html_ro
 from layerbits._base.notebook_tables import html_table
 from layerbits._base.optional_packages import data_frame, data_set
 from layerbits._base.results import Estimate, InformationRow
-from layerbits._base.validation import check_count, check_real, check_type
+from layerbits._base.validation import check_count, check_real, check_type, listed
 
 if TYPE_CHECKING:
     import pandas
@@ -75,7 +75,7 @@ class InformationHistory:
     def __getitem__(self, epoch: int) -> InformationTable:
         """Return the table of an epoch; a KeyError lists the epochs of the history."""
         if epoch not in self.tables:
-            raise KeyError(f"no epoch {epoch!r}; the history has {', '.join(map(str, self.tables)) or 'none'}")
+            raise KeyError(f"no epoch {epoch!r}; the history has {listed(map(str, self.tables)) or 'none'}")
         return self.tables[epoch]
 
     @property

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, overload
 from layerbits._base.notebook_tables import HtmlRow, html_table
 from layerbits._base.optional_packages import data_frame, data_set
 from layerbits._base.results import InformationRow
+from layerbits._base.validation import check_type, listed
 
 if TYPE_CHECKING:
     import pandas
@@ -68,13 +69,13 @@ class InformationTable:
         if isinstance(key, str):
             rows = tuple(row for row in self.rows if row.layer == key)
             if not rows:
-                raise KeyError(f"no layer {key!r}; the table has {', '.join(map(repr, self.layers)) or 'none'}")
+                raise KeyError(f"no layer {key!r}; the table has {listed(map(repr, self.layers)) or 'none'}")
             return InformationTable(rows, self.limits, self.provenance)
         for row in self.rows:
             if (row.layer, row.quantity) == key:
                 return row
-        keys = ", ".join(repr((row.layer, row.quantity)) for row in self.rows)
-        raise KeyError(f"no row {key!r}; the table has {keys}")
+        layers, quantities = (listed(map(repr, names)) or "none" for names in (self.layers, self.quantities))
+        raise KeyError(f"no row {key!r}, wanted (layer, quantity); layers: {layers}; quantities: {quantities}")
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -110,9 +111,12 @@ class InformationTable:
 
         Raises
         ------
+        TypeError
+            `prefix` is no text.
         ValueError
             Two rows have the same name.
         """
+        check_type("prefix", prefix, str, wanted="text")
         scalars: dict[str, float] = {}
         for row in self.rows:
             name = flat_name(prefix, row.layer, _symbol(row.quantity))

@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import json
 import logging
+import re
 import signal
 import sys
 import threading
@@ -23,6 +24,7 @@ from layerbits.kernels import backends
 from layerbits.report import write_report
 
 _SHELLS = ("bash", "zsh")
+_OWN_MESSAGE = re.compile(r"[\w.-]+: got ")
 _LOG = logging.getLogger("layerbits")
 _LOG.addHandler(logging.NullHandler())
 
@@ -72,7 +74,8 @@ def _execute(argv: Sequence[str] | None) -> int:
             raise
         # Some invalid settings raise an error only during the computation; the log has the traceback at level DEBUG.
         _LOG.debug("command failed", exc_info=True)
-        return print_error(f"{type(error).__name__}: {error}", 2)
+        is_of_layerbits = isinstance(error, TypeError | ValueError) and _OWN_MESSAGE.match(str(error))
+        return print_error(str(error) if is_of_layerbits else f"{type(error).__name__}: {error}", 2)
     except KeyboardInterrupt:
         return print_error("interrupted", 130)
 

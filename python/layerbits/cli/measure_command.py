@@ -67,6 +67,9 @@ def _measure(arguments: argparse.Namespace) -> int:
     checkpoints = _checkpoints(arguments.checkpoint)
     network = network_arguments(arguments.script, arguments.data)
     options = {name: value for name in ("sigma", "layers", "limit") if (value := getattr(arguments, name)) is not None}
+    first_path = next(iter(checkpoints.values()))
+    if first_path is not None:
+        load_parameters(network["model"], first_path)  # a wrong file is refused before there is a folder
     folder = arguments.out or Path("runs", Path(arguments.script.partition(":")[0]).stem)
     monitor = Monitor(**(network | options), at=checkpoints, directory=folder, settings=settings)
     for epoch, path in checkpoints.items():

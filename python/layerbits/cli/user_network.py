@@ -82,9 +82,10 @@ def load_parameters(model: nn.Module, path: Path) -> None:
         raise
     except Exception as error:  # zip, pickle and torch raise many types for a file of another kind
         reason = " ".join(str(error).split())
+        reason = f" ({reason[:200]})" if " " in reason else ""  # the error of a file of text may be a number alone
         raise UsageError(
-            f"--checkpoint: {path} has no parameters of this network ({reason[:200]}); wanted a file that torch.save "
-            "wrote from model.state_dict()"
+            f"--checkpoint: {path} has no parameters of this network{reason}; wanted a file that torch.save wrote from "
+            "model.state_dict()"
         ) from error
 
 
@@ -126,7 +127,7 @@ def _arguments(function: str, result: object) -> dict[str, Any]:
     if isinstance(result, tuple) and 2 <= len(result) <= 3:
         result = dict(zip((*_NEEDED, "labels"), result, strict=False))
     if not isinstance(result, Mapping):
-        raise UsageError(f"{function}: returned a {type(result).__name__}, {_WANTED}")
+        raise UsageError(f"{function}: got a result of type {type(result).__name__}, {_WANTED}")
     unknown = [key for key in result if key not in _NEEDED + _OPTIONS]
     missing = [key for key in _NEEDED if key not in result]
     if unknown or missing:

@@ -152,7 +152,7 @@ def read_history(folder: str | os.PathLike[str]) -> InformationHistory:
     TypeError
         `folder` is not a path.
     UsageError
-        information.csv is missing, or a file is damaged.
+        `folder` is a file, information.csv is missing, or a file is damaged.
 
     Examples
     --------
@@ -166,6 +166,8 @@ def read_history(folder: str | os.PathLike[str]) -> InformationHistory:
     ((5,), ('1',), True)
     """
     check_path("folder", folder)
+    if Path(folder).is_file():
+        raise UsageError(f"folder: got the file {os.fspath(folder)!r}, wanted its folder, {str(Path(folder).parent)!r}")
     settings_path = Path(folder, SETTINGS_FILE)
     settings = read_json(settings_path) if settings_path.exists() else {"confidence": math.nan}
     confidence, simultaneous = settings.get("confidence"), settings.get("simultaneous", False)

@@ -173,7 +173,8 @@ class MonitorRecord:
             The state was measured with other settings.
         """
         if not isinstance(state, Mapping) or "settings" not in state:
-            raise ValueError(f"state: got another {type(state).__name__}, wanted the result of state_dict()")
+            got = "another mapping" if isinstance(state, Mapping) else type(state).__name__
+            raise ValueError(f"state: got {got}, wanted the result of state_dict()")
         self._check_settings(state["settings"], "the state", "make the monitor with the same settings")
         limits, provenance = self.settings[LIMITS], state.get("provenance", {})
         self.tables = {

@@ -68,7 +68,7 @@ def parse_grid(
 def _parse_seeds(text: str) -> Sequence[int]:
     """Return the seeds ``3``, ``0,5,7``, or ``0:20``, whose end is left out."""
     match = re.fullmatch(r"(\d{1,9}):(\d{1,9})", text)
-    if match:
+    if match and int(match[1]) < int(match[2]):
         return range(int(match[1]), int(match[2]))
     if re.fullmatch(r"\d{1,9}(,\d{1,9})*", text):
         return [int(seed) for seed in text.split(",")]

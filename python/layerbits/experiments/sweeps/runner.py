@@ -221,7 +221,9 @@ def _require_fitting(path: Path, record: Mapping[str, Any], *, resume: bool) -> 
     if resume and (path / SWEEP_RECORD).exists():
         _require_equal(read_json(path / SWEEP_RECORD), record)
     elif any(file.name != LOCK_FILE for file in path.iterdir()):
-        raise UsageError(f"{path}: not empty; name another folder, or continue the sweep in it with resume")
+        raise UsageError(
+            f"{path}: not empty; name another folder, or continue the sweep in it with resume=True, --resume"
+        )
 
 
 def _require_equal(earlier_record: Mapping[str, Any], record: Mapping[str, Any]) -> None:

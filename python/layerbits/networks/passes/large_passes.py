@@ -1,8 +1,8 @@
 """`LargePass`: rows may act on one another only in passes of more rows than the probing passes have, and few of them.
 
 One row in 32 of each measurement runs again, in a pass of such rows alone. If a share f of the rows changes with the
-others, n rows in all passes show the change with probability 1 - (1 - f)^(n / 32): .79 for 1 % of 5,000 rows, .99 for
-3 %.
+others, n rows in all passes show the change with probability 1 - (1 - f)^(n / 32): .79 for f = 1 % and n = 5,000,
+.99 for f = 3 %.
 """
 
 from __future__ import annotations

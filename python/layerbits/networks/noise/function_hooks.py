@@ -30,7 +30,7 @@ from layerbits.networks.execution.output_tensor import DENSE_ENCODER
 from layerbits.networks.execution.own_hooks import OwnHook
 from layerbits.networks.noise.hooks import NoiseHook
 from layerbits.networks.noise.padding_tokens import add_padding_hooks, may_make_nested
-from layerbits.networks.noise.switch import NoiseSwitch, RunningModule
+from layerbits.networks.noise.switch import NoiseSwitch, RunningModule, refuse_interrupted
 from layerbits.networks.noise.unobserved import UnobservedFunction
 from layerbits.networks.observation.activation_functions import FUNCTIONS
 
@@ -227,6 +227,7 @@ class _FunctionMode(TorchFunctionMode):
         if running.mode is not self:
             return Caller(None, in_checkpoint=False, in_function=False)
         if torch.compiler.is_compiling():
+            refuse_interrupted(self.hook.switch.key)
             # A compiled pass has no stack of Python, but gradients are disabled in an autograd function.
             in_function = not torch.is_grad_enabled() and traces_autograd_function()
             return Caller(self.owner, in_checkpoint=False, in_function=in_function)

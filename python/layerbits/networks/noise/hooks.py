@@ -11,7 +11,7 @@ from torch import nn
 from layerbits._base import LayerSelectionError
 from layerbits.networks.execution.call_stack import is_running_twice
 from layerbits.networks.execution.compilation import not_compiled_alone
-from layerbits.networks.execution.own_hooks import OwnHook, own_hooks
+from layerbits.networks.execution.own_hooks import OwnHook, delete_own_hooks, own_hooks
 from layerbits.networks.noise.switch import NoiseSwitch
 
 
@@ -38,6 +38,16 @@ class NoiseHook(OwnHook):
 def noise_hooks(model: nn.Module) -> list[NoiseHook]:
     """Return the hooks that make a network, or a module inside it, noisy."""
     return [hook for hook in own_hooks(model) if isinstance(hook, NoiseHook)]
+
+
+def delete_noise_hooks(model: nn.Module) -> None:
+    """Delete the hooks of layerbits in a network, and the function modes that interrupted passes of this thread left.
+
+    Such a mode would add the noise of before to later passes of the network.
+    """
+    for hook in noise_hooks(model):
+        hook.switch.counts.drop_interrupted()
+    delete_own_hooks(model)
 
 
 def is_noisy(model: nn.Module) -> bool:
@@ -104,7 +114,8 @@ class PassStart(NoiseHook):
         LayerSelectionError
             A compiled network calls itself, and the calls of a layer differ in their noise.
         """
-        if self.switch.counts.running:
+        # torch.compile cannot trace the removal, and `refuse_interrupted` refuses the functions of this pass instead.
+        if self.switch.counts.running and not torch.compiler.is_compiling():
             self.switch.counts.drop_interrupted(module)
         calls = self.switch.counts.calls
         if not calls:  # always so if all calls of each layer have the same noise

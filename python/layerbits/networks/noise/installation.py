@@ -14,10 +14,16 @@ from torch import nn
 from layerbits._base import LayerSelectionError
 from layerbits.networks.execution.call_stack import in_function_transform
 from layerbits.networks.execution.compilation import compile_again, guard_hooks, not_compiled_alone
-from layerbits.networks.execution.own_hooks import delete_own_hooks
 from layerbits.networks.noise.add_noise import AddNoise, ObservedCall
 from layerbits.networks.noise.function_hooks import EnterFunctions, OutputHook, add_function_hooks
-from layerbits.networks.noise.hooks import NoiseHook, PassStart, check_no_pass_waits, check_shares_no_noise, noise_hooks
+from layerbits.networks.noise.hooks import (
+    NoiseHook,
+    PassStart,
+    check_no_pass_waits,
+    check_shares_no_noise,
+    delete_noise_hooks,
+    noise_hooks,
+)
 from layerbits.networks.noise.in_place import add_in_place_hooks
 from layerbits.networks.noise.padding_tokens import FindDroppedTokens
 from layerbits.networks.noise.relative import RelativeSigma
@@ -123,7 +129,7 @@ class WaitingNoise(NoiseHook):
         in_place = {call.called for call in layer_calls if _acts_in_place(call, calls)}
         check_no_pass_waits(self.root)
         join_open_blocks(self.root, self.switch)
-        delete_own_hooks(self.root)
+        delete_noise_hooks(self.root)
         guard_hooks()
         compile_again()
         start = PassStart(self.switch, calls_itself=any(call.network_calls_itself for call in calls))

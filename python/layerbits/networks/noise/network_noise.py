@@ -16,10 +16,15 @@ from layerbits._base import NoNoiseError, refuse_earlier_parameters
 from layerbits.networks.execution.arguments import check_module
 from layerbits.networks.execution.compilation import compile_again, guard_hooks
 from layerbits.networks.execution.global_generators import global_states_restored
-from layerbits.networks.execution.own_hooks import delete_own_hooks
 from layerbits.networks.execution.shadow import check_can_have_noise, unwrapped
 from layerbits.networks.inputs.input_reader import arguments_of_batches
-from layerbits.networks.noise.hooks import PassStart, check_no_pass_waits, check_shares_no_noise, noise_hooks
+from layerbits.networks.noise.hooks import (
+    PassStart,
+    check_no_pass_waits,
+    check_shares_no_noise,
+    delete_noise_hooks,
+    noise_hooks,
+)
 from layerbits.networks.noise.installation import WaitingNoise, waiting_noise
 from layerbits.networks.noise.mapping import LayerNoise
 from layerbits.networks.noise.sigma_by_layer import Sigma, noise_by_key
@@ -164,7 +169,7 @@ def remove_noise(model: Model) -> Model:
     check_module(model)
     check_no_pass_waits(model)
     check_shares_no_noise(unwrapped(model))
-    delete_own_hooks(model)
+    delete_noise_hooks(model)
     compile_again()
     return model
 

@@ -90,6 +90,7 @@ class _Counts(threading.local):
         self.running: list[RunningModule] = []
         self.dropped: Tensor | None = None
 
+    @not_compiled_alone
     def drop_interrupted(self, starting: nn.Module | None = None) -> None:
         """Remove modules whose forward was interrupted, and their modes from torch's stack.
 
@@ -124,6 +125,7 @@ class NoiseSwitch:
         self.key = next(_keys)
         self.counts = _Counts()
         self._root = None if root is None else weakref.ref(root)
+        _switches[self.key] = self
 
     @property
     def root(self) -> nn.Module | None:
@@ -143,6 +145,35 @@ class NoiseSwitch:
 def _copied_switch() -> NoiseSwitch:
     guard_hooks()
     return NoiseSwitch()
+
+
+# The switches by their keys: torch.compile calls functions as it traces with constants such as a key.
+_switches: weakref.WeakValueDictionary[int, NoiseSwitch] = weakref.WeakValueDictionary()
+
+
+def refuse_interrupted(key: int) -> None:
+    """Raise an error of torch.compile if it traces code after an interrupted pass of a network, by its switch.
+
+    The function modes of that pass are still on torch's stack, and would add noise to the code. With fullgraph=True
+    torch raises this error; otherwise the function that would get the noise runs uncompiled, without noise.
+    """
+    switch = _switches[key]
+    # The list has the modules whose calls began before the traced code, and so are on Python's stack if they still run.
+    modules = running_modules()
+    interrupted = [entry.owner for entry in switch.counts.running if entry.owner not in modules]
+    if interrupted:
+        from torch._dynamo.exc import Unsupported
+
+        name = type(switch.root or interrupted[0]).__name__
+        raise Unsupported(
+            f"model: got a noisy {name} whose last pass was interrupted, so that compiled code would get its noise, "
+            f"wanted one whose last pass has ended; run that {name} once without torch.compile, or call "
+            "layerbits.remove_noise on it"
+        )
+
+
+# With this attribute torch.compile calls the function when it traces a pass.
+refuse_interrupted._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def is_off(key: int) -> bool:

@@ -27,7 +27,6 @@ from layerbits.networks.execution.compilation import (
     traces_autograd_function,
 )
 from layerbits.networks.execution.output_tensor import DENSE_ENCODER
-from layerbits.networks.execution.own_hooks import OwnHook
 from layerbits.networks.noise.hooks import NoiseHook
 from layerbits.networks.noise.padding_tokens import add_padding_hooks, may_make_nested
 from layerbits.networks.noise.switch import NoiseSwitch, RunningModule, refuse_interrupted
@@ -91,16 +90,13 @@ class LeaveFunctions(NoiseHook):
 
     Attributes
     ----------
-    observed : mapping of str to int
-        The number of calls of each function in a call of the module, as observed: the mean, rounded down.
-    has_pre_hooks : bool
-        Whether the module, or one inside it, has forward pre-hooks of the user. Their functions are no layers, but in
-        compiled code they count as functions of the module around.
+    observed : mapping of str to tuple of int
+        The least and the largest number of calls of each function in an observed call of the module.
     """
 
-    def __init__(self, switch: NoiseSwitch, observed: Mapping[str, int], *, has_pre_hooks: bool) -> None:
+    def __init__(self, switch: NoiseSwitch, observed: Mapping[str, tuple[int, int]]) -> None:
         super().__init__(switch)
-        self.observed, self.has_pre_hooks = dict(observed), has_pre_hooks
+        self.observed = dict(observed)
 
     @not_compiled_alone
     def __call__(self, module: nn.Module, args: tuple[Any, ...], output: object) -> None:
@@ -120,23 +116,25 @@ class LeaveFunctions(NoiseHook):
                 self._check_calls(entry)
 
     def _check_calls(self, entry: RunningModule) -> None:
-        """Raise a LayerSelectionError if the mode intercepted fewer calls of a function than were observed.
+        """Raise a LayerSelectionError if the mode intercepted fewer or more calls of a function than were observed.
 
-        In compiled code the mode does not intercept some functions, such as `F.tanh`. More calls than were observed may
-        be those of a forward pre-hook.
+        In compiled code the mode does not intercept some functions, such as `F.tanh`, and intercepts some functions
+        that forward does not call, because such code has no stack of Python.
         """
-        for name, number in self.observed.items():
-            if self.has_pre_hooks and entry.calls.get(name, 0) > number:
+        for name, (least, most) in self.observed.items():
+            number, kind = entry.calls.get(name, 0), type(entry.owner).__name__
+            if number > most:
                 raise LayerSelectionError(
-                    f"layers: got more calls of {name!r} in a compiled pass of {type(entry.owner).__name__} than the "
-                    f"{number} observed, wanted as many, because a forward pre-hook may call the function; call it in "
-                    "forward, or run the network without torch.compile"
+                    f"layers: got more calls of {name!r} in a compiled pass of {kind} than the {most} observed, wanted "
+                    "as many, because calls by a hook, a parametrization or a replaced part would get noise too; "
+                    "noisify again with inputs= like these, call the functions of pre-hooks in forward, or run the "
+                    "network without torch.compile"
                 )
-            if entry.calls.get(name, 0) < number:
+            if number < least:
                 remedy = f"call torch.{name}" if hasattr(torch, name) else "make the function a module of torch.nn"
                 raise LayerSelectionError(
-                    f"layers: got fewer calls of {name!r} in a compiled pass of {type(entry.owner).__name__} than the "
-                    f"{number} observed, wanted all of them; {remedy}, or noisify with inputs= like these"
+                    f"layers: got fewer calls of {name!r} in a compiled pass of {kind} than the {least} observed, "
+                    f"wanted all of them; {remedy}, or noisify with inputs= like these"
                 )
 
 
@@ -144,7 +142,7 @@ def add_function_hooks(
     root: nn.Module,
     switch: NoiseSwitch,
     layers_of_modules: Mapping[nn.Module, Mapping[str, OutputHook]],
-    observed: Mapping[nn.Module, Mapping[str, int]] = MappingProxyType({}),
+    observed: Mapping[nn.Module, Mapping[str, tuple[int, int]]] = MappingProxyType({}),
 ) -> None:
     """Register hooks by which the listed functions of modules become layers.
 
@@ -160,22 +158,17 @@ def add_function_hooks(
         The switch of the network.
     layers_of_modules : mapping of torch.nn.Module to mapping of str to callable or UnobservedFunction
         The hooks of the functions of each module, by the names of the functions.
-    observed : mapping of torch.nn.Module to mapping of str to int
-        The number of calls of each function in a call of its module, which a compiled pass must reach.
+    observed : mapping of torch.nn.Module to mapping of str to tuple of int
+        The least and the largest number of calls of each function in a call of its module, for compiled passes.
     """
     for module in root.modules() if layers_of_modules else ():
         keeps_dense = isinstance(module, nn.TransformerEncoder)
         enter = EnterFunctions(switch, layers_of_modules.get(module, {}), keeps_dense=keeps_dense)
-        leave = LeaveFunctions(switch, observed.get(module, {}), has_pre_hooks=_have_pre_hooks(module))
+        leave = LeaveFunctions(switch, observed.get(module, {}))
         enter.handle = module.register_forward_pre_hook(enter)
         leave.handle = module.register_forward_hook(leave, always_call=True)
         if isinstance(module, nn.TransformerEncoder):
             add_padding_hooks(module, switch)
-
-
-def _have_pre_hooks(module: nn.Module) -> bool:
-    hooks = [hook for part in module.modules() for hook in part._forward_pre_hooks.values()]
-    return any(not isinstance(hook, OwnHook) for hook in hooks)
 
 
 class _FunctionMode(TorchFunctionMode):

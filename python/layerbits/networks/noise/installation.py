@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import Counter
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
 import torch
@@ -175,12 +175,19 @@ _refuse_in_graph._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def _calls_of_functions(
-    module: nn.Module, root: nn.Module, calls: Sequence[LayerCall], layers: Container[str]
-) -> dict[str, int]:
-    """Return the mean number of calls of each function that is a layer in a call of a module, rounded down."""
-    functions = Counter(call.function for call in calls if call.module is module)
-    n_calls = functions.pop("", 0) + (module is root)
-    return {name: number // max(1, n_calls) for name, number in functions.items() if name in layers}
+    module: nn.Module, root: nn.Module, calls: Sequence[LayerCall], layers: Iterable[str]
+) -> dict[str, tuple[int, int]]:
+    """Return the least and the largest number of calls of each function that is a layer in a call of a module."""
+    numbers, running = [], Counter[str]()
+    for call in calls:  # in the order in which they return
+        if call.module is module and call.function:
+            running[call.function] += 1
+        elif call.module is module:
+            numbers.append(running)
+            running = Counter()
+    if module is root or running:
+        numbers.append(running)
+    return {name: (min(number[name] for number in numbers), max(number[name] for number in numbers)) for name in layers}
 
 
 def _acts_in_place(layer: LayerCall, calls: Sequence[LayerCall]) -> bool:

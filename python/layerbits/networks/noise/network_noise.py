@@ -109,10 +109,10 @@ def noisify(model: Model, *, sigma: Sigma, layers: Layers = None, inputs: object
     The layers are those of the observed pass, which runs in evaluation mode: layers that run in training alone, such as
     auxiliary heads, cannot have noise. A function that only a later pass calls has no noise. With `layers` None a
     warning names the function if its module did not run in the observed pass, or has other functions with noise. If all
-    observed calls of a module have the same noise, further calls get that noise too. The observed pass, which may run
-    twice, calls the forward hooks of the network: a hook that counts calls counts these too. The pass runs without
-    gradients, so torch warns at a checkpoint with ``use_reentrant=True`` that no inputs require gradients, which does
-    not concern the training.
+    observed calls of a module have the same noise, further calls get that noise too; but code of torch.compile must
+    call functions that are layers as often as observed. The observed pass, which may run twice, calls the forward hooks
+    of the network: a hook that counts calls counts these too. The pass runs without gradients, so torch warns at a
+    checkpoint with ``use_reentrant=True`` that no inputs require gradients, which does not concern the training.
 
     In float16 and bfloat16, noise is generated and added in float32, and the sum is rounded. Noise that the rounding
     would distort raises a ValueError in the observed pass or, if the dtype or the noise changes later, in the first

@@ -31,3 +31,18 @@ def test_noise_can_be_removed_after_the_output_of_the_pass_is_deleted():
     del output
     lb.remove_noise(model)
     assert torch.equal(model(INPUTS), model(INPUTS))
+
+
+def test_noise_can_be_removed_after_the_exception_of_the_pass_is_deleted():
+    """An interactive interpreter keeps an exception, with the frames and so the pass, in sys.last_value."""
+    model = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 1))
+    lb.noisify(model, sigma=0.5, inputs=INPUTS)
+    try:
+        checkpoint(lambda x: 1 // (0 * len(model(x))), INPUTS, use_reentrant=False)
+    except ZeroDivisionError as error:
+        kept = [error]
+    with pytest.raises(ValueError, match="or the exception that it raised, such as sys.last_value$"):
+        lb.remove_noise(model)
+    kept.clear()
+    lb.remove_noise(model)
+    assert torch.equal(model(INPUTS), model(INPUTS))

@@ -59,6 +59,19 @@ def test_removal_of_noise_that_another_network_shares_is_refused_and_the_remedy_
     assert second(INPUTS).equal(second(INPUTS))
 
 
+def test_networks_that_share_a_noisy_module_of_each_have_a_remedy_that_works():
+    first, second = (lb.noisify(tanh_mlp(4, 4, 4), sigma=0.1, layers="0", inputs=INPUTS) for _ in range(2))
+    first.append(second[0])
+    second.append(first[0])
+    for model in (first, second):
+        with pytest.raises(ValueError, match=r"wanted modules of this network alone; use a copy.deepcopy of the modul"):
+            lb.remove_noise(model)
+    first[-1] = copy.deepcopy(first[-1])
+    for model in (first, second):
+        lb.remove_noise(model)
+        assert model(INPUTS).equal(model(INPUTS))
+
+
 def test_noise_of_a_part_is_removed():
     model = lb.noisify(tanh_mlp(4, 3, 3, 2), sigma=0.1, inputs=INPUTS)
     lb.remove_noise(model[1])

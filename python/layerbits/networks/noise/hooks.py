@@ -60,7 +60,8 @@ def check_no_pass_waits(model: nn.Module) -> None:
     if any(hook.is_waiting() for hook in noise_hooks(model)):
         raise ValueError(
             "model: got a network with a checkpointed pass whose backward pass is still to come and would run with "
-            "other noise, wanted none; run that backward pass first, or delete the output of the pass"
+            "other noise, wanted none; run that backward pass first, or delete the output of the pass or the exception "
+            "that it raised, such as sys.last_value"
         )
 
 
@@ -69,15 +70,17 @@ def check_shares_no_noise(root: nn.Module) -> None:
     if _shared_module(root):
         gc.collect()  # a network without references may still wait for its end
     if shared := _shared_module(root):
+        words, other = shared
+        # Two networks may share a module of each, so that neither can lose its noise first.
+        remedy = "" if _shared_module(other) else "call layerbits.remove_noise on the other network, or "
         raise ValueError(
-            f"model: got {shared[0]}, which the noisy network {shared[1]} shares and which would lose its noise there, "
-            "wanted modules of this network alone; call layerbits.remove_noise on the other network, or use a "
-            "copy.deepcopy of the module here"
+            f"model: got {words}, which the noisy network {type(other).__name__} shares and which would lose its noise "
+            f"there, wanted modules of this network alone; {remedy}use a copy.deepcopy of the module here"
         )
 
 
-def _shared_module(root: nn.Module) -> tuple[str, str] | None:
-    """Return words for a module that a network shares with another noisy one, and for the other, if there is one."""
+def _shared_module(root: nn.Module) -> tuple[str, nn.Module] | None:
+    """Return words for a module that a network shares with another noisy one, and that network, if there is one."""
     parts = set(root.modules())
     for name, module in root.named_modules():
         for hook in (*module._forward_hooks.values(), *module._forward_pre_hooks.values()):
@@ -86,7 +89,7 @@ def _shared_module(root: nn.Module) -> tuple[str, str] | None:
                 continue
             other_parts = set(other.modules())
             if root not in other_parts and module in other_parts:
-                return f"{type(module).__name__} at {name!r}", type(other).__name__
+                return f"{type(module).__name__} at {name!r}", other
     return None
 
 

@@ -41,7 +41,7 @@ def test_noise_can_be_removed_after_the_exception_of_the_pass_is_deleted():
         checkpoint(lambda x: 1 // (0 * len(model(x))), INPUTS, use_reentrant=False)
     except ZeroDivisionError as error:
         kept = [error]
-    with pytest.raises(ValueError, match="or the exception that it raised, such as sys.last_value$"):
+    with pytest.raises(ValueError, match=r"or the exception that it raised, such as sys\.last_value$"):
         lb.remove_noise(model)
     kept.clear()
     lb.remove_noise(model)

@@ -33,7 +33,12 @@ class Squash:
         return squash(module, arguments)
 
 
-HOOKS = {"function": squash, "partial": functools.partial(squash), "object": Squash()}
+class SquashModule(nn.Module):
+    def forward(self, module, arguments):
+        return squash(module, arguments)
+
+
+HOOKS = {"function": squash, "partial": functools.partial(squash), "object": Squash(), "module": SquashModule()}
 
 
 def with_hook(part, hook):

@@ -78,6 +78,8 @@ def _code_of(function: Any) -> object:
     """Return the code that a call of a function, method, partial or other object runs; None if it is none of Python."""
     while isinstance(function, functools.partial):
         function = function.func
+    if isinstance(function, nn.Module):
+        function = function.forward
     function = getattr(function, "__func__", function)
     return getattr(function, "__code__", None) or getattr(type(function).__call__, "__code__", None)
 

@@ -110,9 +110,26 @@ class Experts(nn.Module):
 @pytest.mark.parametrize("inputs", [INPUTS, None], ids=["inputs", "first call"])
 def test_activation_function_that_does_not_run_is_left_out_with_a_warning(inputs):
     model = Experts()
-    with pytest.warns(UserWarning, match=r"^layers: None leaves out experts.1, which did not run in the observed pass"):
+    with pytest.warns(
+        UserWarning, match=r"^layers: None leaves out experts.1, which was not called in the observed pass"
+    ):
         noisify(model, sigma=0.1, inputs=inputs)(INPUTS)
     assert list(noise_of(model)) == ["act", "experts.0"]
+
+
+def test_activation_module_whose_forward_is_called_is_a_function_and_the_warning_says_so():
+    class Direct(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.act, self.last = nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 2)
+
+        def forward(self, x):
+            return self.last(self.act.forward(self.first(x)))
+
+    words = r"leaves out act, which was not called .* with inputs that call them \(the modules, not their forward "
+    with pytest.warns(UserWarning, match=words):
+        model = noisify(Direct(), sigma=0.1, inputs=INPUTS)
+    assert list(noise_of(model)) == ["tanh"]
 
 
 def test_activation_function_that_does_not_run_has_no_warning_if_layers_are_given():
@@ -120,7 +137,9 @@ def test_activation_function_that_does_not_run_has_no_warning_if_layers_are_give
 
 
 def test_layer_activations_warns_of_activation_functions_that_do_not_run():
-    with pytest.warns(UserWarning, match=r"^layers: None leaves out experts.1, which did not run in the observed pass"):
+    with pytest.warns(
+        UserWarning, match=r"^layers: None leaves out experts.1, which was not called in the observed pass"
+    ):
         assert list(layer_activations(Experts(), INPUTS)) == ["act", "experts.0"]
 
 

@@ -142,7 +142,7 @@ def _default_layers(
             left_out.setdefault(reason, []).append(call.name)
     not_run = _not_run(network, calls)
     if not_run:
-        left_out["did not run in the observed pass"] = not_run
+        left_out["was not called in the observed pass"] = not_run
     if left_out:
         texts = [
             f"{listed(names)}, {'each of which' if len(names) > 1 else 'which'} {reason}"
@@ -150,7 +150,8 @@ def _default_layers(
         ]
         warnings.warn(
             f"layers: None leaves out {'; '.join(texts)}; name the layers to include them"
-            + f", with inputs that run them; {TRAINING_ALONE}" * bool(not_run),
+            + f", with inputs that call them (the modules, not their forward methods); {TRAINING_ALONE}"
+            * bool(not_run),
             stacklevel=stacklevel_of_user(),
         )
     return defaults
@@ -167,7 +168,7 @@ def _reason_to_leave_out(call: LayerCall, calls: Sequence[LayerCall]) -> str:
 
 
 def _not_run(network: nn.Module | None, calls: Sequence[LayerCall]) -> list[str]:
-    """Return the names of the activation modules of torch.nn that did not run in the observed pass."""
+    """Return the names of the activation modules of torch.nn that were not called in the observed pass."""
     if network is None:
         return []
     called_modules = {call.module for call in calls if not call.function}

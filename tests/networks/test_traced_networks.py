@@ -1,5 +1,7 @@
 """Networks that torch.fx traced are measured as the networks from which they were made."""
 
+import io
+
 import pytest
 import torch
 from torch import nn
@@ -55,3 +57,18 @@ def test_trace_of_a_network_that_is_gone_gets_noise():
     traced = torch.fx.symbolic_trace(lb.noisify(Residual(), sigma=0.3, inputs=INPUTS))
     lb.noisify(traced, sigma=0.2, inputs=INPUTS)
     assert float(lb.noise_of(traced)["relu"]) == 0.2
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")  # from torch's own code
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")
+@pytest.mark.parametrize("make", [chain, Residual], ids=["modules", "functions"])
+def test_exported_network_has_its_noise_after_saving(make):
+    model, file = lb.noisify(make(), sigma=0.3, inputs=INPUTS), io.BytesIO()
+    torch.export.save(torch.export.export(model, (INPUTS,)), file)
+    file.seek(0)
+    exported = torch.export.load(file).module()
+    values = []
+    for function in (model, exported):
+        torch.manual_seed(1)
+        values.append(function(INPUTS))
+    assert torch.equal(*values)  # the same operators in the same order

@@ -14,9 +14,18 @@ from layerbits.networks.passes.measured_network import MeasuredNetwork
 
 
 class HookBehindNoise:
-    """The hook in place of a hook of the user behind the noise: note in the first pass whether it changes the output.
+    """Calls a hook of the user that runs after the noise of a layer, and notes whether the hook changes the output.
 
-    The hook may return another output, or write into the one it gets.
+    A hook changes the output if it returns other values, or writes into the output. The first pass is checked.
+
+    Parameters
+    ----------
+    network : MeasuredNetwork
+        The network, whose `changed_behind_noise` gets the names of the layers that a hook changes.
+    called : str
+        Name of the layer's module, or of the function with the name of the module that calls it.
+    hook : callable
+        The hook of the user, which this object replaces.
     """
 
     def __init__(self, network: MeasuredNetwork, called: str, hook: Callable[..., object]) -> None:

@@ -30,6 +30,7 @@ SIGMAS = (0.001, 0.01, 0.1, 1.0, 10.0)
 _SIZE, _QUICK_SIZE = 10**6, 20_000
 _SAMPLE = 200  # points of the methods that compare all pairs
 _DENSE_POINTS = 2000
+_LEAST_SECONDS = 1e-3  # of repeated calls
 
 
 def mixture(size: int, sigma: float, dimensions: int = 1) -> tuple[Doubles, Doubles]:
@@ -97,11 +98,14 @@ def _kdepy_log_density(density: Any, points: Doubles) -> Doubles:
 
 
 def _seconds(call: Callable[[], object], rounds: int = 3, clock: Callable[[], float] = time.process_time) -> float:
+    """Return the least seconds of a call; short calls are repeated, because clocks of the processor may stand still."""
     seconds = []
     for _ in range(rounds):
-        started = clock()
-        call()
-        seconds.append(clock() - started)
+        started, elapsed, calls = clock(), 0.0, 0
+        while elapsed < _LEAST_SECONDS:
+            call()
+            elapsed, calls = clock() - started, calls + 1
+        seconds.append(elapsed / calls)
     return min(seconds)
 
 

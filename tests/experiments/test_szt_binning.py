@@ -110,8 +110,9 @@ def test_information_and_binned_entropy_of_the_noisy_network_both_fall(folder, n
 def run_tiny(path, *, resume):
     """Train and measure, without figures."""
     folder = RunFolder(path, experiment="szt-binning", config=TINY, resume=resume)
-    SZT_BINNING.train(TINY, folder)
-    SZT_BINNING.measure(TINY, folder)
+    with folder.running():  # releases the folder at the end, while the traceback of an interrupt still refers to it
+        SZT_BINNING.train(TINY, folder)
+        SZT_BINNING.measure(TINY, folder)
     return path
 
 

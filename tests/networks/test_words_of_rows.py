@@ -66,7 +66,9 @@ def width(row):
 def check_words(row, limits):
     """Check what a row says against its own ends."""
     assert row.lower <= row.value <= row.upper
-    assert math.isnan(row.standard_error) == (width(row) > 0.5)
+    # An interval that other layers made narrow has no error either.
+    assert math.isnan(row.standard_error) >= (width(row) > 0.5)
+    assert math.isnan(row.standard_error) <= (width(row) > 0.5 or "data_processing" in row.flags)
     assert bool(row.limited_by) == (width(row) > 0)
     assert not VIOLATIONS.intersection(row.flags)
     if row.quantity in limits:

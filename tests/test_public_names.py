@@ -28,9 +28,11 @@ NAMES = sorted(name for name, value in PUBLIC.items() if inspect.isfunction(valu
 # Finishes the cell of an example at once; tests/experiments/test_sweep.py runs a cell.
 CELL = """
 import json, pathlib, sys
-folder = pathlib.Path(json.loads(sys.stdin.readline())["folder"])
+run = json.loads(sys.stdin.readline())
+folder = pathlib.Path(run["folder"])
 folder.mkdir()
-(folder / "run.json").write_text('{"status": "finished", "summary": {}}')
+record = {key: run[key] for key in ("experiment", "configuration")} | {"status": "finished", "summary": {}}
+(folder / "run.json").write_text(json.dumps(record))
 """
 
 

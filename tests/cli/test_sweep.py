@@ -15,7 +15,9 @@ if run["settings"]["seed"] == "1":
     sys.exit("sigma: got 0")
 folder = pathlib.Path(run["folder"])
 folder.mkdir()
-(folder / "run.json").write_text(json.dumps({"status": "finished", "summary": {"loss": float(run["threads"])}}))
+record = {key: run[key] for key in ("experiment", "configuration")}
+record |= {"status": "finished", "summary": {"loss": float(run["threads"])}}
+(folder / "run.json").write_text(json.dumps(record))
 """
 
 

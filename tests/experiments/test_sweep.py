@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 import time
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 
 import pytest
 
@@ -29,7 +29,10 @@ is_first = not folder.exists()
 folder.mkdir(exist_ok=True)
 seed = int(run["settings"]["seed"])
 {case}
-(folder / "run.json").write_text(json.dumps({{"status": "finished", "summary": {{"loss": seed / 2}}}}))
+(folder / "run.json").write_text(json.dumps(
+    {{key: run[key] for key in ("experiment", "configuration")}}
+    | {{"status": "finished", "summary": {{"loss": seed / 2}}}}
+))
 """
 
 
@@ -62,7 +65,7 @@ def test_cells_run_the_experiment_with_the_numbers_of_a_run(tmp_path):
 
 
 def test_cell_ends_with_the_process_that_started_it(tmp_path):
-    run = cell_runs.CellRun("szt-tanh", {"epochs": "1000000"}, str(tmp_path / "cell"), True, 1, None)
+    run = cell_runs.CellRun("szt-tanh", {"epochs": "1000000"}, {}, str(tmp_path / "cell"), True, 1, None)
     process = subprocess.Popen(cell_runs._COMMAND, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL)
     process.stdin.write(json.dumps(dataclasses.asdict(run)).encode() + b"\n")
     process.stdin.flush()
@@ -132,6 +135,38 @@ def test_finished_cells_are_not_run_again_and_the_grid_may_grow(tmp_path, progra
 
 
 @pytest.mark.usefixtures("program")
+def test_folder_of_another_cell_is_refused(tmp_path, program):
+    lb.sweep("szt-tanh", {"seed": [0, 1]}, tmp_path / "sweep", quick=True)
+    (tmp_path / "sweep" / "seed=0").rename(tmp_path / "kept")
+    (tmp_path / "sweep" / "seed=1").rename(tmp_path / "sweep" / "seed=0")
+    with pytest.raises(lb.UsageError, match=r"seed=0: holds another run \(seed: the run to resume has 1, got 0"):
+        lb.sweep("szt-tanh", {"seed": [0, 1]}, tmp_path / "sweep", quick=True, resume=True)
+
+
+class WithoutFolder(Executor):
+    """Says that each cell has finished; its workers do not share the folder."""
+
+    def submit(self, function, *arguments):
+        future = Future()
+        future.set_result(("finished", ""))
+        return future
+
+
+class WithoutFuture(Executor):
+    def submit(self, function, *arguments):
+        return None
+
+
+@pytest.mark.parametrize(
+    ("executor", "reason"),
+    [(WithoutFolder, "has no finished run; share it with all workers"), (WithoutFuture, "submit returned NoneType")],
+)
+def test_executor_that_runs_nothing_is_named(tmp_path, executor, reason):
+    (cell,) = lb.sweep("szt-tanh", {"seed": [0]}, tmp_path / "sweep", quick=True, executor=executor()).cells
+    assert cell.status == "failed"
+    assert reason in cell.reason
+
+
 def test_folder_of_another_sweep_is_refused(tmp_path):
     lb.sweep("szt-tanh", {"seed": [0]}, tmp_path)
     with pytest.raises(lb.UsageError, match=r"not empty.*resume=True, --resume"):

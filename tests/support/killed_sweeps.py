@@ -35,7 +35,10 @@ for step in range({STEPS}):
         with open(folder / "computed", "a") as file:
             file.write(str(step) + "\\n")
 total = sum(int((folder / str(step)).read_text()) for step in range({STEPS}))
-write("run.json", json.dumps({{"status": "finished", "summary": {{"total": total}}}}))
+write("run.json", json.dumps(
+    {{key: run[key] for key in ("experiment", "configuration")}}
+    | {{"status": "finished", "summary": {{"total": total}}}}
+))
 """
 
 COMMAND = (sys.executable, "-I", "-S", "-c", PROGRAM)

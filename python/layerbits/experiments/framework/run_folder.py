@@ -9,7 +9,7 @@ import os
 import platform
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,8 +74,7 @@ class RunFolder:
         self._record: dict[str, Any] = {
             "experiment": experiment,
             "status": "running",
-            # A configuration is compared with that of an earlier run.json, in which tuples are lists.
-            "configuration": json.loads(json.dumps(dataclasses.asdict(config))),
+            "configuration": recorded(config),
             "seeds": {"seed": config.seed},
             "versions": versions(),
             "machine": _machine(device_of(config)),
@@ -155,16 +154,12 @@ class RunFolder:
                 f"{self.path}: no run.json, so no run to resume; leave out --resume, or name a run's folder"
             )
         earlier_record = read_json(self.path / "run.json")
-        _require_equal("experiment", earlier_record.get("experiment"), self._record["experiment"])
-        settings, timings = earlier_record.get("configuration"), earlier_record.get("timings")
-        if not isinstance(settings, dict):
-            raise damaged_file(self.path / "run.json", f"its configuration is {shown(settings)}, wanted an object")
+        require_same_run(self.path, earlier_record, self._record["experiment"], self._record["configuration"])
+        timings = earlier_record.get("timings")
         if not isinstance(timings, dict) or not all(
             type(time) in (int, float) and time >= 0 for time in timings.values()
         ):
             raise damaged_file(self.path / "run.json", f"its timings are {shown(timings)}, wanted an object of seconds")
-        for name, value in self._record["configuration"].items():
-            _require_equal(name, settings.get(name), value)
         environments = earlier_record.get("environments", [])
         if not isinstance(environments, list) or not all(isinstance(item, dict) for item in environments):
             raise damaged_file(
@@ -221,6 +216,22 @@ def _processor() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
+
+
+def recorded(config: Configuration) -> dict[str, Any]:
+    """Return a configuration as run.json has it, with lists in place of tuples."""
+    settings: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(config)))
+    return settings
+
+
+def require_same_run(path: Path, record: Mapping[str, Any], experiment: str, configuration: Mapping[str, Any]) -> None:
+    """Raise a UsageError unless the record of a folder is that of an experiment with this `recorded` configuration."""
+    _require_equal("experiment", record.get("experiment"), experiment)
+    settings = record.get("configuration")
+    if not isinstance(settings, dict):
+        raise damaged_file(path / "run.json", f"its configuration is {shown(settings)}, wanted an object")
+    for name, value in configuration.items():
+        _require_equal(name, settings.get(name), value)
 
 
 def _require_equal(name: str, earlier_value: object, value: object) -> None:

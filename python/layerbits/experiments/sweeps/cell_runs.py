@@ -7,9 +7,11 @@ import sys
 import threading
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from layerbits._base import UsageError, read_json
 from layerbits.experiments.framework.child_processes import FINISHED, run_program
+from layerbits.experiments.framework.run_folder import require_same_run
 
 _COMMAND = (sys.executable, "-m", "layerbits.experiments.sweeps.cell_program")
 NOT_RUN = "not run"
@@ -19,11 +21,13 @@ NOT_RUN = "not run"
 class CellRun:
     """A run of an experiment that `run_cell` shall do; `settings` are texts, `folder` is absolute.
 
-    `timeout` is in seconds, and None for no limit; `threads` is the number of threads of torch and of the kernels.
+    `configuration` has all settings, as run.json has them. `timeout` is in seconds, and None for no limit; `threads` is
+    the number of threads of torch and of the kernels.
     """
 
     experiment: str
     settings: Mapping[str, str]
+    configuration: Mapping[str, Any]
     folder: str
     quick: bool
     threads: int
@@ -35,12 +39,26 @@ class CellRun:
         return Path(f"{self.folder}.log")
 
     def summary(self) -> dict[str, float] | None:
-        """Return the summary of the run if it has finished, else None."""
+        """Return the summary of the run if it has finished, else None.
+
+        Raises
+        ------
+        UsageError
+            The folder has a finished run of another experiment or with other settings.
+        """
+        folder = Path(self.folder)
         try:
-            record = read_json(Path(self.folder, "run.json"))
+            record = read_json(folder / "run.json")
         except (OSError, UsageError):
             return None
-        return record.get("summary", {}) if record.get("status") == FINISHED else None
+        if record.get("status") != FINISHED:
+            return None
+        try:
+            require_same_run(folder, record, self.experiment, self.configuration)
+        except UsageError as error:
+            raise UsageError(f"{folder}: holds another run ({error})") from error
+        summary: dict[str, float] = record.get("summary", {})
+        return summary
 
 
 def run_cell(run: CellRun, stop: threading.Event | None = None) -> tuple[str, str]:

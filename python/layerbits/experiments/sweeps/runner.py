@@ -22,6 +22,7 @@ from layerbits._base import (
     write_json,
 )
 from layerbits.experiments.framework.child_processes import FAILED, FINISHED
+from layerbits.experiments.framework.run_folder import recorded
 from layerbits.experiments.registry import experiment_named
 from layerbits.experiments.sweeps.cell_runs import NOT_RUN, CellRun, run_cell
 from layerbits.experiments.sweeps.executors import local_executor
@@ -176,13 +177,13 @@ def sweep(
         check_positive("timeout", timeout)
     settings = cells_of(grid)
     found = experiment_named(experiment)
-    for texts in settings.values():
-        found.configuration(texts, quick=quick)  # all settings are checked before the first run
+    # All settings are checked before the first run.
+    configurations = {name: recorded(found.configuration(texts, quick=quick)) for name, texts in settings.items()}
     path = Path(directory).absolute()
     record = {"experiment": experiment, "quick": quick, "threads": threads}
     with _owned(path, record, resume=resume):
         runs = {
-            name: CellRun(experiment, texts, str(path / name), quick, threads, timeout)
+            name: CellRun(experiment, texts, configurations[name], str(path / name), quick, threads, timeout)
             for name, texts in settings.items()
         }
         cells: dict[str, SweepCell] = {}
@@ -251,13 +252,16 @@ def _ended(runs: Mapping[str, CellRun], executor: Executor | None, retries: int)
                 for future in wait(pending, return_when=FIRST_COMPLETED).done:
                     name, attempt = pending.pop(future)
                     status, reason = _outcome(future)
-                    if status in (FAILED, NOT_RUN) and runs[name].summary() is not None:
+                    summary = runs[name].summary()
+                    if status in (FAILED, NOT_RUN) and summary is not None:
                         status, reason = FINISHED, ""  # the cell has finished, and its outcome was lost on the way
+                    elif status == FINISHED and summary is None:
+                        status, reason = FAILED, f"{runs[name].folder} has no finished run; share it with all workers"
                     if status not in (FINISHED, NOT_RUN) and attempt <= retries:
                         pending[_submit(used, runs[name])] = (name, attempt + 1)
                     else:
                         attempts = 0 if status == NOT_RUN else attempt
-                        yield SweepCell(name, runs[name].settings, status, attempts, runs[name].summary() or {}, reason)
+                        yield SweepCell(name, runs[name].settings, status, attempts, summary or {}, reason)
         finally:
             for future in pending:
                 future.cancel()
@@ -266,7 +270,10 @@ def _ended(runs: Mapping[str, CellRun], executor: Executor | None, retries: int)
 def _submit(executor: Executor, run: CellRun) -> Future[tuple[str, str]]:
     """Submit a cell; an executor that refuses gives a future with the exception."""
     try:
-        return executor.submit(run_cell, run)
+        submitted = executor.submit(run_cell, run)
+        if not isinstance(submitted, Future):
+            raise TypeError(f"executor: submit returned {type(submitted).__name__}, wanted a Future")
+        return submitted
     except Exception as error:
         future: Future[tuple[str, str]] = Future()
         future.set_exception(error)
@@ -276,7 +283,8 @@ def _submit(executor: Executor, run: CellRun) -> Future[tuple[str, str]]:
 def _outcome(future: Future[tuple[str, str]]) -> tuple[str, str]:
     """Return the status and the reason of an ended cell."""
     try:
-        return future.result()
+        status, reason = future.result()
+        return str(status), str(reason)
     except CancelledError:
         return NOT_RUN, "the executor cancelled it"
     except BrokenExecutor as error:

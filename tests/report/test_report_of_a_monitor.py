@@ -74,6 +74,10 @@ def test_table_that_was_changed_is_refused_with_the_remedy(folder, capsys):
     assert captured.err.count("\n") == 1
     assert f"{path}: cannot be read: it was changed after it was written" in captured.err
     (folder / ".information.csv.sha256").unlink()
+    assert main(["report", str(folder)]) == 2
+    remedy = "rows of epoch 0 are not those that information.json records; restore it, or delete information.json"
+    assert remedy in capsys.readouterr().err
+    (folder / "information.json").unlink()
     assert main(["report", str(folder)]) == 0
 
 

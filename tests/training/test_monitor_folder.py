@@ -1,5 +1,9 @@
 """Epochs of a folder hold for the weights and the noise of the network, and a folder has one monitor."""
 
+import functools
+import os
+import shutil
+
 import pytest
 import torch
 from torch import nn
@@ -88,3 +92,29 @@ def test_difference_from_the_folder_is_named(tmp_path, change, words):
     monitor(network(), tmp_path, sigma=0.5).step(0)
     with pytest.raises(lb.UsageError, match=words):
         monitor(network(), tmp_path, sigma=0.5, **change(tmp_path))
+
+
+def test_table_of_another_seed_is_measured_again(tmp_path):
+    """The table and its checksum are copied together."""
+    seeds = tmp_path / "0", tmp_path / "1"
+    for seed, folder in enumerate(seeds):
+        monitor(network(), folder, sigma=0.5, settings=lb.MeasurementSettings(seed=seed)).step(0)
+    for name in ("information.csv", ".information.csv.sha256"):
+        shutil.copy(seeds[1] / name, seeds[0] / name)
+    with pytest.raises(lb.UsageError, match=r"rows of epoch 0 are not those that information\.json records"):
+        lb.read_history(seeds[0])
+    with pytest.warns(RuntimeWarning, match=r"the rows of epoch 0 are not those that information\.json records"):
+        resumed = monitor(network(), seeds[0], sigma=0.5)
+    assert not resumed.tables
+    resumed.step(0)
+    assert lb.read_history(seeds[0]).epochs == (0,)
+
+
+def test_special_file_in_place_of_the_settings_is_named(tmp_path):
+    monitor(network(), tmp_path, sigma=0.5).step(0)
+    path = tmp_path / "information.json"
+    path.unlink()
+    os.mkfifo(path)
+    for read in (lb.read_history, functools.partial(monitor, network(), sigma=0.5)):
+        with pytest.raises(lb.UsageError, match=r"^\S*information.json: cannot be read: it is not a regular file"):
+            read(tmp_path)

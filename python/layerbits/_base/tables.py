@@ -44,12 +44,17 @@ def read_csv(path: Path, columns: Sequence[str]) -> list[list[str]]:
         text = io.StringIO(read_verified(path).decode(), newline="")
         header, *rows = list(csv.reader(text)) or [[]]
     except (OSError, ValueError, csv.Error) as error:
-        raise damaged_file(path, str(error)) from error
+        raise damaged_file(path, reason_of(error)) from error
     if header != list(columns):
         raise damaged_file(path, f"it has columns {header}, wanted {list(columns)}")
     if any(len(row) != len(header) for row in rows):
         raise damaged_file(path, f"it has a row without {len(header)} cells")
     return rows
+
+
+def reason_of(error: Exception) -> str:
+    """Return the text of an error without the number and the path of an error of the system."""
+    return (isinstance(error, OSError) and error.strerror) or str(error)
 
 
 def damaged_file(path: Path, reason: str) -> UsageError:
@@ -71,12 +76,16 @@ def read_json(path: Path) -> dict[str, Any]:
     Raises
     ------
     UsageError
-        If the file contains no JSON object, or was changed.
-    OSError
-        If the file cannot be read.
+        If the file cannot be read, contains no JSON object, or was changed.
+    FileNotFoundError
+        If there is no file.
     """
     try:
         content = json.loads(read_regular(path, limit=_JSON_LIMIT))
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise damaged_file(path, reason_of(error)) from error
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{path}: got no JSON ({error}), wanted a JSON object; use another folder") from error
     if not isinstance(content, dict):

@@ -59,7 +59,7 @@ def checked_epochs(at: object) -> tuple[int, ...]:
     TypeError, ValueError
         `at` is not an iterable of whole numbers of at least 0, or is empty.
     """
-    if isinstance(at, str) or not isinstance(at, Iterable):
+    if isinstance(at, str) or not isinstance(at, Iterable) or getattr(at, "ndim", 1) == 0:
         raise TypeError(f"at: got {type(at).__name__}, wanted epochs, for instance log_spaced(1, 1000, 20)")
     if isinstance(at, Tensor):
         raise TypeError("at: got Tensor, wanted whole numbers; pass at.tolist()")

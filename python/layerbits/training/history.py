@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 import math
 import os
 import typing
@@ -27,6 +29,8 @@ TRAINING_FILE, INFORMATION_FILE, SETTINGS_FILE = "training.csv", "information.cs
 
 # Key of the hashes of the weights in information.json.
 WEIGHTS = "weights"
+# Key of the hashes of the rows of each epoch in information.json, which bind information.csv to it.
+ROWS = "rows"
 # Key of the versions, threads, instruction sets and devices of the measurements, with their epochs.
 ENVIRONMENTS = "environments"
 _EPOCHS = "epochs"
@@ -142,6 +146,19 @@ def write_information(path: Path, tables: Mapping[int, InformationTable]) -> Non
     write_csv(path, ["epoch", *COLUMNS], rows)
 
 
+def rows_hash(table: InformationTable) -> str:
+    """Return the SHA-256 of the rows of a table as information.csv has them."""
+    cells = [[str(cell) for cell in _cells(row).values()] for row in table]
+    return hashlib.sha256(json.dumps(cells).encode()).hexdigest()
+
+
+def epochs_of_other_rows(tables: Mapping[int, InformationTable], settings: Mapping[str, Any]) -> list[int]:
+    """Return the epochs whose rows are not those that an information.json has recorded."""
+    hashes = settings.get(ROWS)
+    hashes = hashes if isinstance(hashes, dict) else {}
+    return [epoch for epoch, table in tables.items() if hashes.get(str(epoch), rows_hash(table)) != rows_hash(table)]
+
+
 def read_history(folder: str | os.PathLike[str]) -> InformationHistory:
     """Read the history in a folder with an information.csv, as a `Monitor` writes it, also while its training runs.
 
@@ -166,10 +183,10 @@ def read_history(folder: str | os.PathLike[str]) -> InformationHistory:
     ((5,), ('1',), True)
     """
     check_path("folder", folder)
-    if Path(folder).is_file():
+    if os.path.isfile(folder):  # False also for a path that the system refuses
         raise UsageError(f"folder: got the file {os.fspath(folder)!r}, wanted its folder, {str(Path(folder).parent)!r}")
     settings_path = Path(folder, SETTINGS_FILE)
-    settings = read_json(settings_path) if settings_path.exists() else {"confidence": math.nan}
+    settings = read_json(settings_path) if os.path.exists(settings_path) else {"confidence": math.nan}
     confidence, simultaneous = settings.get("confidence"), settings.get("simultaneous", False)
     limits: Any = settings.get(LIMITS, {})
     if not isinstance(confidence, float) or not isinstance(simultaneous, bool):
@@ -181,6 +198,13 @@ def read_history(folder: str | os.PathLike[str]) -> InformationHistory:
         raise UsageError(f"{settings_path}: got limits {limits!r}, wanted numbers; name the folder of a Monitor")
     provenance = provenance_by_epoch(settings_path, settings)
     tables = read_information(Path(folder, INFORMATION_FILE), limits, provenance)
+    others = epochs_of_other_rows(tables, settings)
+    if others:
+        raise damaged_file(
+            Path(folder, INFORMATION_FILE),
+            f"its rows of epoch {others[0]} are not those that {SETTINGS_FILE} records; restore it, or delete "
+            f"{SETTINGS_FILE} to use it unverified",
+        )
     return InformationHistory(tables, confidence, simultaneous)
 
 

@@ -27,11 +27,14 @@ from layerbits.training.history import (
     ENVIRONMENTS,
     INFORMATION_FILE,
     LIMITS,
+    ROWS,
     SETTINGS_FILE,
     WEIGHTS,
     environments_of,
+    epochs_of_other_rows,
     provenance_by_epoch,
     read_information,
+    rows_hash,
     write_information,
 )
 from layerbits.training.measures import MEASURES_FILE, MeasureRow, read_measures, write_measures
@@ -85,6 +88,11 @@ class MonitorRecord:
         ------
         UsageError
             The tables were measured with other settings, or a file is damaged.
+
+        Warns
+        -----
+        RuntimeWarning
+            An epoch is dropped because its rows are not those of the settings, as in a table of another run.
         """
         table_path, settings_path, measures_path = (
             self.folder / name for name in (INFORMATION_FILE, SETTINGS_FILE, MEASURES_FILE)
@@ -105,10 +113,20 @@ class MonitorRecord:
             raise damaged_file(settings_path, f"{LEFT_OUT} has items that are not epochs")
         rows = read_measures(measures_path) if measures and measures_path.exists() else {}
         provenance = provenance_by_epoch(settings_path, content)
-        for epoch, table in read_information(table_path, self.settings[LIMITS], provenance).items():
+        tables = read_information(table_path, self.settings[LIMITS], provenance)
+        others = epochs_of_other_rows(tables, content)
+        for epoch, table in tables.items():
             measured = {(row.layer, row.measure.partition("/")[0]) for row in rows.get(epoch, ())}
             if len(table) == n_rows and str(epoch) in weights and measured >= set(measures):
-                self.add(epoch, table, str(weights[str(epoch)]), rows.get(epoch, ()))
+                if epoch in others:
+                    warnings.warn(
+                        f"{shown(table_path)}: the rows of epoch {epoch} are not those that {SETTINGS_FILE} records, "
+                        "and are left out",
+                        RuntimeWarning,
+                        stacklevel=stacklevel_of_user(),
+                    )
+                else:
+                    self.add(epoch, table, str(weights[str(epoch)]), rows.get(epoch, ()))
         self.left_out = set(left_out)
         self.warn_of_other_environment(shown(table_path))
 
@@ -144,13 +162,14 @@ class MonitorRecord:
         self._stamp = file_stamp(path)
 
     def write_settings(self) -> None:
-        """Write the settings, the hash of the weights at each measured epoch, and the epochs that were left out."""
+        """Write the settings, hashes of the weights and rows of each epoch, and the epochs that were left out."""
         if not self.writes:
             return
         left_out = {LEFT_OUT: sorted(self.left_out)} if self.left_out else {}
         environments = {ENVIRONMENTS: environments_of(self.tables)} if self.tables else {}
         weights = {str(epoch): self.weights[epoch] for epoch in sorted(self.weights)}
-        content = {**self.settings, **left_out, **environments, WEIGHTS: weights}
+        rows = {str(epoch): rows_hash(self.tables[epoch]) for epoch in sorted(self.tables)}
+        content = {**self.settings, **left_out, **environments, WEIGHTS: weights, ROWS: rows}
         write_json(self.folder / SETTINGS_FILE, content, checksum=True)
 
     def state(self) -> dict[str, Any]:

@@ -179,3 +179,8 @@ def test_labels_that_share_one_memory_are_refused(loads):
     data = DataLoader(Shared(), batch_size=10, shuffle=True) if loads else Shared()
     with pytest.raises(ValueError, match=r"^inputs: got Shared, whose rows share the memory of one tensor"):
         read_inputs(data, tanh_mlp(4, 3, 2), 1)
+
+
+def test_numbers_are_refused_at_the_first_item():
+    with pytest.raises(TypeError, match=r"^inputs: got int, wanted a tensor or an array"):
+        read_inputs(range(10**12), tanh_mlp(4, 3, 2))  # reading all items would not end

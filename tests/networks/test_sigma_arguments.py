@@ -70,3 +70,18 @@ def test_error_names_all_accepted_types(sigma, got):
     model = noisify(tanh_mlp(4, 3, 2), sigma=0.1, inputs=INPUTS)
     with pytest.raises(TypeError, match=rf"^sigma\['1'\]: {wanted} or a DropoutNoise$"):
         noise_of(model)["1"] = sigma
+
+
+DEVIATIONS = np.array([0.1, 0.2, 0.3])
+READ_ONLY = np.broadcast_to(0.2, 3)
+
+
+@pytest.mark.parametrize(
+    "sigma",
+    [DEVIATIONS[::-1], READ_ONLY, DEVIATIONS.astype(">f8"), np.repeat(DEVIATIONS, 2)[::2]],
+    ids=["reversed", "read-only", "byte-swapped", "strided"],
+)
+@pytest.mark.filterwarnings("error")  # torch warns of read-only memory
+def test_arrays_may_have_any_memory(sigma):
+    noise = noise_of(noisify(tanh_mlp(4, 3, 2), sigma=sigma, inputs=INPUTS))["1"]
+    assert noise.scale.tolist() == sigma.tolist()

@@ -9,6 +9,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from layerbits.kernels import as_tensor
+
 # The least standard deviation of noise, in units in the last place of the largest signal. Rounding the noisy value then
 # adds a variance of 1 / 12 of a squared unit, at most 0.13 % of that of the noise.
 _LEAST_STEPS = 8
@@ -33,11 +35,11 @@ def dense_tensor(name: str, sigma: Tensor | npt.NDArray[Any]) -> Tensor:
         `sigma` has another dtype or layout, is nested, holds no values, or requires gradients.
     """
     if isinstance(sigma, np.ndarray):
-        if sigma.dtype not in (np.float16, np.float32, np.float64):
+        if sigma.dtype.kind != "f" or sigma.itemsize > 8:
             raise TypeError(
                 f"{name}: got an array of {sigma.dtype}, wanted floating-point numbers; pass {name}.astype(float)"
             )
-        return torch.as_tensor(sigma)
+        return as_tensor(name, sigma)
     if not sigma.is_floating_point():
         remedy = "dequantize()" if sigma.is_quantized else "real" if sigma.is_complex() else "float()"
         raise TypeError(f"{name}: got a tensor of {sigma.dtype}, wanted floating-point numbers; pass {name}.{remedy}")

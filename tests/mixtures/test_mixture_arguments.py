@@ -133,3 +133,10 @@ def test_points_and_centers_of_different_dtype_are_refused():
 def test_points_and_centers_of_different_width_are_refused():
     with pytest.raises(ValueError, match=r"^centers: got shape \(2, 1\), wanted"):
         mixture_log_density(normal_array(3, 2), PAIR, 1.0)
+
+
+@every_function
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors is in prototype stage")
+def test_nested_sigma_is_refused(function):
+    with pytest.raises(TypeError, match=r"^sigma: got a nested tensor, wanted one floating-point number"):
+        function(sigma=torch.nested.nested_tensor([torch.ones(2), torch.ones(3)]))

@@ -70,3 +70,9 @@ def test_labels_that_are_no_classes_are_refused(labels, error, message):
 def test_labels_of_another_shape_are_refused(shape):
     with pytest.raises(ValueError, match=r"labels: got shape .*, wanted \(3,\)"):
         class_numbers(torch.ones(shape, dtype=torch.long), 3)
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors is in prototype stage")
+def test_nested_tensors_are_refused():
+    with pytest.raises(ValueError, match=r"^labels: got a nested tensor, wanted a dense one"):
+        class_numbers(torch.nested.nested_tensor([torch.zeros(2), torch.zeros(3)]), 2)

@@ -115,6 +115,8 @@ def check_plain(function: str, *tensors: Tensor | None) -> None:
 def as_sigma(sigma: object) -> Tensor:
     """Return a positive number as a float64 scalar on the CPU, with its gradient; TypeError or ValueError otherwise."""
     if isinstance(sigma, Tensor):
+        if sigma.is_nested:
+            raise TypeError("sigma: got a nested tensor, wanted one floating-point number")
         if has_no_values(sigma) or sigma.numel() != 1 or not sigma.is_floating_point():
             shape = "without values" if has_no_values(sigma) else f"of shape {tuple(sigma.shape)}"
             got = f"{sigma.dtype} {shape} on {sigma.device}"

@@ -78,10 +78,12 @@ def label_array(labels: Any) -> npt.NDArray[Any]:
         The dtype is not integer, boolean, real, string or object; a list has strings and other values; `labels` is a
         generator, a set or another object that is no array.
     ValueError
-        `labels` is a tensor that is sparse, quantized or on the meta device, an array with masked values, or a list of
-        lists of different lengths; or a label is missing.
+        `labels` is a tensor that is sparse, nested, quantized or on the meta device, an array with masked values, or a
+        list of lists of different lengths; or a label is missing.
     """
     refuse_sparse("labels", labels)
+    if isinstance(labels, Tensor) and labels.is_nested:
+        raise ValueError("labels: got a nested tensor, wanted a dense one with the class of every input")
     if np.ma.is_masked(labels) or torch.masked.is_masked_tensor(labels):
         raise ValueError("labels: got masked values, wanted the class of every input; remove inputs without a class")
     if isinstance(labels, list | tuple) and len({isinstance(label, str) for label in labels}) > 1:

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 import layerbits as lb
 
@@ -57,7 +58,10 @@ def test_narrow_quantized_layers_have_less_information_than_wide_ones():
         (ROWS[0], ValueError, "wanted \\(n, d\\)"),
         (ROWS[:0], ValueError, "wanted \\(n, d\\)"),
         (np.array([[np.nan]]), ValueError, "got NaN or infinity"),
-        (torch.eye(2).to_sparse(), TypeError, "quantized or sparse"),
+        (torch.eye(2).to_sparse(), ValueError, "wanted a torch.strided tensor"),
+        (torch.eye(2, device="meta"), ValueError, "wanted a tensor that holds values"),
+        (FakeTensorMode().from_tensor(torch.eye(2)), ValueError, "wanted a tensor that holds values"),
+        (np.ma.masked_array(np.eye(2), mask=np.eye(2) > 0), ValueError, "got masked values"),
     ],
 )
 def test_other_activations_are_refused(rows, error, message):
@@ -68,9 +72,15 @@ def test_other_activations_are_refused(rows, error, message):
 @pytest.mark.filterwarnings("ignore:.*quantized tensor creation functions:UserWarning")  # what is refused here
 def test_quantized_tensors_are_refused():
     quantized = torch.quantize_per_tensor(torch.ones(2, 2), 0.1, 0, torch.quint8)
-    with pytest.raises(TypeError, match=r"^activations: got a quantized or sparse tensor, .* pass .int_repr\(\)"):
+    with pytest.raises(TypeError, match=r"^activations: got a quantized tensor, .* pass .int_repr\(\)"):
         lb.discrete_information(quantized)
     assert lb.discrete_information(quantized.int_repr()).value == 0
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors is in prototype stage")
+def test_nested_tensors_are_refused():
+    with pytest.raises(ValueError, match=r"^activations: got a nested .* tensor, wanted a dense one"):
+        lb.discrete_information(torch.nested.nested_tensor([torch.ones(2), torch.ones(3)]))
 
 
 def test_labels_are_checked():

@@ -86,6 +86,7 @@ def test_ratios_of_coinciding_rows_are_nan():
         ("points", np.ones(4), ValueError),
         ("points", np.full((4, 2), np.inf), ValueError),
         ("points", np.ones((4, 2), int), TypeError),
+        ("points", np.ones((4, 0)), ValueError),
         ("labels", np.zeros(4, int), ValueError),
         ("labels", np.full(4, 0.5), ValueError),
         ("labels", np.arange(3), ValueError),

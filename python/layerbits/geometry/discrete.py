@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch import Tensor
 
 from layerbits._base import Array
 from layerbits.geometry.baseline_estimate import BaselineEstimate
 from layerbits.geometry.binning import entropy_of_numbers, numbers_of_rows
+from layerbits.kernels import as_tensor
 from layerbits.statistics import class_numbers
 
 
@@ -74,11 +74,9 @@ def discrete_information(activations: Array, *, labels: Array | None = None) -> 
 
 def _as_values(activations: object) -> npt.NDArray[Any]:
     """Return rows (n, d) whose bytes are equal if their values are."""
-    if not isinstance(activations, Tensor | np.ndarray):
-        raise TypeError(f"activations: got {type(activations).__name__}, wanted a tensor or an array of shape (n, d)")
-    if isinstance(activations, Tensor) and (activations.is_quantized or activations.layout != torch.strided):
-        raise TypeError("activations: got a quantized or sparse tensor, wanted a plain one; pass .int_repr()")
-    values = activations if isinstance(activations, np.ndarray) else _as_array(activations.detach())
+    if isinstance(activations, Tensor) and activations.is_quantized:
+        raise TypeError("activations: got a quantized tensor, wanted a plain one; pass .int_repr()")
+    values = _as_array(as_tensor("activations", activations).detach())
     if values.dtype.kind not in "biuf":
         raise TypeError(f"activations: got dtype {values.dtype}, wanted integers, booleans or floats")
     if values.ndim != 2 or values.size == 0:

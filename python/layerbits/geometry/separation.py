@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from layerbits._base import Array
-from layerbits.geometry.matrices import as_matrix
+from layerbits.geometry.matrices import as_finite_matrix
 from layerbits.statistics import class_numbers
 
 
@@ -76,10 +76,8 @@ def class_separation(points: Array, labels: Array) -> ClassSeparation:
     >>> separation.within, separation.scatter_ratio
     (0.5, 16.0)
     """
-    rows = as_matrix("points", points)
+    rows = as_finite_matrix("points", points)
     classes = class_numbers(labels, len(rows))
-    if not rows.isfinite().all():
-        raise ValueError("points: got NaN or infinity, wanted finite numbers")
     sizes = np.bincount(classes)
     if len(sizes) < 2:
         raise ValueError(f"labels: got {len(sizes)} class, wanted at least 2")

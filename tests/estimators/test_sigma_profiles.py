@@ -140,3 +140,9 @@ def test_information_that_rises_with_sigma_is_noted():
     audited = _audited(rows, math.log(10), math.log(9))
     assert [row.note for row in audited] == ["below that at sigma = 0.2: raise queries", "", ""]
     assert [row.flags for row in audited] == [("below_larger_sigma",), (), ()]
+
+
+@pytest.mark.parametrize("queries", [2**31, 2**63])
+def test_too_many_queries_are_refused(queries):
+    with pytest.raises(ValueError, match=rf"^queries: got {queries}, wanted at most 26843545 for 10 inputs"):
+        sigma_profile(normal_tensor(10, 2), [1.0], queries=queries)

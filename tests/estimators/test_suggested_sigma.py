@@ -95,6 +95,7 @@ def test_a_layer_whose_inputs_are_equal_is_refused():
         ({"inputs": INPUTS[:1]}, ValueError, "inputs: got a single input"),
         ({"layers": "x"}, ValueError, "layers: 'x' matches no layer"),
         ({"queries": 1}, ValueError, "queries: got 1"),
+        ({"queries": 2**63}, ValueError, "queries: got 9223372036854775808, wanted at most 2236962 for 120 inputs"),
     ],
 )
 def test_bad_arguments_are_refused(options, error, message):

@@ -12,6 +12,7 @@ from layerbits._base import Array, Integers, check_confidence, check_count, chec
 from layerbits.estimators.audits import note, noted, saturation_notes
 from layerbits.estimators.known_activations import known_activations, refuse_noise
 from layerbits.estimators.layer_arrays import arrays_by_layer
+from layerbits.estimators.query_counts import number_of_queries
 from layerbits.estimators.same_arguments import check_same_arguments
 from layerbits.estimators.sigma_profile_table import SigmaProfile, SigmaRow
 from layerbits.kernels import Group, NormalStream, Processes, RandomStream, Workers, as_floats
@@ -202,6 +203,7 @@ def sigma_profile(
         limits: list[dict[str, float]] = []
         for index, (layer, centers) in enumerate(activations):
             numbers = _classes(labels, centers)
+            number_of_queries(len(centers), None, queries)  # refuses too many
             channels = _channels(centers, numbers, sigmas, Workers(processes=processes))
             stream = NormalStream(seed, RandomStream.PROFILE_QUERIES, index)
             estimates = _estimates(channels, queries, stream, risk)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from layerbits._base import Doubles, check_count, check_fraction
 from layerbits.estimators.known_activations import known_activations
+from layerbits.estimators.query_counts import number_of_queries
 from layerbits.estimators.sigma_profiles import sigma_profile
 from layerbits.mixtures import affine_coordinates, with_equal_distances
 from layerbits.networks import (
@@ -112,14 +113,15 @@ def suggest_sigma(
     data = read_inputs(inputs, model, max_memory=max_memory)
     if layers is None and is_noisy(model):
         layers = measured_layers(noisy_network(model, data, may_be_off=True, max_memory=max_memory), data.tensors, None)
+    wanted = queries or max(_MIN_QUERIES, math.ceil(_TOTAL_QUERIES / len(data)))
+    n_queries = number_of_queries(len(data), None, wanted)
     return {
-        layer: _sigma_of(layer, with_equal_distances(activations), float(share), queries, seed)
+        layer: _sigma_of(layer, with_equal_distances(activations), float(share), n_queries, seed)
         for layer, activations in known_activations(model, data, layers, max_memory=max_memory)
     }
 
 
-def _sigma_of(layer: str, activations: Tensor, share: float, queries: int | None, seed: int) -> float:
-    n_queries = queries or max(_MIN_QUERIES, math.ceil(_TOTAL_QUERIES / len(activations)))
+def _sigma_of(layer: str, activations: Tensor, share: float, queries: int, seed: int) -> float:
     wanted_information = share * math.log(len(activations))
     if not wanted_information:
         raise ValueError("inputs: got a single input, wanted at least 2")
@@ -128,11 +130,11 @@ def _sigma_of(layer: str, activations: Tensor, share: float, queries: int | None
     for halvings in range(0, _MAX_HALVINGS if largest_sigma else 0, _SIGMAS - 1):
         sigmas = largest_sigma * 0.5 ** np.arange(halvings, halvings + _SIGMAS)
         coordinates, _ = affine_coordinates(activations, float(sigmas[-1]))
-        information = _information(coordinates, sigmas, n_queries, seed)
+        information = _information(coordinates, sigmas, queries, seed)
         if information[-1] >= wanted_information:
             position = int(np.argmax(information >= wanted_information))
             finer_sigmas = np.geomspace(sigmas[max(0, position - 1)], sigmas[position], _SIGMAS)
-            information = np.maximum.accumulate(_information(coordinates, finer_sigmas, n_queries, seed))
+            information = np.maximum.accumulate(_information(coordinates, finer_sigmas, queries, seed))
             return math.exp(np.interp(wanted_information, information, np.log(finer_sigmas)))
     raise ValueError(
         f"share: got {share}, but the activations of {layer!r} are equal for so many inputs that no sigma leaves "

@@ -154,3 +154,8 @@ def test_arrays_may_have_any_strides(array):
 def test_tuple_holds_the_arguments_of_the_network():
     x = INPUTS
     assert torch.equal(propagate(noisify(Sum(), sigma=SIGMA), (x, 2 * x), draws=1)["act"][:, 0], (x + 2 * x).tanh())
+
+
+def test_chunk_may_exceed_every_float():
+    noisy = noisify(mlp(), sigma=SIGMA)
+    assert torch.equal(propagate(noisy, INPUTS, draws=2, chunk=10**400)["3"], propagate(noisy, INPUTS, draws=2)["3"])

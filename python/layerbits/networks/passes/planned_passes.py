@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable, Mapping
 
 from torch import Tensor
@@ -88,8 +87,8 @@ class PlannedPasses:
         self._n_inputs, self._draws, self._rows = n_inputs, draws, rows
         self._block = min(len(draws), rows, max(_DRAWS_PER_PASS, rows // n_inputs))  # draws of a pass
         self._full_blocks, last = divmod(len(draws), self._block)  # the last block may have fewer draws
-        self._per_block = math.ceil(n_inputs / (rows // self._block))
-        self._of_last = math.ceil(n_inputs / (rows // last)) if last else 0
+        self._per_block = -(-n_inputs // (rows // self._block))  # rounded up
+        self._of_last = -(-n_inputs // (rows // last)) if last else 0
 
     def __len__(self) -> int:
         return self._full_blocks * self._per_block + self._of_last

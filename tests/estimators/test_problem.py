@@ -97,7 +97,12 @@ def test_layers_that_are_no_names_are_refused(network):
 
 @pytest.mark.parametrize(
     ("devices", "error", "message"),
-    [("cuda:0", TypeError, "sequence"), ([0.5], TypeError, "CUDA devices"), (["cuda:0"], ValueError, "on the cpu")],
+    [
+        ("cuda:0", TypeError, "sequence"),
+        (np.array(2), TypeError, "sequence"),
+        ([0.5], TypeError, "CUDA devices"),
+        (["cuda:0"], ValueError, "on the cpu"),
+    ],
 )
 def test_bad_devices_are_named(network, devices, error, message):
     with pytest.raises(error, match=f"^devices: got .*{message}"):

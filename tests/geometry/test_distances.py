@@ -106,6 +106,7 @@ def test_tensor_that_requires_grad_is_accepted():
         ("bins", 2.0, TypeError),
         ("metric", "l2", ValueError),
         ("metric", None, ValueError),
+        ("metric", np.array(["euclidean", "cosine"]), ValueError),
         ("range", 1.0, TypeError),
         ("range", "01", TypeError),
         ("range", (0, 1, 2), TypeError),

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from layerbits._base import Array, Doubles, Integers, check_count, data_frame
 from layerbits.geometry.matrices import as_matrix
-from layerbits.kernels import Group, Processes, shared_distance_histogram, shared_largest_distance
+from layerbits.kernels import Group, Processes, check_metric, shared_distance_histogram, shared_largest_distance
 from layerbits.statistics import class_numbers
 
 if TYPE_CHECKING:
@@ -154,6 +154,7 @@ def pairwise_distance_histogram(
         options = (bins, metric, range)
         processes.check_equal("pairwise_distance_histogram", points=points, labels=labels, options=options)
         rows = as_matrix("points", points)
+        metric = check_metric(metric)
         bin_count = check_count("bins", bins, minimum=1)
         if bin_count > MAX_BINS:
             raise ValueError(f"bins: got {bin_count}, wanted at most {MAX_BINS}")

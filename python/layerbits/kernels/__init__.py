@@ -12,6 +12,7 @@ from layerbits.kernels.digests import digest, tensor_bytes
 from layerbits.kernels.environments import environment, other_environment
 from layerbits.kernels.forked_child import prepare_forked_child as _prepare_forked_child
 from layerbits.kernels.operations import (
+    check_metric,
     distance_histogram,
     largest_distance,
     log_sum_exp_diagonal,
@@ -47,6 +48,7 @@ __all__ = [
     "as_sigma",
     "as_tensor",
     "backends",
+    "check_metric",
     "check_plain",
     "cuda_devices",
     "derived_seed",

@@ -206,7 +206,7 @@ def distance_histogram(
     check_plain("distance_histogram", points, edges, labels)
     counts = torch.empty((edges.numel() + 1, 2), dtype=torch.int64, device=points.device)
     operations_for(points).distance_histogram(
-        points.detach(), edges.detach().cpu(), counts, _detached(labels), _checked_metric(metric)
+        points.detach(), edges.detach().cpu(), counts, _detached(labels), check_metric(metric)
     )
     return counts
 
@@ -214,7 +214,7 @@ def distance_histogram(
 def largest_distance(points: Tensor, *, metric: str = "euclidean") -> float:
     """Return the largest distance of two rows as `distance_histogram` computes it; 0 for fewer than two rows."""
     check_plain("largest_distance", points)
-    return operations_for(points).largest_distance(points.detach(), _checked_metric(metric))
+    return operations_for(points).largest_distance(points.detach(), check_metric(metric))
 
 
 def fill_standard_normal(values: Tensor, keys: Sequence[int], first: int) -> None:
@@ -241,7 +241,8 @@ def fill_standard_normal(values: Tensor, keys: Sequence[int], first: int) -> Non
         CudaOperations().standard_normal(values, keys, first)
 
 
-def _checked_metric(metric: object) -> str:
+def check_metric(metric: object) -> str:
+    """Return the name of a metric; raise a ValueError for any other object."""
     if not isinstance(metric, str) or metric not in METRICS:
         raise ValueError(f"metric: got {shown(metric)!r}, wanted one of {', '.join(METRICS)}")
     return metric

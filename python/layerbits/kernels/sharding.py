@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from layerbits._base import Doubles
+from layerbits._base import Doubles, shown
 from layerbits.kernels.operations import log_sum_exp_isotropic
 from layerbits.kernels.processes import ALONE, Processes
 from layerbits.kernels.shared_operations import choose_method
@@ -46,8 +46,9 @@ def resolve_devices(devices: Devices, tensor_device: torch.device) -> tuple[torc
     """
     if devices is None:
         return ()
-    if isinstance(devices, str | torch.device | torch.Tensor) or not isinstance(devices, Iterable):
-        raise TypeError(f"devices: got {devices!r}, wanted a sequence of CUDA devices, for instance ['cuda:0']")
+    is_one = isinstance(devices, str | torch.device | torch.Tensor) or getattr(devices, "ndim", 1) == 0
+    if is_one or not isinstance(devices, Iterable):
+        raise TypeError(f"devices: got {shown(devices)!r}, wanted a sequence of CUDA devices, for instance ['cuda:0']")
     names = list(devices)
     try:
         resolved = [torch.device(name) for name in names]

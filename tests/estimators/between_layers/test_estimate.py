@@ -133,6 +133,7 @@ def test_seed_decides_the_estimate():
         ({"queries": 1}, ValueError),
         ({"confidence": 1}, ValueError),
         ({"seed": "a"}, TypeError),
+        ({"estimator": np.zeros(2)}, ValueError),
     ],
 )
 def test_bad_option_is_refused(option, error):

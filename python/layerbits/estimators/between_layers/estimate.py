@@ -168,7 +168,7 @@ def information_between_layers(
         check_count("queries", queries, minimum=2, maximum=2**31)
         check_count("seed", seed, minimum=0)
         level, max_memory = check_confidence(confidence), check_max_memory(max_memory)
-        if estimator not in (DRAWS, KNOWN):
+        if not isinstance(estimator, str) or estimator not in (DRAWS, KNOWN):
             raise ValueError(f"estimator: got {shown(estimator)!r}, wanted {DRAWS!r} or {KNOWN!r}")
         own_decoders = checked_decoders(decoders)
         if own_decoders and estimator == KNOWN:

@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -151,3 +152,9 @@ def test_invalid_number_of_bins_is_named(bins):
 def test_feature_maps_are_refused_with_a_remedy():
     with pytest.raises(ValueError, match=r"^activations: got shape \(4, 2, 3, 3\), wanted \(n, d\); .*\.flatten\(1\)"):
         binned_entropy(torch.ones(4, 2, 3, 3))
+
+
+def test_bin_size_may_be_a_fraction():
+    activations = np.array([[0.1], [0.4], [0.9]])
+    estimate = binned_information(activations, Fraction(1, 4))
+    assert (estimate.value, estimate.estimator) == (math.log(3), "bins of 0.25")

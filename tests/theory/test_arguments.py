@@ -1,6 +1,7 @@
 """Arguments of the bounds that are out of range."""
 
 import math
+from fractions import Fraction
 
 import pytest
 
@@ -63,3 +64,8 @@ def test_smallest_noise_and_error_in_the_largest_dimension_need_samples_that_sat
 def test_number_of_samples_must_be_an_integer():
     with pytest.raises(TypeError, match=r"^n: got float"):
         theory.covering_risk_bound(1e9, dim=1, sigma=1)
+
+
+@pytest.mark.parametrize("bound", [theory.worst_case_bias, theory.log_necessary_samples])
+def test_confusion_may_be_a_fraction(bound):
+    assert bound(2, dim=5, sigma=0.1, confusion=Fraction(1, 4)) == bound(2, dim=5, sigma=0.1, confusion=0.25) > 0

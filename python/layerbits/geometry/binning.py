@@ -102,7 +102,7 @@ def binned_information(
     """
     numbers = _row_numbers(activations, bin_size, edges)
     if edges is None:
-        estimator = f"bins of {_DEFAULT_BIN_SIZE if bin_size is None else bin_size:g}"
+        estimator = f"bins of {_DEFAULT_BIN_SIZE if bin_size is None else float(bin_size):g}"
     else:
         estimator = f"{len(edges) + 1} bins"
     entropy = entropy_of_numbers(numbers)

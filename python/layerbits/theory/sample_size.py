@@ -147,6 +147,7 @@ def samples_needed(
 
 def _lattice_information(dim: int, sigma: float, confusion: float) -> float:
     """Compute a lower bound, in nats, on I(S;T) for S uniform on the lattice of `separable_levels`."""
+    confusion = check_fraction("confusion", confusion)
     levels = separable_levels(dim=dim, sigma=sigma, confusion=confusion)
     if levels < 2:
         return -math.inf

@@ -81,6 +81,13 @@ def test_unreadable_file_is_named(tmp_path):
         read_idx(tmp_path)
 
 
+def test_control_characters_of_a_path_are_escaped(tmp_path):
+    with pytest.raises(DataError, match=r"\\x1b\[31m\\u202e': cannot be read"):
+        read_idx(tmp_path / "\x1b[31m\u202e")
+    with pytest.raises(DataError, match=r"\\x1b': begins with nothing"):
+        read_idx(write(tmp_path / "\x1b", b""))
+
+
 @pytest.mark.parametrize("name", ["a\0b", "absent\0"])
 def test_path_with_a_null_byte_is_refused(tmp_path, name):
     with pytest.raises(DataError, match=r"\\x00.*: cannot be read \(.*null") as raised:

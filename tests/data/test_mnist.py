@@ -51,3 +51,14 @@ def test_published_test_images_are_read():
     # The published count of each digit among the test images.
     assert images.labels.bincount().tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
     assert (images.inputs.min(), images.inputs.max()) == (0, 1)
+
+
+@pytest.mark.parametrize("folder", ["x" * 200_000, "a/" * 3000], ids=["name", "path"])
+def test_path_that_is_too_long_is_refused(folder):
+    with pytest.raises(DataError, match=r"^\S+: no such folder"):
+        mnist_dataset(folder)
+
+
+def test_control_characters_of_a_path_are_escaped(tmp_path):
+    with pytest.raises(DataError, match=r"\\x1b\[31m\\u202e': no such folder"):
+        mnist_dataset(tmp_path / "\x1b[31m\u202e")

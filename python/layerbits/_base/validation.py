@@ -17,14 +17,14 @@ _LONGEST_TEXT = 80  # characters of a value in a message
 _MOST_NAMES = 20  # names of layers in a message
 
 
-def shown(value: object) -> str:
+def shown(value: object, *, longest: int = _LONGEST_TEXT) -> str:
     """Return a short text of a value for messages, without control characters."""
     try:
         text = str(value)
     except Exception:  # a value may have no text, such as an integer of more than 4300 digits
         return f"a value of type {type(value).__name__} without a text"
     text = text if text.isprintable() else repr(text)
-    return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}..."
+    return text if len(text) <= longest else f"{text[:longest]}..."
 
 
 def listed(names: Iterable[str]) -> str:

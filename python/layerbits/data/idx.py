@@ -18,13 +18,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from layerbits._base import DataError, check_count, check_type
+from layerbits._base import DataError, check_count, check_type, shown
 from layerbits.data.images import LabelledImages
 
 _TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 _GZIP = b"\x1f\x8b"
 _MAX_DIMENSIONS = 32  # the limit of NumPy 1
 _CHUNK = 2**20
+_LONGEST_PATH = 1000  # characters of a path in a message
 
 
 def read_idx(path: str | os.PathLike[str]) -> npt.NDArray[Any]:
@@ -65,15 +66,15 @@ def read_idx(path: str | os.PathLike[str]) -> npt.NDArray[Any]:
     try:
         with Path(path).open("rb") as file:
             # The parser gets a stream, because a small gzip file may expand to any size.
-            return _parse(path, gzip.open(file) if file.peek(2).startswith(_GZIP) else file)
+            return _parse(shown_path(path), gzip.open(file) if file.peek(2).startswith(_GZIP) else file)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise DataError(f"{path}: damaged gzip file ({error}); get it from its source again") from error
+        raise DataError(f"{shown_path(path)}: damaged gzip file ({error}); get it from its source again") from error
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); name a readable IDX file") from error
+        raise DataError(f"{shown_path(path)}: cannot be read ({error.strerror}); name a readable IDX file") from error
     except DataError:
         raise
     except ValueError as error:  # a null byte in the path
-        raise DataError(f"{os.fspath(path)!r}: cannot be read ({error}); name a readable IDX file") from error
+        raise DataError(f"{shown_path(path)}: cannot be read ({error}); name a readable IDX file") from error
 
 
 def read_labelled_images(
@@ -112,36 +113,44 @@ def read_labelled_images(
     class_numbers = _read_bytes(labels, ndim=1, wanted="labels, of shape (n,)")
     if len(pixels) != len(class_numbers):
         raise DataError(
-            f"{images}: got {len(pixels)} images, wanted {len(class_numbers)}, one for each label in {labels}; "
-            "take both files from the same source"
+            f"{shown_path(images)}: got {len(pixels)} images, wanted {len(class_numbers)}, one for each label in "
+            f"{shown_path(labels)}; take both files from the same source"
         )
     if class_numbers.max() >= classes:
-        raise DataError(f"{labels}: got the label {class_numbers.max()}, wanted 0 to {classes - 1}; check `classes`")
+        raise DataError(
+            f"{shown_path(labels)}: got the label {class_numbers.max()}, wanted 0 to {classes - 1}; check `classes`"
+        )
     return LabelledImages(
         inputs=torch.from_numpy(pixels[:, None].astype(np.float32)).div_(255),
         labels=torch.from_numpy(class_numbers.astype(np.int64)),
     )
 
 
+def shown_path(path: str | os.PathLike[str]) -> str:
+    """Return a path for messages: the text of `shown`, of a longer path too."""
+    return shown(os.fspath(path), longest=_LONGEST_PATH)
+
+
 def _read_bytes(path: str | os.PathLike[str], *, ndim: int, wanted: str) -> npt.NDArray[np.uint8]:
     values = read_idx(path)
     if values.dtype != np.uint8 or values.ndim != ndim or 0 in values.shape:
         raise DataError(
-            f"{path}: got {values.dtype} of shape {values.shape}, wanted {wanted}, of uint8; name a different file"
+            f"{shown_path(path)}: got {values.dtype} of shape {values.shape}, wanted {wanted}, of uint8; name a "
+            "different file"
         )
     return values
 
 
-def _parse(path: str | os.PathLike[str], file: io.BufferedReader | gzip.GzipFile) -> npt.NDArray[Any]:
+def _parse(name: str, file: io.BufferedReader | gzip.GzipFile) -> npt.NDArray[Any]:
     magic = file.read(4)
     if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in _TYPES or not 1 <= magic[3] <= _MAX_DIMENSIONS:
         raise DataError(
-            f"{path}: begins with {magic.hex(' ') or 'nothing'}, wanted an IDX file, which begins with 00 00, "
+            f"{name}: begins with {magic.hex(' ') or 'nothing'}, wanted an IDX file, which begins with 00 00, "
             "the type and the number of dimensions; get the file from its source again"
         )
     dtype, lengths = np.dtype(_TYPES[magic[2]]), file.read(4 * magic[3])
     if len(lengths) < 4 * magic[3]:
-        raise DataError(f"{path}: ends within its header, after {4 + len(lengths)} bytes; get it from its source again")
+        raise DataError(f"{name}: ends within its header, after {4 + len(lengths)} bytes; get it from its source again")
     shape = struct.unpack(f">{magic[3]}I", lengths)
     size = math.prod(shape) * dtype.itemsize
     content = bytearray()
@@ -151,10 +160,10 @@ def _parse(path: str | os.PathLike[str], file: io.BufferedReader | gzip.GzipFile
     if len(content) != size:
         got = f"more than {size}" if len(content) > size else len(content)
         raise DataError(
-            f"{path}: got {got} bytes of values, wanted {size} for the shape {shape} in the header; "
+            f"{name}: got {got} bytes of values, wanted {size} for the shape {shape} in the header; "
             "get the file from its source again"
         )
     try:
         return np.frombuffer(content, dtype).reshape(shape).astype(dtype.newbyteorder("="))
     except ValueError as error:  # an axis of length 0, and other axes whose product overflows
-        raise DataError(f"{path}: got the shape {shape}, which is too large; name a different file") from error
+        raise DataError(f"{name}: got the shape {shape}, which is too large; name a different file") from error

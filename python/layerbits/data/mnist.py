@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from layerbits._base import DataError, check_path
-from layerbits.data.idx import read_labelled_images
+from layerbits.data.idx import read_labelled_images, shown_path
 from layerbits.data.images import LabelledImages
 
 MNIST_SOURCE = "the MNIST database of handwritten digits (yann.lecun.com/exdb/mnist, or any mirror of it)"
@@ -40,15 +40,15 @@ def mnist_dataset(folder: str | os.PathLike[str]) -> tuple[LabelledImages, Label
     """
     check_path("folder", folder)
     path = Path(folder)
-    if not path.is_dir():
-        raise DataError(f"{path}: no such folder, wanted a folder with the four files of {MNIST_SOURCE}")
+    if not os.path.isdir(path):  # Path.is_dir raises an error for a path that is too long
+        raise DataError(f"{shown_path(path)}: no such folder, wanted a folder with the four files of {MNIST_SOURCE}")
     train, test = (
         read_labelled_images(_file(path, f"{part}-images", "idx3"), _file(path, f"{part}-labels", "idx1"))
         for part in ("train", "t10k")
     )
     if train.size != test.size:
         raise DataError(
-            f"{path}: got images of {train.size} and {test.size} pixels, wanted equal sizes; "
+            f"{shown_path(path)}: got images of {train.size} and {test.size} pixels, wanted equal sizes; "
             "take all four files from the same source"
         )
     return train, test
@@ -57,6 +57,8 @@ def mnist_dataset(folder: str | os.PathLike[str]) -> tuple[LabelledImages, Label
 def _file(folder: Path, name: str, kind: str) -> Path:
     paths = [folder / f"{name}{separator}{kind}-ubyte{ending}" for separator in "-." for ending in ("", ".gz")]
     for path in paths:
-        if path.exists():
+        if os.path.exists(path):
             return path
-    raise DataError(f"{folder}: {paths[0].name} is missing, with and without .gz; it belongs to {MNIST_SOURCE}")
+    raise DataError(
+        f"{shown_path(folder)}: {paths[0].name} is missing, with and without .gz; it belongs to {MNIST_SOURCE}"
+    )

@@ -100,6 +100,7 @@ def test_layers_that_are_no_names_are_refused(network):
     [
         ("cuda:0", TypeError, "sequence"),
         (np.array(2), TypeError, "sequence"),
+        pytest.param(-(10**5000), TypeError, "sequence", id="int without a text"),
         ([0.5], TypeError, "CUDA devices"),
         (["cuda:0"], ValueError, "on the cpu"),
     ],

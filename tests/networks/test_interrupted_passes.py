@@ -1,11 +1,15 @@
 """After a KeyboardInterrupt in a pass of a noisy network, no later pass has the noise of that pass."""
 
+import functools
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 from torch import nn
 from torch.overrides import _len_torch_function_stack
 
-from layerbits import noise_off, noisify, remove_noise
+from layerbits import LayerSelectionError, noise_off, noisify, remove_noise
+from layerbits.networks.noise import function_hooks
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning:torch"),  # from torch's own code
@@ -80,6 +84,56 @@ def test_removed_noise_does_not_come_back():
 def test_new_noise_replaces_that_of_the_interrupted_pass(inputs):
     model = noisify(interrupted(), sigma=0.1, inputs=inputs)
     assert torch.equal(output(model), output(noisify(Network(), sigma=0.1, inputs=INPUTS)))
+
+
+@pytest.mark.parametrize("sigma", [None, 0.1])
+def test_noise_that_another_thread_changes_does_not_come_back(sigma):
+    model = interrupted()
+    change = remove_noise if sigma is None else functools.partial(noisify, sigma=sigma, inputs=INPUTS)
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(change, model).result()
+    fresh = Network() if sigma is None else noisify(Network(), sigma=sigma, inputs=INPUTS)
+    assert torch.equal(output(model), output(fresh))
+
+
+def test_interrupt_at_the_end_of_a_module_leaves_functions_usable(monkeypatch):
+    model = noisify(Network(), sigma=0.5, inputs=INPUTS)
+    with monkeypatch.context() as patch:
+        patch.setattr(function_hooks._FunctionMode, "__exit__", lambda *_: stop(_))
+        with pytest.raises(KeyboardInterrupt):
+            model(INPUTS)
+    assert torch.equal(torch.tanh(INPUTS), INPUTS.tanh())
+    assert torch.equal(output(model), output(noisify(Network(), sigma=0.5, inputs=INPUTS)))
+    assert _len_torch_function_stack() == 0
+
+
+def test_interrupt_of_a_lost_network_does_not_stop_others():
+    interrupted()
+    model = noisify(Network(), sigma=0.5, inputs=INPUTS)
+    assert _len_torch_function_stack() == 0
+    assert torch.equal(output(torch.compile(model, backend="eager", fullgraph=True)), output(model))
+
+
+class Catching(nn.Module):
+    """Catches the interrupt of its part, and calls a function."""
+
+    def __init__(self, kind):
+        super().__init__()
+        self.part, self.kind = Network(), kind
+
+    def forward(self, x):
+        try:
+            y = self.part(x)
+        except self.kind:
+            y = x[:, :2]
+        return torch.relu(y) + 1
+
+
+def test_interrupt_that_forward_catches_is_refused():
+    model = noisify(Catching(KeyboardInterrupt), sigma=0.5, layers=["relu", "part.tanh"], inputs=INPUTS)
+    model.part.then = stop
+    with pytest.raises(LayerSelectionError, match="got a forward of Catching that caught a KeyboardInterrupt"):
+        model(INPUTS)
 
 
 def test_noise_of_other_layers_can_be_turned_off():

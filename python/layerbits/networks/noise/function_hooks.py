@@ -105,15 +105,22 @@ class LeaveFunctions(NoiseHook):
         Raises
         ------
         LayerSelectionError
-            As `_check_calls`.
+            The forward of the module caught an exception that torch's hooks do not survive; or as `_check_calls`.
         """
         running = self.switch.counts.running
         if running and running[-1].owner is module:
-            entry = running.pop()
+            entry = running[-1]
             if entry.mode is not None:
                 entry.mode.__exit__(None, None, None)  # type: ignore[no-untyped-call]
+            running.pop()  # last: an entry whose mode is gone can be dropped later, a mode without an entry cannot
             if output is not None and is_compiled():
                 self._check_calls(entry)
+        elif output is not None and any(entry.owner is module for entry in running):
+            raise LayerSelectionError(
+                f"layers: got a forward of {type(module).__name__} that caught a KeyboardInterrupt or the like of one "
+                "of its modules, wanted one that catches Exception alone: torch then calls no hooks, and functions "
+                "have no noise for the rest of the pass"
+            )
 
     def _check_calls(self, entry: RunningModule) -> None:
         """Raise a LayerSelectionError if the mode intercepted fewer or more calls of a function than were observed.
@@ -126,15 +133,16 @@ class LeaveFunctions(NoiseHook):
             if number > most:
                 raise LayerSelectionError(
                     f"layers: got more calls of {name!r} in a compiled pass of {kind} than the {most} observed, wanted "
-                    "as many, because calls by a hook, a parametrization or a replaced part would get noise too; "
-                    "noisify again with inputs= like these, call the functions of pre-hooks in forward, or run the "
-                    "network without torch.compile"
+                    "as many, because calls by a hook, a parametrization, a replaced part or a path of training alone "
+                    "would get noise too; noisify again with inputs= like these, call the functions of pre-hooks in "
+                    "forward, make functions of training modules of torch.nn, or run without torch.compile"
                 )
             if number < least:
-                remedy = f"call torch.{name}" if hasattr(torch, name) else "make the function a module of torch.nn"
+                remedy = f"call torch.{name}, or " * hasattr(torch, name)
                 raise LayerSelectionError(
                     f"layers: got fewer calls of {name!r} in a compiled pass of {kind} than the {least} observed, "
-                    f"wanted all of them; {remedy}, or noisify with inputs= like these"
+                    f"wanted all of them; {remedy}make the function a module of torch.nn, or noisify with inputs= like "
+                    "these"
                 )
 
 
@@ -216,12 +224,15 @@ class _FunctionMode(TorchFunctionMode):
     def _find_caller(self) -> Caller:
         """Return the owner as the caller if its forward calls the function, itself or by a module not inside it."""
         # A module that calls itself has several modes; only the innermost calls hooks.
-        running = self.hook.switch.counts.running[-1]
-        if running.mode is not self:
+        running = self.hook.switch.counts.running
+        if not running or running[-1].mode is not self:
             return Caller(None, in_checkpoint=False, in_function=False)
         if torch.compiler.is_compiling():
             refuse_interrupted(self.hook.switch.key)
             # A compiled pass has no stack of Python, but gradients are disabled in an autograd function.
             in_function = not torch.is_grad_enabled() and traces_autograd_function()
             return Caller(self.owner, in_checkpoint=False, in_function=in_function)
-        return find_caller(running.contains)
+        if not any(hook is self.hook for hook in self.owner._forward_pre_hooks.values()):
+            # Another thread changed the noise after an interrupt left this mode on the stack of this thread.
+            return Caller(None, in_checkpoint=False, in_function=False)
+        return find_caller(running[-1].contains)

@@ -12,7 +12,7 @@ from layerbits._base import LayerSelectionError
 from layerbits.networks.execution.call_stack import is_running_twice
 from layerbits.networks.execution.compilation import not_compiled_alone
 from layerbits.networks.execution.own_hooks import OwnHook, delete_own_hooks, own_hooks
-from layerbits.networks.noise.switch import NoiseSwitch
+from layerbits.networks.noise.switch import NoiseSwitch, drop_interrupted_passes
 
 
 class NoiseHook(OwnHook):
@@ -43,10 +43,10 @@ def noise_hooks(model: nn.Module) -> list[NoiseHook]:
 def delete_noise_hooks(model: nn.Module) -> None:
     """Delete the hooks of layerbits in a network, and the function modes that interrupted passes of this thread left.
 
-    Such a mode would add the noise of before to later passes of the network.
+    Such a mode would add the noise of before to later passes of the network. Those of other networks, which may be
+    lost, would stop torch.compile.
     """
-    for hook in noise_hooks(model):
-        hook.switch.counts.drop_interrupted()
+    drop_interrupted_passes()
     delete_own_hooks(model)
 
 

@@ -151,6 +151,12 @@ def _copied_switch() -> NoiseSwitch:
 _switches: weakref.WeakValueDictionary[int, NoiseSwitch] = weakref.WeakValueDictionary()
 
 
+def drop_interrupted_passes() -> None:
+    """Drop what interrupted passes of any network left in this thread."""
+    for switch in list(_switches.values()):
+        switch.counts.drop_interrupted()
+
+
 def refuse_interrupted(key: int) -> None:
     """Raise an error of torch.compile if it traces code after an interrupted pass of a network, by its switch.
 
@@ -168,7 +174,7 @@ def refuse_interrupted(key: int) -> None:
         raise Unsupported(
             f"model: got a noisy {name} whose last pass was interrupted, so that compiled code would get its noise, "
             f"wanted one whose last pass has ended; run that {name} once without torch.compile, or call "
-            "layerbits.remove_noise on it"
+            "layerbits.remove_noise on it or on any other network"
         )
 
 

@@ -134,7 +134,6 @@ def test_finished_cells_are_not_run_again_and_the_grid_may_grow(tmp_path, progra
     assert [(cell.status, cell.attempts) for cell in sweep.cells] == [("finished", 0), ("finished", 0), ("finished", 1)]
 
 
-@pytest.mark.usefixtures("program")
 def test_folder_of_another_cell_is_refused(tmp_path, program):
     lb.sweep("szt-tanh", {"seed": [0, 1]}, tmp_path / "sweep", quick=True)
     (tmp_path / "sweep" / "seed=0").rename(tmp_path / "kept")
@@ -167,6 +166,7 @@ def test_executor_that_runs_nothing_is_named(tmp_path, executor, reason):
     assert reason in cell.reason
 
 
+@pytest.mark.usefixtures("program")
 def test_folder_of_another_sweep_is_refused(tmp_path):
     lb.sweep("szt-tanh", {"seed": [0]}, tmp_path)
     with pytest.raises(lb.UsageError, match=r"not empty.*resume=True, --resume"):

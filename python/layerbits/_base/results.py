@@ -130,8 +130,8 @@ class InformationRow(Result):
     estimator : str
         Name of the estimator.
     value, standard_error : float
-        Point estimate, which lies in the interval, and its standard error, in `unit`. If the interval is wider than 0.5
-        nats, the value is its midpoint, and the standard error is NaN.
+        Point estimate, which lies in the interval, and its standard error, in `unit`. If the interval, or that of
+        the layer's own bounds, is wider than 0.5 nats, the value is its midpoint, and the standard error is NaN.
     lower, upper : float
         Ends of a confidence interval for the true quantity, in `unit`.
     unit : str

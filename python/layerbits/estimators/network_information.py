@@ -142,11 +142,12 @@ def layer_information(
     InformationTable
         A row for each layer, readout and quantity. `lower` to `upper` is a confidence interval for the true quantity.
         `value` is the mean of the decoder bound and of the plug-in bound less half of its first-order bias, both moved
-        into the interval; `standard_error` holds the gap between the bounds. If the interval is wider than 0.5 nats,
-        `value` is its midpoint, and `standard_error` is NaN. Notes, with flags, name saturation (the lower end is as
-        near to log N as the number of queries allows), a missed tolerance, bounds that exclude each other, and
-        violations, by more than the error, of I(X;T) <= log N, I(T;Y) <= H(Y), I(X;T|Y) <= H(X|Y), I(X;T) <= I(X;T) of
-        each layer through which the input acts on T, and I(X;T) = I(T;Y) + I(X;T|Y).
+        into the interval; `standard_error` holds the gap between the bounds. If the interval, or that of the layer's
+        own bounds, is wider than 0.5 nats, `value` is its midpoint, and `standard_error` is NaN. Notes, with flags,
+        name saturation (the interval holds log N, and the lower end is as near as the queries allow), a missed
+        tolerance, bounds that exclude each other, and violations, by more than the error, of I(X;T) <= log N,
+        I(T;Y) <= H(Y), I(X;T|Y) <= H(X|Y), I(X;T) <= I(X;T) of each layer through which the input acts on T, and
+        I(X;T) = I(T;Y) + I(X;T|Y).
 
     Raises
     ------

@@ -156,7 +156,7 @@ def epochs_of_other_rows(tables: Mapping[int, InformationTable], settings: Mappi
     """Return the epochs whose rows are not those that an information.json has recorded."""
     hashes = settings.get(ROWS)
     hashes = hashes if isinstance(hashes, dict) else {}
-    return [epoch for epoch, table in tables.items() if hashes.get(str(epoch), rows_hash(table)) != rows_hash(table)]
+    return [epoch for epoch, table in tables.items() if str(epoch) in hashes and hashes[str(epoch)] != rows_hash(table)]
 
 
 def read_history(folder: str | os.PathLike[str]) -> InformationHistory:

@@ -10,6 +10,7 @@ gradient of recomputed functions was right, but functions that a formula calls g
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
@@ -31,7 +32,7 @@ from layerbits.networks.noise.hooks import NoiseHook
 from layerbits.networks.noise.padding_tokens import add_padding_hooks, may_make_nested
 from layerbits.networks.noise.switch import NoiseSwitch, RunningModule, refuse_interrupted
 from layerbits.networks.noise.unobserved import UnobservedFunction
-from layerbits.networks.observation.activation_functions import FUNCTIONS
+from layerbits.networks.observation.activation_functions import FUNCTIONS, spelling_of_call
 
 # Hook of a function call: adds noise to the output, records the output, or warns.
 OutputHook = Callable[[nn.Module, tuple[Any, ...], Any], Any] | UnobservedFunction
@@ -91,7 +92,7 @@ class LeaveFunctions(NoiseHook):
     Attributes
     ----------
     observed : mapping of str to tuple of int
-        The least and the largest number of calls of each function in an observed call of the module.
+        The least and the largest number of calls of each function, by spelling, in an observed call of the module.
     """
 
     def __init__(self, switch: NoiseSwitch, observed: Mapping[str, tuple[int, int]]) -> None:
@@ -128,8 +129,9 @@ class LeaveFunctions(NoiseHook):
         In compiled code the mode does not intercept some functions, such as `F.tanh`, and intercepts some functions
         that forward does not call, because such code has no stack of Python.
         """
-        for name, (least, most) in self.observed.items():
-            number, kind = entry.calls.get(name, 0), type(entry.owner).__name__
+        kind = type(entry.owner).__name__
+        for name, number in entry.calls.items():
+            _, most = self.observed.get(name, (0, 0))
             if number > most:
                 raise LayerSelectionError(
                     f"layers: got more calls of {name!r} in a compiled pass of {kind} than the {most} observed, wanted "
@@ -137,8 +139,10 @@ class LeaveFunctions(NoiseHook):
                     "would get noise too; noisify again with inputs= like these, call the functions of pre-hooks in "
                     "forward, make functions of training modules of torch.nn, or run without torch.compile"
                 )
-            if number < least:
-                remedy = f"call torch.{name}, or " * hasattr(torch, name)
+        for name, (least, _) in self.observed.items():
+            if entry.calls.get(name, 0) < least:
+                plain = name.partition(".")[2].rstrip("_")
+                remedy = f"call torch.{plain}, or " * (hasattr(torch, plain) and name != f"torch.{plain}")
                 raise LayerSelectionError(
                     f"layers: got fewer calls of {name!r} in a compiled pass of {kind} than the {least} observed, "
                     f"wanted all of them; {remedy}make the function a module of torch.nn, or noisify with inputs= like "
@@ -167,7 +171,8 @@ def add_function_hooks(
     layers_of_modules : mapping of torch.nn.Module to mapping of str to callable or UnobservedFunction
         The hooks of the functions of each module, by the names of the functions.
     observed : mapping of torch.nn.Module to mapping of str to tuple of int
-        The least and the largest number of calls of each function in a call of its module, for compiled passes.
+        The least and the largest number of calls of each function, by spelling, in a call of its module, for compiled
+        passes.
     """
     for module in root.modules() if layers_of_modules else ():
         keeps_dense = isinstance(module, nn.TransformerEncoder)
@@ -214,7 +219,10 @@ class _FunctionMode(TorchFunctionMode):
                 "forward itself or in a submodule: the backward pass would run without its noise; "
                 f"{remedy if isinstance(layer, NoiseHook) else WITHOUT_CHECKPOINTS}"
             )
-        running.calls[function.name] = running.calls.get(function.name, 0) + 1
+        # The caller of torch.compile is not on the stack. It is none of the functions that call methods.
+        compiling = torch.compiler.is_compiling()
+        spelling = function.spelling if compiling else spelling_of_call(func, sys._getframe(1))
+        running.calls[spelling] = running.calls.get(spelling, 0) + 1
         argument = args[0] if args else kwargs["input"]
         output, in_place = function.call(args, kwargs)
         result = layer(self.owner, args, output)

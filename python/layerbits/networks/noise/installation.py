@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 import os
 import threading
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
 import torch
@@ -175,19 +177,22 @@ _refuse_in_graph._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def _calls_of_functions(
-    module: nn.Module, root: nn.Module, calls: Sequence[LayerCall], layers: Iterable[str]
+    module: nn.Module, root: nn.Module, calls: Sequence[LayerCall], layers: Collection[str]
 ) -> dict[str, tuple[int, int]]:
-    """Return the least and the largest number of calls of each function that is a layer in a call of a module."""
+    """Return the least and the largest number of calls of the functions in a call of a module, by spelling."""
     numbers, running = [], Counter[str]()
     for call in calls:  # in the order in which they return
-        if call.module is module and call.function:
-            running[call.function] += 1
-        elif call.module is module:
+        if call.module is not module:
+            continue
+        if not call.function:
             numbers.append(running)
             running = Counter()
+        elif call.function in layers:
+            running[call.spelling] += 1
     if module is root or running:
         numbers.append(running)
-    return {name: (min(number[name] for number in numbers), max(number[name] for number in numbers)) for name in layers}
+    least, most = functools.reduce(operator.and_, numbers), functools.reduce(operator.or_, numbers)
+    return {spelling: (least[spelling], most[spelling]) for spelling in most}
 
 
 def _acts_in_place(layer: LayerCall, calls: Sequence[LayerCall]) -> bool:

@@ -54,7 +54,7 @@ class RunningModule:
     with_gradients : bool
         Whether gradients were enabled at the start of the call.
     calls : dict of str to int
-        The number of intercepted calls of each function so far.
+        The number of intercepted calls of each function so far, by spelling.
     """
 
     def __init__(self, owner: nn.Module, mode: TorchFunctionMode | None) -> None:

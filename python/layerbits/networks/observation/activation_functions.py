@@ -6,6 +6,7 @@ import dataclasses
 import inspect
 import itertools
 from collections.abc import Callable, Mapping
+from types import FrameType
 from typing import Any
 
 import torch
@@ -27,6 +28,9 @@ class ActivationFunction:
     ----------
     name : str
         Name without the underscore of a function that changes its argument in place.
+    spelling : str
+        The namespace and the whole name: of ``F.tanh(x)``, ``torch.tanh(x)`` and ``x.tanh()``, torch.compile shows the
+        last two alone to a `TorchFunctionMode`.
     plain : callable
         The function without the underscore.
     in_place : bool
@@ -36,6 +40,7 @@ class ActivationFunction:
     """
 
     name: str
+    spelling: str
     plain: Callable[..., Tensor]
     in_place: bool
     in_place_index: int
@@ -73,8 +78,23 @@ def _activation_functions() -> dict[Any, ActivationFunction]:
         plain = function if not suffix else getattr(functional if hasattr(functional, name) else torch, name)
         parameters = list(inspect.signature(function).parameters) if inspect.isfunction(function) else []
         index = parameters.index("inplace") if "inplace" in parameters else -1
-        functions[function] = ActivationFunction(name, plain, bool(suffix), index)
+        # Within `functional.threshold`, torch.compile shows the call of `torch.threshold`.
+        shown: Any = torch if function is functional.threshold else namespace
+        spelling = f"{shown.__name__.split('.')[-1]}.{name}{suffix}"
+        functions[function] = ActivationFunction(name, spelling, plain, bool(suffix), index)
     return functions
 
 
 FUNCTIONS = _activation_functions()
+
+# The functions of `torch.nn.functional` that call a method of the tensor, by their code.
+_CALL_METHODS = {
+    function.__code__: activation.spelling
+    for function, activation in FUNCTIONS.items()
+    if function in (functional.sigmoid, functional.tanh)
+}
+
+
+def spelling_of_call(func: Any, caller: FrameType) -> str:
+    """Return the spelling of a call of a function or method that a frame makes."""
+    return _CALL_METHODS.get(caller.f_code, FUNCTIONS[func].spelling)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -22,7 +23,7 @@ from layerbits.networks.execution.checkpointing import find_caller
 from layerbits.networks.execution.output_tensor import find_tensor, why_no_signal
 from layerbits.networks.execution.own_hooks import has_own_hook
 from layerbits.networks.execution.sharding import source_of
-from layerbits.networks.observation.activation_functions import FUNCTIONS
+from layerbits.networks.observation.activation_functions import FUNCTIONS, spelling_of_call
 from layerbits.networks.observation.input_dependence import InputDependence, values_read
 from layerbits.networks.observation.signal_values import root_mean_square, rounding_step
 
@@ -51,6 +52,8 @@ class Result:
         As `rounding_step` returns it for the tensor; 0 if there is none, or a nested one.
     function : str
         Name of the activation function; empty for a call of the module.
+    spelling : str
+        As `spelling_of_call` returns it; empty for a call of the module.
     acts_in_place : bool
         Whether the module returns its argument, and writes into it or has a true attribute `inplace`, or whether the
         function changes its argument.
@@ -65,6 +68,7 @@ class Result:
     root_mean_square: float
     rounding_step: float
     function: str
+    spelling: str
     acts_in_place: bool
     depends_on_input: bool
 
@@ -81,7 +85,14 @@ class RecordedCalls:
     results: list[Result] = dataclasses.field(default_factory=list)
 
     def add(
-        self, module: nn.Module, argument: object, output: object, function: str = "", *, acts_in_place: bool = False
+        self,
+        module: nn.Module,
+        argument: object,
+        output: object,
+        function: str = "",
+        spelling: str = "",
+        *,
+        acts_in_place: bool = False,
     ) -> None:
         """Record a call that has returned."""
         tensor = find_tensor(output)
@@ -96,6 +107,7 @@ class RecordedCalls:
                 root_mean_square=root_mean_square(values) if values is not None and self.relative else math.nan,
                 rounding_step=0.0 if values is None else rounding_step(values),
                 function=function,
+                spelling=spelling,
                 acts_in_place=acts_in_place,
                 depends_on_input=self.dependence.depends(tensor),
             )
@@ -192,8 +204,9 @@ class FunctionRecorder(RefuseOriginals):
         self.recorded_calls.dependence.read(values_read(func, args, kwargs or {}))
         output = func(*args, **(kwargs or {}))
         if func in FUNCTIONS and module in self.modules and not isinstance(module, ACTIVATIONS):
+            name, spelling = FUNCTIONS[func].name, spelling_of_call(func, sys._getframe(1))
             in_place = FUNCTIONS[func].acts_in_place(args, kwargs or {})
-            self.recorded_calls.add(module, None, output, FUNCTIONS[func].name, acts_in_place=in_place)
+            self.recorded_calls.add(module, None, output, name, spelling, acts_in_place=in_place)
         return output
 
     def _is_of_network(self, outside: list[nn.Module], module: nn.Module) -> bool:

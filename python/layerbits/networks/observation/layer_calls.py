@@ -55,6 +55,8 @@ class LayerCall:
         Dtype of the tensor of `shape`; float32 if there is none.
     function : str
         Name of the activation function that `module` calls; empty for a call of the module.
+    spelling : str
+        As `spelling_of_call` returns it for the call of the function; empty for a call of the module.
     acts_value_by_value : bool
         Whether the call is one of a module for which `acts_value_by_value` is true, with or without parameters.
     acts_in_place : bool
@@ -86,6 +88,7 @@ class LayerCall:
     rounding_step: float = 0.0
     dtype: torch.dtype = torch.float32
     function: str = ""
+    spelling: str = ""
 
     @property
     def called(self) -> str:
@@ -164,6 +167,7 @@ def observe(
                     rounding_step=result.rounding_step,
                     dtype=torch.float32 if tensor is None else tensor.dtype,
                     function=result.function,
+                    spelling=result.spelling,
                     network_calls_itself=observed.n_calls > 1,
                     depends_on_input=index not in independent,
                 )

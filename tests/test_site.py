@@ -85,6 +85,12 @@ def public_names(tree):
             yield ast.unparse(node).removeprefix("lb.")
 
 
+@pytest.mark.parametrize("page", [*sorted(DOCS.glob("*.md")), ROOT / "README.md"], ids=lambda path: path.name)
+def test_links_of_the_site_have_words_and_no_paths(page):
+    text = page.read_text().split("\n## Documents\n")[0]  # the site has a table of contents instead
+    assert re.findall(r"\[`?([\w./-]+\.md)`?\]\(", text) == []
+
+
 @pytest.mark.parametrize("script", sorted(DOCS.glob("gallery/*.py")), ids=lambda path: path.stem)
 def test_script_of_the_gallery_has_a_title_and_calls_public_names_with_their_arguments(script):
     tree = ast.parse(script.read_text())

@@ -18,7 +18,7 @@ def noisy_identity(sigma):
 TOKENS = torch.zeros(2, 3, 3)
 DEVIATIONS = torch.tensor([0.1, 0.2, 5.0])
 AMBIGUOUS = re.escape(
-    "sigma: got 3 deviations for '1', whose signal of shape (2, 3, 3) has length 3 in axis 1 and in axis 2, wanted one "
+    "sigma: got 3 deviations for '1', whose signal of shape (n, 3, 3) has length 3 in axis 1 and in axis 2, wanted one "
     "for each unit, shape (9,): torch.repeat_interleave(sigma, 3) for axis 1, or torch.tile(sigma, (3,)) for axis 2"
 )
 
@@ -78,7 +78,7 @@ def test_deviations_of_another_axis_of_a_map_are_refused(shape):
 def test_a_pass_of_as_many_tokens_as_features_is_refused():
     model = noisy_identity(torch.ones(4))
     model(torch.zeros(5, 3, 4))
-    with pytest.raises(ValueError, match=r"^sigma: got 4 deviations for '0', whose signal of shape \(5, 4, 4\)"):
+    with pytest.raises(ValueError, match=r"^sigma: got 4 deviations for '0', whose signal of shape \(n, 4, 4\)"):
         model(torch.zeros(5, 4, 4))
 
 

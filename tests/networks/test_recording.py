@@ -151,7 +151,7 @@ def test_training_flag_of_each_module_is_restored():
 def test_training_flags_are_restored_after_an_exception():
     noisy = noisify(mlp(), sigma=SIGMA)
     with pytest.raises(
-        ValueError, match=r"^inputs: got torch.float32 of shape \(\d, 99\), which the network cannot take"
+        ValueError, match=r"^inputs: got torch.float32 of shape \(\d, 99\) in a pass of \d rows, which the network"
     ):
         propagate(noisy, torch.zeros(3, 99))
     assert all(module.training for module in noisy.modules())

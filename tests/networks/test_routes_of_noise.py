@@ -97,3 +97,17 @@ def test_network_of_fixed_shapes_runs_fewer_passes():
         return len(passes)
 
     assert n_passes(unselected) < n_passes(selected_by_a_mask)
+
+
+class Sum(nn.Module):
+    """The sum of all values of a pass, without axes."""
+
+    def forward(self, x):
+        return x.sum()
+
+
+def test_a_layer_without_axes_is_left_out():
+    model = nn.Sequential(nn.Tanh(), Sum(), nn.Tanh())
+    lb.noisify(model, sigma=0.3, layers=nn.Tanh, inputs=ROUTED_INPUTS)
+    with pytest.warns(UserWarning, match=r"^layers: None leaves out 2, whose rows"):
+        assert list(lb.propagate(model, ROUTED_INPUTS)) == ["0"]

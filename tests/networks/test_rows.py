@@ -220,7 +220,7 @@ def test_layer_of_node_numbers_is_measured_as_recorded_signals_are():
 def test_layer_without_units_is_refused():
     model = Function(lambda x: x[:, :0])
     with pytest.raises(
-        lb.LayerSelectionError, match=r"^layers: got 'act', whose signal of shape \(3, 0\) has no units"
+        lb.LayerSelectionError, match=r"^layers: got 'act', whose signal of shape \(3, 0\) for 3 rows has no units"
     ):
         lb.layer_information(model, torch.ones(5, 3), sigma=0.5, layers="act")
 

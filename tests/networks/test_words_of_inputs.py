@@ -40,6 +40,16 @@ def test_a_list_of_signals_is_refused_with_the_remedy():
         lb.information([[0.0], [1.0]], 0.5)
 
 
+def test_a_pass_of_the_first_rows_says_how_many_it_has():
+    with pytest.raises(ValueError, match=r"^inputs: got torch.float32 of shape \(2, 5\) in a pass of 2 rows, which"):
+        lb.layer_information(MODEL, torch.zeros(30, 5), sigma=0.5)
+
+
+def test_a_message_on_units_has_no_number_of_observed_rows():
+    with pytest.raises(ValueError, match=r"^sigma: got noise of 7 units .* for its signal of shape \(n, 3\)$"):
+        lb.layer_information(MODEL, INPUTS, sigma=torch.ones(7))
+
+
 @pytest.mark.parametrize("empty", [(), {}, [()], [{}]], ids=str)
 def test_arguments_without_an_item_are_named_empty(empty):
     with pytest.raises(TypeError, match=r"^inputs: got an empty (tuple|dict), wanted .*; pass at least one input$"):

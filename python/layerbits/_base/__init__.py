@@ -48,6 +48,7 @@ from layerbits._base.validation import (
     check_vector,
     listed,
     refuse_sparse,
+    shape_of,
     shown,
 )
 
@@ -110,6 +111,7 @@ __all__ = [
     "refuse_sparse",
     "replacing",
     "require_package",
+    "shape_of",
     "shown",
     "write_csv",
     "write_json",

@@ -34,6 +34,11 @@ def listed(names: Iterable[str]) -> str:
     return ", ".join(names[:_MOST_NAMES]) + (f" and {others} more" if others > 0 else "")
 
 
+def shape_of(units: Iterable[int]) -> str:
+    """Return the shape of n rows of units as a text for messages, which need not name the rows of an observed pass."""
+    return f"({', '.join(map(str, ('n', *units)))})"
+
+
 def check_type(name: str, value: object, kinds: type | tuple[type, ...] | UnionType, *, wanted: str) -> None:
     """Raise a TypeError unless `value` is an instance of `kinds`; True and False are no numbers."""
     if not isinstance(value, kinds) or (isinstance(value, bool) and kinds in (numbers.Real, numbers.Integral)):

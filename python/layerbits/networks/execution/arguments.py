@@ -76,10 +76,12 @@ def naming_inputs(model: nn.Module, arguments: object) -> Iterator[None]:
             raise MemoryError(
                 f"max_memory: got a pass of more memory than the system has ({error}); lower `max_memory` or `chunk`"
             ) from error
+        tensors = list(all_tensors(arguments))
         got = ", ".join(
-            f"{tensor.dtype} of shape {'nested' if tensor.is_nested else tuple(tensor.shape)}"
-            for tensor in all_tensors(arguments)
+            f"{tensor.dtype} of shape {'nested' if tensor.is_nested else tuple(tensor.shape)}" for tensor in tensors
         )
+        if tensors and tensors[0].ndim:
+            got += f" in a pass of {tensors[0].size(0)} rows"  # rarely all rows of the caller's inputs
         raise ValueError(
             f"inputs: got {got}, which the network cannot take: {error}{_remedy(error, model, arguments)}"
         ) from error

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from layerbits._base import check_positive
+from layerbits._base import check_positive, shape_of
 from layerbits.networks.noise.sigma_checks import check_range, check_resolution, dense_tensor
 
 # A standard deviation, the standard deviations of the d units or C channels, or the covariance (d, d) of the units.
@@ -120,8 +120,8 @@ class GaussianNoise:
         if self._axis(shape) is not None and len(shape) == 3 and shape[1] == shape[2]:
             n_channels, n_units = shape[1], shape[1] ** 2
             raise ValueError(
-                f"sigma: got {n_channels} deviations for {layer!r}, whose signal of shape {tuple(shape)} has length "
-                f"{n_channels} in axis 1 and in axis 2, wanted one for each unit, shape ({n_units},): "
+                f"sigma: got {n_channels} deviations for {layer!r}, whose signal of shape {shape_of(shape[1:])} has "
+                f"length {n_channels} in axis 1 and in axis 2, wanted one for each unit, shape ({n_units},): "
                 f"torch.repeat_interleave(sigma, {n_channels}) for axis 1, or torch.tile(sigma, ({n_channels},)) for "
                 "axis 2"
             )
@@ -131,7 +131,7 @@ class GaussianNoise:
         channels += f" or {shape[2]} for axis 2," if channels and len(shape) == 3 else ""
         raise ValueError(
             f"sigma: got noise of {len(self.scale)} units for {layer!r}, wanted {math.prod(shape[1:])}{channels} for "
-            f"its signal of shape {tuple(shape)}"
+            f"its signal of shape {shape_of(shape[1:])}"
         )
 
     def check_resolution(self, layer: str, step: float, dtype: torch.dtype) -> None:

@@ -94,7 +94,7 @@ class Probe:
         """Run a pass and return the signals by layer.
 
         If `memory` is given, it records the memory of the pass. If `kept_rows` are given, only these entries of the
-        first axis are returned, where a signal has them.
+        first axis are returned, where a signal has them; a signal without axes is returned.
         """
         signals: dict[str, Tensor] = {}
         self.shapes = {}
@@ -103,7 +103,7 @@ class Probe:
             layer = self.network.layer_names[index]
             self.shapes[layer] = tuple(signal.shape)
             with contextlib.nullcontext() if memory is None else memory.paused():
-                if kept_rows is None:
+                if kept_rows is None or not signal.ndim:
                     signals[layer] = signal.clone()
                 else:
                     signals[layer] = signal[[row for row in kept_rows if row < len(signal)]]

@@ -10,7 +10,7 @@ import dataclasses
 import numbers
 from collections.abc import Sequence
 
-from layerbits._base import check_count, shown
+from layerbits._base import check_count, shape_of, shown
 from layerbits.networks.passes.slices import LearntSlices, PrincipalSlices, RandomSlices, Slices
 from layerbits.networks.passes.unit_views import UnitView
 
@@ -102,7 +102,7 @@ class Tokens:
                 if len(units) > 2:
                     wanted += f', name the axis, Tokens({self.which!r}, axis=...), or take Channels("mean")'
             raise ValueError(
-                f"readout: got {self.name!r} for {layer!r}, whose signal has shape {_shape(units)}, wanted {wanted}"
+                f"readout: got {self.name!r} for {layer!r}, whose signal has shape {shape_of(units)}, wanted {wanted}"
             )
         if self.which == "mean":
             return UnitView(units, (axis - 1,), None)
@@ -110,7 +110,7 @@ class Tokens:
         n_tokens = units[axis - 1]
         if not -n_tokens <= position < n_tokens:
             raise ValueError(
-                f"readout: got position {position} for {layer!r}, whose signal has shape {_shape(units)}, wanted one "
+                f"readout: got position {position} for {layer!r}, whose signal has shape {shape_of(units)}, wanted one "
                 f"of {n_tokens} tokens"
             )
         return UnitView(units, (axis - 1,), position)
@@ -170,7 +170,7 @@ class Channels:
         """
         if len(units) < 2:
             raise ValueError(
-                f"readout: got {self.name!r} for {layer!r}, whose signal has shape {_shape(units)}, wanted a feature "
+                f"readout: got {self.name!r} for {layer!r}, whose signal has shape {shape_of(units)}, wanted a feature "
                 "map (n, C, L) or (n, C, H, W); choose other layers"
             )
         return UnitView(units, tuple(range(1, len(units))), None)
@@ -203,7 +203,3 @@ def as_readouts(readout: Readouts) -> tuple[Tokens | Channels | Slices | None, .
     if len(set(names)) < len(names):
         raise ValueError(f"readout: got {names}, wanted different readouts")
     return readouts
-
-
-def _shape(units: Sequence[int]) -> str:
-    return f"({', '.join(map(str, ('n', *units)))})"

@@ -97,8 +97,8 @@ def _check_rows(network: MeasuredNetwork, inputs: Sequence[Tensor], layers: Sequ
             network.units[layer] = signal.numel() // len(_ROWS)
             if not network.units[layer]:
                 raise LayerSelectionError(
-                    f"layers: got {layer!r}, whose signal of shape {shape} has no units, wanted at least one; "
-                    f"{network.remedy_for_rows(layer)}"
+                    f"layers: got {layer!r}, whose signal of shape {shape} for {len(_ROWS)} rows has no units, wanted "
+                    f"at least one; {network.remedy_for_rows(layer)}"
                 )
             for position, of_pass in replaced.items():
                 if of_pass[layer].shape != shape:

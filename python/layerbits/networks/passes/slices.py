@@ -6,7 +6,7 @@ import dataclasses
 import math
 from collections.abc import Sequence
 
-from layerbits._base import check_count, shown
+from layerbits._base import check_count, shape_of, shown
 
 # With fewer frames, no interval for their mean is narrower than the range of the slices.
 _LEAST_COUNT = 8
@@ -173,7 +173,7 @@ Slices = RandomSlices | PrincipalSlices | LearntSlices
 
 def _check_size(k: int, name: str, layer: str, units: Sequence[int]) -> None:
     dim = math.prod(units)
-    shape = f"({', '.join(map(str, ('n', *units)))})"
+    shape = shape_of(units)
     if not units or dim < 2:
         raise ValueError(
             f"readout: got {name!r} for {layer!r}, whose signal has shape {shape}, wanted at least 2 units for each "

@@ -138,8 +138,9 @@ class LowRankGaussians(Decoder):
 
 def _whitened(root: Tensor, rows: Tensor) -> Tensor:
     """Return root^-1 times each row of (..., d)."""
-    whitened: Tensor = torch.linalg.solve_triangular(root.mT, rows, upper=True, left=False)
-    return whitened
+    flat = rows.flatten(0, -2)  # for a batch of matrices, torch would copy the root for each
+    whitened: Tensor = torch.linalg.solve_triangular(root.mT, flat, upper=True, left=False)
+    return whitened.view_as(rows)
 
 
 def _best_share(deviations: Tensor, root: Tensor, shared: Tensor) -> float:

@@ -129,25 +129,33 @@ def test_a_truth_value_is_read_from_its_name():
         (["layerbits", "run", "szt-tanh-"], ["szt-tanh-orthonormal"]),
         (["layerbits", "run", "szt-tanh", "--qu"], ["--quick"]),
         (["layerbits", "completion", "z"], ["zsh"]),
+        (["layerbits", "run", "--quick", "szt-tanh", "--set", "ep"], ["epochs="]),
+        (["layerbits", "sweep", "spiral", "--set", "tol"], ["tolerance="]),
+        (["layerbits", "measure", "net.py", "--set", "dr"], ["draws="]),
+        (["layerbits", "run", "--set", "dr"], []),
     ],
 )
-def test_bash_completes_commands_experiments_and_options(words, completions, tmp_path, capsys):
+def test_bash_completes_commands_experiments_options_and_settings(words, completions, tmp_path, capsys):
     assert main(["completion", "bash"]) == 0
     script = tmp_path / "completion.bash"
     script.write_text(capsys.readouterr().out)
     command = (
         f"source {script}; COMP_WORDS=({' '.join(words)}); COMP_CWORD={len(words) - 1}; "
-        f"_shtab_layerbits layerbits '{words[-1]}' '{words[-2]}'; printf '%s\\n' \"${{COMPREPLY[@]}}\""
+        "compopt() { :; }; "  # works only in a completion that the shell begins
+        f"_layerbits layerbits '{words[-1]}' '{words[-2]}'; printf '%s\\n' \"${{COMPREPLY[@]}}\""
     )
     process = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
     assert process.stdout.split() == completions
 
 
-def test_completion_for_zsh_has_the_experiments(capsys):
+def test_completion_for_zsh_has_the_experiments_and_their_settings(capsys):
     assert main(["completion", "zsh"]) == 0
     out = capsys.readouterr().out
     assert out.startswith("#compdef layerbits\n")
     assert f"({' '.join(EXPERIMENTS)})" in out
+    assert "]:KEY=VALUE:_layerbits_settings" in out
+    keys = [setting.name for setting in settings_table(EXPERIMENTS["spiral"].config_type())]
+    assert f"spiral) compadd -S = -- {' '.join(keys)}; return;;" in out
 
 
 def test_completion_without_its_library_names_the_extra(monkeypatch, assert_one_error_line):

@@ -12,8 +12,9 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 
-from layerbits._base import LayerbitsError, require_package
+from layerbits._base import LayerbitsError
 from layerbits.cli.check_command import add_check
+from layerbits.cli.completion_script import SHELLS, completion_script
 from layerbits.cli.measure_command import add_measure
 from layerbits.cli.parser_parts import add_path
 from layerbits.cli.run_command import add_run
@@ -23,7 +24,6 @@ from layerbits.experiments import EXPERIMENTS, settings_table, versions
 from layerbits.kernels import backends
 from layerbits.report import write_report
 
-_SHELLS = ("bash", "zsh")
 _OWN_MESSAGE = re.compile(r"[\w.-]+: got ")
 _LOG = logging.getLogger("layerbits")
 _LOG.addHandler(logging.NullHandler())
@@ -106,7 +106,7 @@ def _parser() -> argparse.ArgumentParser:
         description='Print a script for a shell. In bash: eval "$(layerbits completion bash)". In zsh: write it to a '
         "file _layerbits in a folder of $fpath.",
     )
-    completion.add_argument("shell", choices=_SHELLS, help="name of the shell")
+    completion.add_argument("shell", choices=SHELLS, help="name of the shell")
     completion.set_defaults(execute=_completion)
     return parser
 
@@ -149,11 +149,7 @@ def _report(arguments: argparse.Namespace) -> int:
 
 
 def _completion(arguments: argparse.Namespace) -> int:
-    require_package("shtab", extra="completion", purpose="completion scripts")
-    import shtab
-
-    names = f"_layerbits_experiments() {{ compgen -W '{' '.join(EXPERIMENTS)}' -- \"$1\"; }}"
-    print_text(shtab.complete(_parser(), shell=arguments.shell, preamble=names if arguments.shell == "bash" else ""))
+    print_text(completion_script(_parser(), arguments.shell))
     return 0
 
 

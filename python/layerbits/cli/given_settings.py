@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from layerbits._base import UsageError, read_regular, shown
-from layerbits.cli.parser_parts import add_path
+from layerbits.cli.parser_parts import add_path, complete_settings
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -20,7 +20,10 @@ _LARGEST_FILE = 2**20  # bytes
 def add_settings(parser: argparse.ArgumentParser) -> None:
     """Add the options for settings to a command."""
     add_path(parser, "--config", "FILE.toml", "read settings from lines KEY = VALUE; --set replaces them")
-    parser.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help="change a setting; repeatable")
+    setting = parser.add_argument(
+        "--set", metavar="KEY=VALUE", action="append", default=[], help="change a setting; repeatable"
+    )
+    complete_settings(setting)
 
 
 def given_settings(arguments: argparse.Namespace) -> dict[str, str]:

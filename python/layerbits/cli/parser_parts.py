@@ -24,3 +24,8 @@ def add_path(
 def complete(action: argparse.Action, **completions: str) -> None:
     """Set the completion of an argument in each shell: a function for bash, a specification for zsh."""
     action.complete = completions  # type: ignore[attr-defined]  # shtab reads this attribute
+
+
+def complete_settings(action: argparse.Action) -> None:
+    """Complete the names of settings, those of the experiment that the command line names."""
+    complete(action, bash="_layerbits_settings", zsh="_layerbits_settings")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from layerbits import plots
 from layerbits._base import UsageError
-from layerbits.cli.parser_parts import add_path, complete
+from layerbits.cli.parser_parts import add_path, complete, complete_settings
 from layerbits.cli.terminal import duration, print_error, print_text
 from layerbits.experiments import (
     EXPERIMENTS,
@@ -40,13 +40,14 @@ def add_sweep(commands: Commands) -> None:
     name = parser.add_argument("name", metavar="NAME", help="name of the experiment; see `layerbits list`")
     complete(name, bash="_layerbits_experiments", zsh=f"({' '.join(EXPERIMENTS)})")
     parser.add_argument("--seeds", metavar="SEEDS", help="seeds 0:20 (the end is left out) or 0,5,7")
-    parser.add_argument(
+    setting = parser.add_argument(
         "--set",
         metavar="KEY=VALUE,...",
         action="append",
         default=[],
         help="values of a setting, with commas between them; repeatable. A tuple, such as widths=10,7, is one value",
     )
+    complete_settings(setting)
     parser.add_argument("--quick", action="store_true", help="use quick settings for the others")
     add_path(parser, "--out", "DIR", "folder of the sweep (default: runs/NAME-sweep)")
     parser.add_argument("--jobs", metavar="N", type=int, default=1, help="runs at a time on this machine (default: 1)")

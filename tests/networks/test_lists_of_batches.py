@@ -20,13 +20,23 @@ LABELS = torch.arange(30) % 3
 
 
 class Items:
-    """An object with items, such as a data set of the package datasets, which is no sequence."""
+    """An object with items, which is no sequence."""
 
     def __len__(self):
         return 30
 
     def __getitem__(self, index):
         return {"input": TOKENS[range(30)[index]]}
+
+
+class ForeignSet(Items):
+    """A data set like those of the package datasets, which are no `Dataset` of torch: its items are rows.
+
+    With that package, version 5.2.0, the formats "torch" and "numpy" give the numbers of the arrays.
+    """
+
+    def __getitems__(self, indices):
+        return [self[index] for index in indices]
 
 
 EQUAL_SIZES = {
@@ -43,6 +53,19 @@ SAMPLES = {
 }
 FORMS = EQUAL_SIZES | SAMPLES
 MEASURES = pytest.mark.parametrize("measure", [read_inputs, lambda inputs, model: lb.layers(model, inputs)])
+
+
+@pytest.mark.parametrize("limit", [None, 12])
+def test_items_of_a_data_set_that_is_not_of_torch_are_rows(limit):
+    model = tanh_mlp(4, 3, 2)
+    wanted, got = (read_inputs(inputs, model, LABELS, limit=limit) for inputs in (TOKENS, ForeignSet()))
+    assert torch.equal(got.tensors[0], wanted.tensors[0])
+    assert [*map(list, got.labels.values())] == [*map(list, wanted.labels.values())]
+
+
+def test_layers_are_observed_in_rows_of_a_data_set_that_is_not_of_torch():
+    model = tanh_mlp(4, 3, 2)
+    assert lb.layers(model, ForeignSet())["1"].shape == lb.layers(model, TOKENS)["1"].shape
 
 
 @pytest.mark.parametrize("samples", SAMPLES.values(), ids=SAMPLES)

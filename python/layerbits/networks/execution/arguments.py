@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from layerbits._base import BackendError, check_count
+from layerbits._base import BackendError, check_count, listed
 from layerbits.networks.execution.output_tensor import DENSE_ENCODER, all_tensors
 
 # Default limits of a pass: number of rows, and number of input values.
@@ -77,7 +77,7 @@ def naming_inputs(model: nn.Module, arguments: object) -> Iterator[None]:
                 f"max_memory: got a pass of more memory than the system has ({error}); lower `max_memory` or `chunk`"
             ) from error
         tensors = list(all_tensors(arguments))
-        got = ", ".join(
+        got = listed(
             f"{tensor.dtype} of shape {'nested' if tensor.is_nested else tuple(tensor.shape)}" for tensor in tensors
         )
         if tensors and tensors[0].ndim:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
-from torch.utils.data import DataLoader, Dataset, IterableDataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset
 
 from layerbits.networks.execution.global_generators import global_states_restored
 from layerbits.networks.inputs.data_frames import is_frame
@@ -28,6 +28,15 @@ def has_rows(inputs: object) -> bool:
     """Return whether inputs are a data set of known length, whose rows can be read one by one."""
     is_set = isinstance(inputs, Dataset) and not isinstance(inputs, IterableDataset)
     return is_set and not is_one_batch(inputs) and hasattr(inputs, "__len__")
+
+
+def as_data_set(inputs: Any) -> object:
+    """Return a data set of the package datasets, which is no `Dataset` of torch, as one; other inputs unchanged.
+
+    It has ``__getitems__``, by which loaders of torch read the rows of a batch.
+    """
+    is_foreign_set = hasattr(type(inputs), "__getitems__") and not isinstance(inputs, Dataset)
+    return Subset(inputs, range(len(inputs))) if is_foreign_set and not is_one_batch(inputs) else inputs
 
 
 def may_reuse_memory(inputs: object) -> bool:

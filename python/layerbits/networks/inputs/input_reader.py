@@ -16,6 +16,7 @@ from torch.utils.data import Dataset, Subset
 from layerbits._base import refuse_sparse
 from layerbits.networks.execution.arguments import MAX_MEMORY, check_module
 from layerbits.networks.inputs.batches import (
+    as_data_set,
     batches_of,
     check_dropped_rows,
     check_memory_of_rows,
@@ -86,6 +87,7 @@ def read_inputs(
     """
     check_module(model)
     refuse_sparse("inputs", inputs)
+    inputs = as_data_set(inputs)
     reader = _Reader(model, labels, RandomSubset(limit, seed), math.inf if is_one_batch(inputs) else max_memory)
     reader.copies, reader.remedy = may_reuse_memory(inputs), remedy_for_samples(inputs)
     reader.labels.check_order(inputs)
@@ -119,6 +121,7 @@ def arguments_of_batches(inputs: object, model: nn.Module) -> Iterator[tuple[tup
     """
     check_module(model)
     refuse_sparse("inputs", inputs)
+    inputs = as_data_set(inputs)
     check_are_batches(inputs)
     batch = None
     with contextlib.closing(batches_of(inputs)) as batches:

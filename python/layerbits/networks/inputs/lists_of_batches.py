@@ -20,8 +20,8 @@ def check_are_batches(inputs: Any, n_labels: int | None = None) -> None:
 
     Items with more than one axis are batches if the last one is smaller than the others, which have equal sizes, as of
     a loader. If all have one size, those of a list are taken for batches, with a warning. Items of a single row have
-    one row either way. Three items are read of an object that is no sequence, such as a data set of the package
-    datasets, or of the data set of a loader with ``batch_size=None``. Iterators are not checked.
+    one row either way. Three items are read of an object that is no sequence, or of the data set of a loader with
+    ``batch_size=None``. Iterators are not checked.
 
     Parameters
     ----------

@@ -1,7 +1,10 @@
 """Tables that were changed after they were written are refused, and interrupted writes are not."""
 
+import json
 import os
+import shutil
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -43,9 +46,52 @@ def test_table_with_any_changed_bit_is_refused(table, monkeypatch):
             read(table)
 
 
-def test_table_without_checksum_is_read(table):
+def test_table_without_checksum_is_read_with_one_warning(table):
     (table.parent / ".t.csv.sha256").unlink()
+    with pytest.warns(RuntimeWarning, match=r"t\.csv: it has no checksum, so it is read unverified"):
+        assert read(table) == ROWS
     assert read(table) == ROWS
+
+
+def write_in_run(folder, name="t.csv", **settings):
+    """Write a table of a run with these settings, and return its path."""
+    folder.mkdir(exist_ok=True)
+    (folder / "run.json").write_text(json.dumps({"experiment": "e", "configuration": settings}))
+    write_csv(folder / name, ["epoch", "loss"], ROWS)
+    return folder / name
+
+
+def copy_verified(source, target):
+    for path in (source, target):
+        assert checksums.checksum_path(path).exists()
+    shutil.copyfile(source, target)
+    shutil.copyfile(checksums.checksum_path(source), checksums.checksum_path(target))
+
+
+def test_table_of_another_run_is_refused(tmp_path):
+    first, second = (write_in_run(tmp_path / str(seed), seed=seed) for seed in (0, 1))
+    assert read(first) == read(second) == ROWS
+    copy_verified(first, second)
+    with pytest.raises(UsageError, match=r"1/t\.csv: .* of another run than run\.json.* delete \.t\.csv\.sha256"):
+        read(second)
+
+
+def test_table_of_another_variant_is_refused(tmp_path):
+    write_in_run(tmp_path)
+    for variant in ("a", "b"):
+        (tmp_path / variant).mkdir()
+        write_csv(tmp_path / variant / "t.csv", ["epoch", "loss"], ROWS)
+    copy_verified(tmp_path / "a" / "t.csv", tmp_path / "b" / "t.csv")
+    with pytest.raises(UsageError, match="of another run"):
+        read(tmp_path / "b" / "t.csv")
+
+
+def test_table_of_a_run_is_read_from_any_path(tmp_path, monkeypatch):
+    write_in_run(tmp_path / "run")
+    monkeypatch.chdir(tmp_path)
+    assert read(Path("run/t.csv")) == ROWS
+    (tmp_path / "run").rename("renamed")
+    assert read(Path("renamed/../renamed/t.csv")) == ROWS
 
 
 def test_write_that_is_killed_at_any_file_leaves_a_table_that_fits(table, monkeypatch):

@@ -48,6 +48,24 @@ def test_damaged_file_is_named_in_one_line(name, content, run_copy, assert_one_e
     assert_one_error_line(Path(name).name)
 
 
+@pytest.mark.parametrize("name", ["training.csv", "information.csv"])
+def test_table_of_another_run_is_refused(name, run_copy, tmp_path, assert_one_error_line):
+    other = tmp_path / "other"
+    assert main([*TINY_RUN, "--seed=1", f"--out={other}"]) == 0
+    for file in (name, f".{name}.sha256"):
+        shutil.copyfile(other / file, run_copy / file)
+    assert main([*TINY_RUN, f"--out={run_copy}", "--resume"]) == 2
+    assert_one_error_line(f"{name}: cannot be read: it is of another run than run.json")
+
+
+def test_table_without_checksum_is_read_with_a_warning(run_copy, finished_run):
+    (run_copy / ".training.csv.sha256").unlink()
+    with pytest.warns(RuntimeWarning, match=r"training\.csv: it has no checksum, so it is read unverified") as warned:
+        assert main([*TINY_RUN, f"--out={run_copy}", "--resume"]) == 0
+    assert len(warned) == 1
+    assert run_tables(run_copy) == run_tables(finished_run)
+
+
 def test_run_with_missing_rows_of_training_is_not_resumed(run_copy, assert_one_error_line):
     path = run_copy / "training.csv"
     path.write_text("".join(path.read_text().splitlines(keepends=True)[:3]))

@@ -75,6 +75,7 @@ def test_lost_tables_are_computed_again_from_the_checkpoints(tmp_path, finished_
 
 
 @pytest.mark.parametrize("epochs", [0, 1, 3])
+@pytest.mark.filterwarnings("ignore:.*unverified:RuntimeWarning")
 def test_incomplete_run_is_plotted_from_the_rows_that_it_has(tmp_path, finished_run, epochs):
     for name, rows_per_epoch in {"training.csv": 1, "information.csv": 10, "neurons.csv": 2}.items():
         lines = (finished_run / name).read_text().splitlines(keepends=True)

@@ -145,7 +145,8 @@ def test_run_that_is_interrupted_at_each_phase_and_resumed_ends_with_the_same_ta
     first_rows = (tmp_path / "deterministic" / "binned.csv").read_bytes().splitlines(keepends=True)[:7]
     (tmp_path / "deterministic" / "binned.csv").write_bytes(b"".join(first_rows))
     (tmp_path / "deterministic" / ".binned.csv.sha256").unlink()
-    run_tiny(tmp_path, resume=True)
+    with pytest.warns(RuntimeWarning, match="unverified"):
+        run_tiny(tmp_path, resume=True)
     for name in ("deterministic/binned.csv", "noisy/training.csv", "noisy/binned.csv", "tracking.csv"):
         assert (tmp_path / name).read_bytes() == (tiny_run / name).read_bytes()
 
@@ -172,6 +173,7 @@ PARTS = ["deterministic/training.csv", "deterministic/binned.csv", "noisy/inform
 
 
 @pytest.mark.parametrize("parts", range(4))
+@pytest.mark.filterwarnings("ignore:.*unverified:RuntimeWarning")
 def test_incomplete_run_is_plotted(tiny_run, tmp_path, parts):
     for name in PARTS[:parts]:
         (tmp_path / name).parent.mkdir(exist_ok=True)

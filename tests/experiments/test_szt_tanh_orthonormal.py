@@ -162,6 +162,7 @@ def test_run_that_is_interrupted_between_the_networks_and_resumed_ends_with_the_
         assert (tmp_path / name).read_bytes() == (tiny_run / name).read_bytes()
 
 
+@pytest.mark.filterwarnings("ignore:.*unverified:RuntimeWarning")
 def test_figure_is_plotted_for_a_run_with_one_table(tiny_run, tmp_path):
     (tmp_path / "plain").mkdir()
     shutil.copy(tiny_run / "plain/training.csv", tmp_path / "plain/training.csv")

@@ -11,6 +11,7 @@ import shutil
 import pytest
 
 import layerbits as lb
+from layerbits._base import checksum_path
 from layerbits.cli import main
 from tests.support.run_files import run_tables
 
@@ -67,6 +68,8 @@ def damaged(run, folder, choice):
     name, damage = choice.choice(list(DAMAGES.items()))
     other = run / "1" / file.relative_to(folder)
     file.write_bytes(damage(choice, file.read_bytes(), other.read_bytes()))
+    if name == "that of another run" and file.suffix == ".csv":
+        shutil.copyfile(checksum_path(other), checksum_path(file))
     return f"{file.relative_to(folder)}: {name}"
 
 

@@ -8,7 +8,7 @@ import pytest
 from layerbits._base import COLUMNS, UsageError, checksums, read_csv, write_csv
 from layerbits.report import run_report, write_report
 from layerbits.report.snapshot import copy_tables
-from layerbits.report.thinning import copy_table, evenly
+from layerbits.report.thinning import Table, copy_table, evenly
 from tests.support.html_page import HtmlPage
 
 
@@ -74,7 +74,7 @@ def test_table_slightly_too_long_of_two_epochs_is_whole(copied):
 def test_long_table_that_cannot_be_read_is_not_copied(content, tmp_path):
     (tmp_path / "table.csv").write_bytes(content)
     table = copy_table(tmp_path / "table.csv", tmp_path / "copy.csv", name="table.csv", max_rows=5)
-    assert table == ("table.csv", None, [], "")
+    assert table == Table("table.csv", None, [])
     assert not (tmp_path / "copy.csv").exists()
 
 

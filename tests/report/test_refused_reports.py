@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,12 @@ def test_settings_of_another_version_are_named(settings, text, run, assert_refus
     record["versions"]["layerbits"] = "0.0.7"
     write_record(run, record)
     assert_refused(text, "0.0.7")
+
+
+def test_run_json_of_another_run_is_refused(run, start_run, assert_refused):
+    other = start_run("other", seed=1)
+    shutil.copyfile(other.path / "run.json", run.path / "run.json")
+    assert_refused("curve.csv: cannot be read: it is of another run than run.json", "delete .curve.csv.sha256")
 
 
 def test_run_of_an_unknown_experiment_is_refused(run, assert_refused):

@@ -134,6 +134,14 @@ def test_note_names_the_table_that_cannot_be_plotted_and_the_earlier_figure_stay
 def test_notes_name_damaged_tables(run):
     (run.path / "training.csv").write_text("epoch,split\n1,train\n")
     (run.path / "information.csv").write_text("")
-    information_note, training_note = write_report(run.path).notes
+    information_note, training_note, unverified_note = write_report(run.path).notes
     assert str(run.path / "information.csv") in information_note
     assert str(run.path / "training.csv") in training_note
+    assert unverified_note.endswith("unverified, because they have no checksum: information.csv, training.csv")
+
+
+def test_table_without_checksum_is_noted_and_shown(run):
+    (run.path / ".curve.csv.sha256").unlink()
+    report = write_report(run.path)
+    assert report.notes == (f"{run.path}: unverified, because they have no checksum: curve.csv",)
+    assert HtmlPage(report.page).images.keys() == {"curve.png"}

@@ -256,7 +256,8 @@ def test_epoch_that_lost_rows_is_measured_again(tmp_path):
     path = tmp_path / "information.csv"
     path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
     (tmp_path / ".information.csv.sha256").unlink()
-    resumed = make_monitor(tmp_path)
+    with pytest.warns(RuntimeWarning, match="unverified"):
+        resumed = make_monitor(tmp_path)
     assert not resumed.tables
     assert without_seconds(resumed.step(1)) == without_seconds(table)
 
@@ -274,7 +275,10 @@ def test_damaged_cell_is_named(tmp_path):
     path = tmp_path / "information.csv"
     path.write_text(path.read_text().replace(",auto,", ",auto,x", 1))
     (tmp_path / ".information.csv.sha256").unlink()
-    with pytest.raises(UsageError, match=r"information.csv: cannot be read: could not convert"):
+    with (
+        pytest.raises(UsageError, match=r"information.csv: cannot be read: could not convert"),
+        pytest.warns(RuntimeWarning, match="unverified"),
+    ):
         make_monitor(tmp_path)
 
 

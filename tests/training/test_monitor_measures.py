@@ -80,7 +80,8 @@ def test_epoch_that_lost_a_measure_is_measured_again(tmp_path):
     path = tmp_path / "measures.csv"
     path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
     (tmp_path / ".measures.csv.sha256").unlink()
-    resumed = make_monitor(tmp_path, ["binned_entropy"])
+    with pytest.warns(RuntimeWarning, match="unverified"):
+        resumed = make_monitor(tmp_path, ["binned_entropy"])
     assert list(resumed.tables) == [1]
     resumed.step(2)
     assert dict(resumed.measures) == dict(monitor.measures)

@@ -3,7 +3,12 @@
 The package imports no other package of layerbits.
 """
 
-from layerbits._base.checksums import checksum_path, is_verified, read_verified
+from layerbits._base.checksums import (
+    OtherRunError,
+    checksum_path,
+    is_verified,
+    write_checksum,
+)
 from layerbits._base.earlier_names import missing_attribute, refuse_earlier_parameters
 from layerbits._base.errors import (
     BackendError,
@@ -33,7 +38,8 @@ from layerbits._base.results import (
     InformationRow,
     Result,
 )
-from layerbits._base.tables import damaged_file, read_csv, read_json, write_csv, write_json
+from layerbits._base.table_run import RUN_RECORD
+from layerbits._base.tables import damaged_cell, damaged_file, read_csv, read_json, write_csv, write_json
 from layerbits._base.tensors_without_values import has_no_values
 from layerbits._base.types import Array, Doubles, Integers
 from layerbits._base.validation import (
@@ -60,6 +66,7 @@ __all__ = [
     "MASKED",
     "MEASUREMENT_NOISE",
     "OTHER_OUTPUT",
+    "RUN_RECORD",
     "TAIL_ASSUMED",
     "Array",
     "BackendError",
@@ -76,6 +83,7 @@ __all__ = [
     "LayerSelectionError",
     "LayerbitsError",
     "NoNoiseError",
+    "OtherRunError",
     "Result",
     "UsageError",
     "check_confidence",
@@ -88,6 +96,7 @@ __all__ = [
     "check_type",
     "check_vector",
     "checksum_path",
+    "damaged_cell",
     "damaged_file",
     "data_frame",
     "data_set",
@@ -106,13 +115,13 @@ __all__ = [
     "read_csv",
     "read_json",
     "read_regular",
-    "read_verified",
     "refuse_earlier_parameters",
     "refuse_sparse",
     "replacing",
     "require_package",
     "shape_of",
     "shown",
+    "write_checksum",
     "write_csv",
     "write_json",
 ]

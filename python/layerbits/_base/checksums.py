@@ -1,7 +1,8 @@
-"""Checksums of tables, so that a table that was changed or cut is found.
+"""Checksums of tables, so that a table that was changed, cut, or copied from another run is found.
 
-The file ``.NAME.sha256`` beside a table NAME has the SHA-256 of its content. While the table is replaced, it has those
-of the old and of the new content, so that a process that is killed in between leaves a table that fits.
+The file ``.NAME.sha256`` beside a table NAME has the SHA-256 of its content and the hash of its run. While the table is
+replaced, it has those of the old and of the new content, so that a process that is killed in between leaves a table
+that fits.
 """
 
 from __future__ import annotations
@@ -14,12 +15,17 @@ from pathlib import Path
 
 from layerbits._base.files import replacing
 from layerbits._base.regular_files import open_regular, read_regular
+from layerbits._base.table_run import NO_RUN, RUN_RECORD, table_run
 
 _LIMIT = 2**30  # bytes of a table
 _CHECKSUMS_LIMIT = 2**12
 _PART = 2**20
 _READS = 5
 _SECONDS_BETWEEN_READS = 0.02
+
+
+class OtherRunError(ValueError):
+    """A table was written by another run than that of its folder, or under another name."""
 
 
 def checksum_path(path: Path) -> Path:
@@ -35,63 +41,90 @@ def write_verified(path: Path, content: bytes) -> None:
     UsageError
         The system refuses to write.
     """
-    checksums = checksum_path(path)
-    checksum = _checksum(content)
+    checksums, run = checksum_path(path), table_run(path)
+    line = _line(content, run)
     with contextlib.suppress(OSError):  # there is no earlier table
-        earlier = read_regular(checksums, limit=_CHECKSUMS_LIMIT) if checksums.exists() else _checksum(_content(path))
-        _write(checksums, checksum + earlier)
-    with replacing(path) as draft:
-        draft.write_bytes(content)
-    _write(checksums, checksum)
+        earlier = read_regular(checksums, limit=_CHECKSUMS_LIMIT) if checksums.exists() else _line(_content(path), run)
+        _write(checksums, line + earlier)
+    _write(path, content)
+    _write(checksums, line)
 
 
-def read_verified(path: Path) -> bytes:
-    """Return the content of a table; a table without checksums is not verified.
+def read_verified(path: Path) -> tuple[bytes, bool]:
+    """Return the content of a table, and whether it has a checksum, which fits.
 
     Raises
     ------
     ValueError
         The content has another checksum.
+    OtherRunError
+        The table is of another run.
     OSError
         As `read_regular`.
     """
     for _ in range(_READS):
         content = _content(path)
-        try:
-            checksums = read_regular(checksum_path(path), limit=_CHECKSUMS_LIMIT).split()
-        except FileNotFoundError:
-            return content
-        if _checksum(content).strip() in checksums:
-            return content
+        result = _is_verified(path, hashlib.sha256(content).hexdigest())
+        if result is not None:
+            return content, result
         time.sleep(_SECONDS_BETWEEN_READS)  # the table may have been replaced between the two reads
-    raise ValueError(
-        f"it was changed after it was written; restore it, or delete {checksum_path(path).name} to use it unverified"
-    )
+    raise ValueError(_changed(path))
 
 
 def is_verified(path: Path) -> bool:
-    """Return whether a table has its checksum, or none is there; the memory does not grow with the table."""
+    """Return whether a table has a checksum, which fits; the memory does not grow with the table.
+
+    Raises
+    ------
+    ValueError, OtherRunError, OSError
+        As `read_verified`.
+    """
     for _ in range(_READS):
         digest = hashlib.sha256()
         with os.fdopen(open_regular(path), "rb") as file:
             while part := file.read(_PART):
                 digest.update(part)
-        try:
-            checksums = read_regular(checksum_path(path), limit=_CHECKSUMS_LIMIT).split()
-        except FileNotFoundError:
-            return True
-        if digest.hexdigest().encode() in checksums:
-            return True
+        result = _is_verified(path, digest.hexdigest())
+        if result is not None:
+            return result
         time.sleep(_SECONDS_BETWEEN_READS)  # the table may have been replaced between the two reads
-    return False
+    raise ValueError(_changed(path))
+
+
+def write_checksum(path: Path) -> None:
+    """Write the checksum of a table, which exists."""
+    _write(checksum_path(path), _line(_content(path), table_run(path)))
+
+
+def _is_verified(path: Path, digest: str) -> bool | None:
+    """Return whether a table has a checksum, None if it has another one; OtherRunError if it is of another run."""
+    try:
+        lines = read_regular(checksum_path(path), limit=_CHECKSUMS_LIMIT).decode(errors="replace").splitlines()
+    except FileNotFoundError:
+        return False
+    runs = dict(line.partition(" ")[::2] for line in lines)
+    if digest not in runs:
+        return None
+    if table_run(path) not in (NO_RUN, runs[digest]):
+        raise OtherRunError(
+            f"it is of another run than {RUN_RECORD}, or was renamed; restore it, or delete "
+            f"{checksum_path(path).name} to read it unverified"
+        )
+    return True
+
+
+def _changed(path: Path) -> str:
+    return (
+        f"it was changed after it was written; restore it, or delete {checksum_path(path).name} to read it unverified"
+    )
 
 
 def _content(path: Path) -> bytes:
     return read_regular(path, limit=_LIMIT)
 
 
-def _checksum(content: bytes) -> bytes:
-    return hashlib.sha256(content).hexdigest().encode() + b"\n"
+def _line(content: bytes, run: str) -> bytes:
+    return f"{hashlib.sha256(content).hexdigest()} {run}\n".encode()
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import csv
+import functools
 import hashlib
 import io
 import json
+import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from layerbits._base.checksums import read_verified, write_verified
 from layerbits._base.errors import UsageError
-from layerbits._base.files import replacing
+from layerbits._base.files import file_stamp, replacing
 from layerbits._base.regular_files import read_regular
+from layerbits._base.table_run import RECORD_LIMIT
+from layerbits._base.validation import shown
 
 _CHECKSUM = "checksum"
-_JSON_LIMIT = 2**26  # bytes of a record
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]], *, checksum: bool = True) -> None:
@@ -38,18 +41,30 @@ def read_csv(path: Path, columns: Sequence[str]) -> list[list[str]]:
     Raises
     ------
     UsageError
-        If the file cannot be read, has other columns, has a row of another length, or was changed.
+        If the file cannot be read, has other columns, has a row of another length, was changed, or is of another run.
+
+    Warns
+    -----
+    RuntimeWarning
+        The table has no checksum, like those of version 0.1.
     """
     try:
-        text = io.StringIO(read_verified(path).decode(), newline="")
-        header, *rows = list(csv.reader(text)) or [[]]
+        content, is_verified = read_verified(path)
+        header, *rows = list(csv.reader(io.StringIO(content.decode(), newline=""))) or [[]]
     except (OSError, ValueError, csv.Error) as error:
         raise damaged_file(path, reason_of(error)) from error
     if header != list(columns):
         raise damaged_file(path, f"it has columns {header}, wanted {list(columns)}")
     if any(len(row) != len(header) for row in rows):
         raise damaged_file(path, f"it has a row without {len(header)} cells")
+    if not is_verified:
+        _warn_unverified(path, file_stamp(path))
     return rows
+
+
+@functools.cache  # one warning for a file, which a run may read several times
+def _warn_unverified(path: Path, stamp: tuple[int, int] | None) -> None:
+    warnings.warn(f"{path}: it has no checksum, so it is read unverified", RuntimeWarning, stacklevel=3)
 
 
 def reason_of(error: Exception) -> str:
@@ -60,6 +75,11 @@ def reason_of(error: Exception) -> str:
 def damaged_file(path: Path, reason: str) -> UsageError:
     """Return the error for a file of a run whose content was changed or lost."""
     return UsageError(f"{path}: cannot be read: {reason}; use another folder")
+
+
+def damaged_cell(path: Path, row: int, column: str, got: object, wanted: str) -> UsageError:
+    """Return the error for a cell of a table that does not fit the settings of the run; rows count from 1."""
+    return damaged_file(path, f"row {row} has the {column} {shown(repr(got))}, wanted {wanted}; restore it")
 
 
 def write_json(path: Path, content: dict[str, Any], *, checksum: bool = False) -> None:
@@ -81,7 +101,7 @@ def read_json(path: Path) -> dict[str, Any]:
         If there is no file.
     """
     try:
-        content = json.loads(read_regular(path, limit=_JSON_LIMIT))
+        content = json.loads(read_regular(path, limit=RECORD_LIMIT))
     except FileNotFoundError:
         raise
     except OSError as error:

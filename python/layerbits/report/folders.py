@@ -7,10 +7,8 @@ import stat
 from collections.abc import Sequence
 from pathlib import Path
 
-from layerbits._base import DRAFT_PREFIX, UsageError
+from layerbits._base import DRAFT_PREFIX, RUN_RECORD, UsageError
 from layerbits.training import INFORMATION_FILE, SETTINGS_FILE
-
-RECORD_FILE = "run.json"
 
 _MAX_FOLDERS = 256
 _REMEDY = "name the folder of a run, of a Monitor, or a folder of such folders"
@@ -33,7 +31,7 @@ def run_folders(directories: Sequence[Path]) -> list[Path]:
     if len(folders) > _MAX_FOLDERS:
         raise UsageError(f"DIR: got {len(folders)} runs, wanted at most {_MAX_FOLDERS}; name fewer folders")
     for folder in folders.values():
-        for name in (RECORD_FILE, INFORMATION_FILE, SETTINGS_FILE):
+        for name in (RUN_RECORD, INFORMATION_FILE, SETTINGS_FILE):
             kind = special_kind(folder / name)
             if kind:
                 raise UsageError(f"{folder / name}: got {kind}, wanted a file; copy the content into a file")
@@ -78,14 +76,14 @@ def _runs_in(directory: Path) -> list[Path]:
         raise UsageError(f"{error.filename or directory}: cannot be read ({error.strerror}); {_REMEDY}") from error
     if not runs:
         raise UsageError(
-            f"{directory}: no {RECORD_FILE} and no {INFORMATION_FILE} in it or in its subfolders, so nothing to report "
+            f"{directory}: no {RUN_RECORD} and no {INFORMATION_FILE} in it or in its subfolders, so nothing to report "
             f"on; {_REMEDY}"
         )
     return runs
 
 
 def _is_run(folder: Path) -> bool:
-    return any(os.path.lexists(folder / name) for name in (RECORD_FILE, INFORMATION_FILE))
+    return any(os.path.lexists(folder / name) for name in (RUN_RECORD, INFORMATION_FILE))
 
 
 def _candidates(folder: Path, suffix: str) -> list[Path]:

@@ -8,9 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from layerbits._base import UsageError, read_json
+from layerbits._base import RUN_RECORD, UsageError, read_json
 from layerbits.experiments import EXPERIMENTS, Experiment, with_settings
-from layerbits.report.folders import RECORD_FILE
 from layerbits.report.information_figure import plot_information
 from layerbits.training import ENVIRONMENTS, SETTINGS_FILE, WEIGHTS
 
@@ -59,7 +58,7 @@ def read_record(folder: Path) -> RunRecord:
     UsageError
         A file or a field is missing or damaged, or this version has no such experiment or other settings.
     """
-    path = folder / RECORD_FILE
+    path = folder / RUN_RECORD
     try:
         content = read_json(path)
     except FileNotFoundError:

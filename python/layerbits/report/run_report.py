@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from layerbits import plots
-from layerbits._base import LayerbitsError, UsageError, file_stamp, replacing
+from layerbits._base import LayerbitsError, UsageError, file_stamp, listed, replacing
 from layerbits.report.charts import CopiedRun, read_charts
 from layerbits.report.folders import left_out_files, list_files, run_folders
 from layerbits.report.information_figure import INFORMATION_FIGURE
@@ -143,8 +143,11 @@ def _check_tables(folder: Path, tables: Sequence[Table]) -> None:
 
 
 def _notes_on_files(run: CopiedRun) -> list[str]:
-    thinned = [f"{run.folder / table.name}: {table.thinned}" for table in run.tables if table.thinned]
-    return [*thinned, *(note for suffix in ("csv", "png") for note in left_out_files(run.folder, suffix))]
+    notes = [f"{run.folder / table.name}: {table.thinned}" for table in run.tables if table.thinned]
+    unverified = [table.name for table in run.tables if table.unverified]
+    if unverified:
+        notes.append(f"{run.folder}: unverified, because they have no checksum: {listed(unverified)}")
+    return [*notes, *(note for suffix in ("csv", "png") for note in left_out_files(run.folder, suffix))]
 
 
 def _plot(run: CopiedRun, stamps: dict[Path, tuple[int, int] | None]) -> tuple[list[str], dict[str, bytes]]:

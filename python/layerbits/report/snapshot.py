@@ -6,23 +6,27 @@ import datetime
 import shutil
 from pathlib import Path
 
-from layerbits._base import checksum_path, is_verified, read_verified
-from layerbits.report.folders import RECORD_FILE, list_files, special_kind
+from layerbits._base import RUN_RECORD, OtherRunError, checksum_path, damaged_file, is_verified, write_checksum
+from layerbits.report.folders import list_files
 from layerbits.report.thinning import Table, copy_table
 from layerbits.training import INFORMATION_FILE, MEASURES_FILE, SETTINGS_FILE
 
 # No experiment writes as many rows over epochs, so figures from copies show whole tables.
 _MAX_ROWS_OF_A_COPY = 200_000
-_COPIES = 3
 
 
 def copy_tables(folder: Path, snapshot: Path, *, max_rows: int) -> list[Table]:
     """Copy all tables of a run, and the settings of its measurements, into `snapshot`, and describe the tables.
 
     The tables of information share `max_rows` rows.
+
+    Raises
+    ------
+    UsageError
+        A table is of another run than run.json.
     """
     for path in list_files(folder, "json"):
-        if path.name == SETTINGS_FILE:
+        if path.name in (RUN_RECORD, SETTINGS_FILE):
             copy = snapshot / path.relative_to(folder)
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, copy)
@@ -38,26 +42,22 @@ def copy_tables(folder: Path, snapshot: Path, *, max_rows: int) -> list[Table]:
 
 def _copy_verifiable(path: Path, copy: Path, name: str, max_rows: int) -> Table:
     """Copy a table; the copy of a changed table gets a checksum that does not fit, so that its reader refuses it."""
-    for _ in range(_COPIES):
-        table = copy_table(path, copy, name=name, max_rows=max_rows)
-        checksum = checksum_path(path)
-        if table.rows is None or special_kind(checksum) or not checksum.exists():
-            return table
-        if table.thinned:
-            if not is_verified(path):
-                shutil.copyfile(checksum, checksum_path(copy))
-            return table
-        shutil.copyfile(checksum, checksum_path(copy))
-        try:
-            read_verified(copy)
-        except ValueError:
-            continue  # the run may have replaced the table in the meantime
+    table = copy_table(path, copy, name=name, max_rows=max_rows)
+    if table.rows is None:
         return table
-    return table
+    try:
+        unverified = not is_verified(path)
+    except OtherRunError as error:
+        raise damaged_file(path, str(error)) from error
+    except ValueError:
+        shutil.copyfile(checksum_path(path), checksum_path(copy))
+        return table
+    write_checksum(copy)
+    return table._replace(unverified=unverified)
 
 
 def last_written(folder: Path) -> datetime.datetime:
     """Return the time at which the run last wrote its record or a table."""
-    paths = [folder / RECORD_FILE, *list_files(folder, "csv")]
+    paths = [folder / RUN_RECORD, *list_files(folder, "csv")]
     newest = max(path.stat().st_mtime for path in paths if path.exists())  # the folder of a Monitor has no run.json
     return datetime.datetime.fromtimestamp(newest, datetime.timezone.utc)

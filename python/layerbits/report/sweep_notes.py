@@ -6,9 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from layerbits._base import UsageError, read_json
+from layerbits._base import RUN_RECORD, UsageError, read_json
 from layerbits.experiments import SWEEP_RECORD
-from layerbits.report.folders import RECORD_FILE
 
 
 def notes_on_sweeps(directories: Iterable[Path]) -> list[str]:
@@ -16,7 +15,7 @@ def notes_on_sweeps(directories: Iterable[Path]) -> list[str]:
     notes: list[str] = []
     for directory in directories:
         record = _record(directory / SWEEP_RECORD)
-        n_finished = sum(_record(path).get("status") == "finished" for path in directory.glob(f"*/{RECORD_FILE}"))
+        n_finished = sum(_record(path).get("status") == "finished" for path in directory.glob(f"*/{RUN_RECORD}"))
         n_cells, failures = record.get("cells", n_finished), record.get("failures")
         if n_cells != n_finished:
             notes.append(f"{n_finished} of {n_cells} runs of the sweep have finished; --resume continues it")

@@ -21,12 +21,17 @@ _LARGEST_EPOCH, _NO_EPOCH = 2**53, -(2**63)
 
 
 class Table(NamedTuple):
-    """A table of a run: its file, its number of rows (None if it cannot be read), columns, and a note if thinned."""
+    """A table of a run.
+
+    Its file, its number of rows (None if it cannot be read), its columns, a note if it was thinned, and whether it has
+    no checksum.
+    """
 
     name: str
     rows: int | None
     columns: list[str]
     thinned: str = ""
+    unverified: bool = False
 
 
 class _Part(NamedTuple):

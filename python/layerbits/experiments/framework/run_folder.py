@@ -18,6 +18,7 @@ import torch
 from layerbits._base import (
     DRAFT_PREFIX,
     LOCK_FILE,
+    RUN_RECORD,
     FolderLock,
     UsageError,
     damaged_file,
@@ -139,31 +140,31 @@ class RunFolder:
         self._phase_started = now
 
     def _write(self) -> None:
-        write_json(self.path / "run.json", self._record)
+        write_json(self.path / RUN_RECORD, self._record)
 
     def _require_empty(self) -> None:
         if any(file.name != LOCK_FILE for file in self.path.iterdir()):
             raise UsageError(f"{self.path}: not empty; name another folder, or continue the run in it with --resume")
 
     def _resume(self) -> None:
-        if not (self.path / "run.json").exists():
+        if not (self.path / RUN_RECORD).exists():
             # A run that was killed at its start left only a draft and the lock file, and begins again.
             if all(file.name.startswith((DRAFT_PREFIX, LOCK_FILE)) for file in self.path.iterdir()):
                 return
             raise UsageError(
                 f"{self.path}: no run.json, so no run to resume; leave out --resume, or name a run's folder"
             )
-        earlier_record = read_json(self.path / "run.json")
+        earlier_record = read_json(self.path / RUN_RECORD)
         require_same_run(self.path, earlier_record, self._record["experiment"], self._record["configuration"])
         timings = earlier_record.get("timings")
         if not isinstance(timings, dict) or not all(
             type(time) in (int, float) and time >= 0 for time in timings.values()
         ):
-            raise damaged_file(self.path / "run.json", f"its timings are {shown(timings)}, wanted an object of seconds")
+            raise damaged_file(self.path / RUN_RECORD, f"its timings are {shown(timings)}, wanted an object of seconds")
         environments = earlier_record.get("environments", [])
         if not isinstance(environments, list) or not all(isinstance(item, dict) for item in environments):
             raise damaged_file(
-                self.path / "run.json", f"its environments are {shown(environments)}, wanted a list of objects"
+                self.path / RUN_RECORD, f"its environments are {shown(environments)}, wanted a list of objects"
             )
         self._record["timings"] = timings
         self._earlier_environments = environments
@@ -229,7 +230,7 @@ def require_same_run(path: Path, record: Mapping[str, Any], experiment: str, con
     _require_equal("experiment", record.get("experiment"), experiment)
     settings = record.get("configuration")
     if not isinstance(settings, dict):
-        raise damaged_file(path / "run.json", f"its configuration is {shown(settings)}, wanted an object")
+        raise damaged_file(path / RUN_RECORD, f"its configuration is {shown(settings)}, wanted an object")
     for name, value in configuration.items():
         _require_equal(name, settings.get(name), value)
 

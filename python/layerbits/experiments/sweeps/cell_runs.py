@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from layerbits._base import UsageError, read_json
+from layerbits._base import RUN_RECORD, UsageError, read_json
 from layerbits.experiments.framework.child_processes import FINISHED, run_program
 from layerbits.experiments.framework.run_folder import require_same_run
 
@@ -48,7 +48,7 @@ class CellRun:
         """
         folder = Path(self.folder)
         try:
-            record = read_json(folder / "run.json")
+            record = read_json(folder / RUN_RECORD)
         except (OSError, UsageError):
             return None
         if record.get("status") != FINISHED:

@@ -110,6 +110,19 @@ def test_table_of_another_seed_is_measured_again(tmp_path):
     assert lb.read_history(seeds[0]).epochs == (0,)
 
 
+@pytest.mark.parametrize("column", ["layer", "quantity"])
+def test_row_of_another_layer_or_quantity_is_refused(tmp_path, column):
+    monitor(network(), tmp_path, sigma=0.5).step(0)
+    path = tmp_path / "information.csv"
+    header, first, second, *others = (line.split(",") for line in path.read_text().splitlines())
+    second[header.index(column)] = "other"
+    path.write_text("\n".join(map(",".join, (header, first, second, *others))))
+    (tmp_path / ".information.csv.sha256").unlink()
+    message = r"information\.csv: cannot be read: row 2 has the layer and quantity '.*other.*', wanted one of"
+    with pytest.raises(lb.UsageError, match=message), pytest.warns(RuntimeWarning, match="unverified"):
+        monitor(network(), tmp_path, sigma=0.5)
+
+
 def test_special_file_in_place_of_the_settings_is_named(tmp_path):
     monitor(network(), tmp_path, sigma=0.5).step(0)
     path = tmp_path / "information.json"

@@ -89,6 +89,9 @@ def limits_by_symbol(label_sets: Mapping[str, Classes]) -> dict[str, float]:
     }
 
 
-def count_quantities(label_sets: Mapping[str, Classes]) -> int:
-    """Return the number of rows of a layer: I(X;T), h(T), h(T|X), and I(T;Y), I(X;T|Y) for each label set."""
-    return 3 + 2 * sum(classes.labelled for classes in label_sets.values())
+def quantity_names(label_sets: Mapping[str, Classes]) -> list[str]:
+    """Return the quantities of a layer: I(X;T), h(T), h(T|X), and I(T;Y), I(X;T|Y) for each label set."""
+    names = (
+        quantity.name.replace("Y", name) for name, classes in label_sets.items() for quantity in classes.quantities
+    )
+    return list(dict.fromkeys(names))

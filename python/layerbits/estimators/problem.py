@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from torch import nn
 
-from layerbits.estimators.classes import Classes, classes_by_label_set, count_quantities, limits_by_symbol
+from layerbits.estimators.classes import Classes, classes_by_label_set, limits_by_symbol, quantity_names
 from layerbits.estimators.input_decoders import InputDecoder, checked_decoders
 from layerbits.estimators.same_arguments import check_same_arguments, check_same_noise, check_same_weights
 from layerbits.estimators.settings import KNOWN, MeasurementSettings
@@ -167,10 +167,19 @@ class Problem:
             raise ValueError(f"{name}: got 1, wanted at least 2, because {later_layers[0]!r} lies behind noise")
 
     @property
+    def row_keys(self) -> list[tuple[str, str]]:
+        """Layer, or readout, and quantity of each row of a table."""
+        return [
+            (layer, f"{part.slices.symbol}{quantity[1:]}" if part.slices and quantity.startswith("I") else quantity)
+            for layer, part in self.parts.items()
+            for quantity in quantity_names(self.label_sets)
+            if not (isinstance(part.slices, RandomSlices) and quantity.startswith("h"))  # they have no entropies
+        ]
+
+    @property
     def n_rows(self) -> int:
         """Number of rows of a table, which is that of its intervals."""
-        entropies_of_slices = 2 * sum(isinstance(part.slices, RandomSlices) for part in self.parts.values())
-        return len(self.parts) * count_quantities(self.label_sets) - entropies_of_slices  # they have none
+        return len(self.row_keys)
 
     @property
     def limits(self) -> dict[str, float]:

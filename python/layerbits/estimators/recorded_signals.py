@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from layerbits._base import Array, InformationRow, InformationTable
-from layerbits.estimators.classes import Classes, classes_by_label_set, count_quantities, limits_by_symbol
+from layerbits.estimators.classes import Classes, classes_by_label_set, limits_by_symbol, quantity_names
 from layerbits.estimators.input_decoders import InputDecoder, checked_decoders
 from layerbits.estimators.layer_arrays import arrays_by_layer
 from layerbits.estimators.layer_rows import layer_rows
@@ -129,7 +129,7 @@ def information(
     noise = {layer: _noise_of(sigma, layer, tensor) for layer, tensor in draws.items()}
     label_sets = {layer: _label_sets(labels, len(tensor)) for layer, tensor in draws.items()}
     shares = {layer: Workers(resolve_devices(devices, tensor.device)) for layer, tensor in draws.items()}
-    n_intervals = sum(count_quantities(of_layer) for of_layer in label_sets.values())
+    n_intervals = sum(len(quantity_names(of_layer)) for of_layer in label_sets.values())
     deadline = time.monotonic() + settings.max_seconds
     rows: list[InformationRow] = []
     for index, layer in enumerate(layers):

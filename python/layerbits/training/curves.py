@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from layerbits._base import UsageError, damaged_file
+from layerbits._base import UsageError, damaged_cell, damaged_file
 from layerbits.networks import evaluating, rows_per_pass
 from layerbits.training.history import TRAINING_FILE, TrainingRow, read_training, write_training
 
@@ -86,7 +86,10 @@ class TrainingCurves:
         self._rows = [row for row in rows if row.epoch <= epoch]
         epochs = [chosen_epoch for chosen_epoch in sorted(self._at) if chosen_epoch <= epoch]
         expected_rows = [(chosen_epoch, split) for chosen_epoch in epochs for split in self._splits]
-        if [(row.epoch, row.split) for row in self._rows] != expected_rows:
+        for number, (row, expected) in enumerate(zip(self._rows, expected_rows, strict=False), start=1):
+            if (row.epoch, row.split) != expected:
+                raise damaged_cell(self._path, number, "epoch and split", (row.epoch, row.split), repr(expected))
+        if len(self._rows) != len(expected_rows):
             raise damaged_file(self._path, f"it lacks rows up to epoch {epoch}")
 
     def step(self, epoch: int) -> None:

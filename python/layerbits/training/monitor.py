@@ -172,7 +172,7 @@ class Monitor:
         folder = self._path.parent
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._record.read(self._problem.n_rows, list(itertools.product(self._problem.layers, self._measures)))
+            self._record.read(self._problem.row_keys, list(itertools.product(self._problem.layers, self._measures)))
             if not self._record.tables:
                 self._record.write_settings()
         except (OSError, ValueError) as error:  # ValueError: a path with a null byte

@@ -15,8 +15,10 @@ from layerbits._base import (
     InformationRow,
     InformationTable,
     UsageError,
+    damaged_cell,
     damaged_file,
     file_stamp,
+    listed,
     read_json,
     shown,
     write_json,
@@ -81,13 +83,20 @@ class MonitorRecord:
     left_out: set[int] = dataclasses.field(default_factory=set)
     _stamp: tuple[int, int] | None = dataclasses.field(default=None, init=False)  # the table's at the last access
 
-    def read(self, n_rows: int, measures: Collection[tuple[str, str]]) -> None:
-        """Read the epochs of the folder; those without `n_rows` rows, a hash, or a measure of a layer are dropped.
+    def read(self, row_keys: Collection[tuple[str, str]], measures: Collection[tuple[str, str]]) -> None:
+        """Read the epochs of the folder; those without a row, a hash, or a measure of a layer are dropped.
+
+        Parameters
+        ----------
+        row_keys
+            Layer and quantity of each row of a table.
+        measures
+            Layer and name of each measure.
 
         Raises
         ------
         UsageError
-            The tables were measured with other settings, or a file is damaged.
+            The tables were measured with other settings, a row has another layer or quantity, or a file is damaged.
 
         Warns
         -----
@@ -114,10 +123,11 @@ class MonitorRecord:
         rows = read_measures(measures_path) if measures and measures_path.exists() else {}
         provenance = provenance_by_epoch(settings_path, content)
         tables = read_information(table_path, self.settings[LIMITS], provenance)
+        self._check_rows(table_path, tables, row_keys)
         others = epochs_of_other_rows(tables, content)
         for epoch, table in tables.items():
             measured = {(row.layer, row.measure.partition("/")[0]) for row in rows.get(epoch, ())}
-            if len(table) == n_rows and str(epoch) in weights and measured >= set(measures):
+            if len(table) == len(row_keys) and str(epoch) in weights and measured >= set(measures):
                 if epoch in others:
                     warnings.warn(
                         f"{shown(table_path)}: the rows of epoch {epoch} are not those that {SETTINGS_FILE} records, "
@@ -205,6 +215,13 @@ class MonitorRecord:
             int(epoch): tuple(itertools.starmap(MeasureRow, rows)) for epoch, rows in state["measures"].items()
         }
         self.left_out = set(state[LEFT_OUT])
+
+    @staticmethod
+    def _check_rows(path: Path, tables: Mapping[int, InformationTable], row_keys: Collection[tuple[str, str]]) -> None:
+        for number, row in enumerate(itertools.chain.from_iterable(tables.values()), start=1):
+            if (row.layer, row.quantity) not in row_keys:
+                wanted = f"one of {listed(f'{layer} with {quantity}' for layer, quantity in row_keys)}"
+                raise damaged_cell(path, number, "layer and quantity", f"{row.layer} with {row.quantity}", wanted)
 
     def _check_settings(self, earlier: Mapping[str, Any], source: str, remedy: str) -> None:
         if earlier.get("labels") == _NO_LABELS:

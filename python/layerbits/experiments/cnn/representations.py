@@ -29,7 +29,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity
 
-from layerbits._base import progress
+from layerbits._base import damaged_cell, progress
 from layerbits.data import LabelledImages
 from layerbits.experiments.cnn.network import build_network, deterministic_convolutions
 from layerbits.experiments.cnn.settings import CnnConfig, Variant
@@ -114,6 +114,11 @@ class _Checkpoint(NamedTuple):
 def measure(config: CnnConfig, folder: RunFolder, test: LabelledImages) -> None:
     """Measure the representations of the test images; write the tables that the module docstring lists."""
     tables = {row_type: read_table(folder.path / name, row_type) for row_type, name in _FILES.items()}
+    for row_type, name in _FILES.items():
+        for number, row in enumerate(tables[row_type], start=1):
+            if row.layer not in config.layers:
+                wanted = f"one of {', '.join(config.layers)}"
+                raise damaged_cell(folder.path / name, number, "layer", row.layer, wanted)
     grid = itertools.product(config.trainings, config.measured_epochs)
     checkpoints = [_Checkpoint(seed, variant, epoch) for (seed, variant), epoch in grid]
     finished_checkpoints = _leading_checkpoints_with_rows(config, tables, checkpoints)

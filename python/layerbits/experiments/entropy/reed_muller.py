@@ -137,9 +137,16 @@ class ReedMuller(Experiment[Config]):
     def measure(self, config: Config, folder: RunFolder) -> None:
         """Compute the true values and the plug-ins; write both tables."""
         cells = list(itertools.product(config.codes, config.sigmas))
-        truths = fill_table(folder.path / "truth.csv", Truth, cells, functools.partial(_truth, config))
+        measure = functools.partial(_truth, config)
+        truths = fill_table(folder.path / "truth.csv", Truth, cells, measure, key=lambda cell: (*cell[0], cell[1]))
         sample_cells = list(itertools.product(config.samples, config.codes, config.sigmas))
-        plug_ins = fill_table(folder.path / "plug_ins.csv", PlugIn, sample_cells, functools.partial(_plug_in, config))
+        plug_ins = fill_table(
+            folder.path / "plug_ins.csv",
+            PlugIn,
+            sample_cells,
+            functools.partial(_plug_in, config),
+            key=lambda cell: (*cell[1], cell[2], cell[0]),
+        )
         for truth in truths:
             if truth.source:
                 plug_in = [row for row in plug_ins if row[:3] == truth[:3]][-1]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from layerbits._base import damaged_file, progress, read_csv, write_csv
+from layerbits._base import damaged_cell, damaged_file, progress, read_csv, write_csv
 from layerbits.training import single_threaded
 
 _Row = TypeVar("_Row", bound=tuple[Any, ...])  # a NamedTuple of str, int and float
@@ -46,6 +46,7 @@ def fill_table(
     cells: Sequence[_Cell],
     measure: Callable[[_Cell], _Row],
     *,
+    key: Callable[[_Cell], tuple[object, ...]],
     single_thread: bool = False,
 ) -> list[_Row]:
     """Compute a row for each cell and write the table, also every few seconds in between.
@@ -60,6 +61,8 @@ def fill_table(
         Arguments of `measure`, in an order that does not change from run to run.
     measure : callable
         Returns the row of a cell. The row must depend on the cell alone, so that a resumed table has the same rows.
+    key : callable
+        Returns the first fields of the row of a cell, with which rows of the file are compared.
     single_thread : bool, optional
         Whether to use one thread of torch, for cells with so little work that threads would only wait for each other.
 
@@ -71,11 +74,15 @@ def fill_table(
     Raises
     ------
     UsageError
-        The file is damaged.
+        The file is damaged, or a row is not that of its cell.
     """
     rows = read_table(path, row_type)
     if len(rows) > len(cells):
         raise damaged_file(path, f"it has {len(rows)} rows, wanted {len(cells)} at most")
+    for number, (row, cell) in enumerate(zip(rows, cells, strict=False), start=1):
+        for column, got, wanted in zip(_columns(row_type), row, key(cell), strict=False):
+            if got != wanted and str(got) != str(wanted):  # as texts, because NaN is not equal to itself
+                raise damaged_cell(path, number, column, got, repr(wanted))
     last_save = time.monotonic()
     remaining_cells = cells[len(rows) :]
     new_rows = map(measure, remaining_cells)

@@ -124,7 +124,8 @@ class SingleNeuron(Experiment[SingleNeuronSettings]):
         """Measure the information of neurons with bias -2 weight; write curves.csv and summarize the tables."""
         folder.summary.update(summarize(config, folder.path))
         cells = list(itertools.product(config.weights, config.sigmas))
-        points = fill_table(folder.path / "curves.csv", Point, cells, functools.partial(_measure_neuron, config))
+        measure = functools.partial(_measure_neuron, config)
+        points = fill_table(folder.path / "curves.csv", Point, cells, measure, key=tuple)
         folder.summary |= {
             "curves_largest_error": max(abs(point.value - point.truth) for point in points),
             "curves_largest_half_width": max(point.upper - point.lower for point in points) / 2,

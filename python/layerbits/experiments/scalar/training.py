@@ -108,7 +108,8 @@ def write_neurons(
         return Neuron(epoch, layers[number], *parameters[number], truth)
 
     epochs = [epoch for epoch in settings.measured_epochs if epoch <= last_epoch]
-    fill_table(path / "neurons.csv", Neuron, list(itertools.product(epochs, range(len(start)))), neuron_row)
+    cells = list(itertools.product(epochs, range(len(start))))
+    fill_table(path / "neurons.csv", Neuron, cells, neuron_row, key=lambda cell: (cell[0], layers[cell[1]]))
 
 
 def summarize(settings: ScalarSettings, path: Path) -> dict[str, float]:

@@ -104,7 +104,10 @@ class BinningExperiment(Experiment[BinningSettings]):
                 entropy, information, cloud.entropy, cloud.distinct_points,
             )  # fmt: skip
 
-        fill_table(path / "binned.csv", Binned, cells, binned_row, single_thread=True)
+        def key(cell: tuple[int, str, str, Bins]) -> tuple[object, ...]:
+            return *cell[:3], cell[3].estimator, cell[3].size
+
+        fill_table(path / "binned.csv", Binned, cells, binned_row, key=key, single_thread=True)
 
 
 @dataclasses.dataclass(frozen=True)

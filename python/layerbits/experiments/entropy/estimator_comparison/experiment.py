@@ -74,7 +74,7 @@ class EstimatorComparison(Experiment[Config]):
         bounds = risk_bounds((COVERING, PAPER), config.sigmas, config.dims, config.samples)
         write_table(folder.path / "bounds.csv", Bound, bounds)
         rows = fill_table(
-            folder.path / "estimates.csv", EstimateRow, _cells(config), functools.partial(_estimate, config)
+            folder.path / "estimates.csv", EstimateRow, _cells(config), functools.partial(_estimate, config), key=tuple
         )
         slopes = list(fit_slopes(config, rows))
         write_table(folder.path / "slopes.csv", Slope, slopes)

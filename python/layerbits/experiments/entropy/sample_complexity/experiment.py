@@ -52,7 +52,9 @@ class SampleComplexity(Experiment[Config]):
         grid = itertools.product(config.sigmas, config.probabilities, config.dims, config.samples)
         cells = [Cell(number, *settings) for number, settings in enumerate(grid)]
         measure = functools.partial(measure_risk, config)
-        risks = fill_table(folder.path / "risk.csv", Risk, cells, measure, single_thread=True)
+        risks = fill_table(
+            folder.path / "risk.csv", Risk, cells, measure, key=lambda cell: cell[1:], single_thread=True
+        )
         slopes = list(fit_slopes(risks))
         write_table(folder.path / "slopes.csv", Slope, slopes)
         needed_rows = list(samples_needed(config, risks))

@@ -68,11 +68,14 @@ class Spiral(Experiment[Config]):
         network = build_network(config)
         load_checkpoint(folder.path, config.epochs, network, run=config.identity())
         write_table(folder.path / "decision.csv", Decision, decisions(config, network))
-        (reference,) = fill_table(
-            folder.path / "reference.csv", Reference, [config], functools.partial(entropy_interval, network=network)
-        )
+        measure = functools.partial(entropy_interval, network=network)
+        (reference,) = fill_table(folder.path / "reference.csv", Reference, [config], measure, key=lambda _: ())
         rows = fill_table(
-            folder.path / "estimates.csv", EstimateRow, _cells(config), functools.partial(_estimate, config, network)
+            folder.path / "estimates.csv",
+            EstimateRow,
+            _cells(config),
+            functools.partial(_estimate, config, network),
+            key=lambda cell: (cell[1], cell[0], cell[2]),
         )
         folder.summary["test_accuracy"] = read_training(folder.path / "training.csv")[-1].accuracy
         folder.summary.update(_summary(reference, rows))

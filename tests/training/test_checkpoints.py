@@ -57,6 +57,12 @@ def test_empty_folder_resumes_at_epoch_0_without_a_change(tmp_path):
     assert training.weights.equal(before)
 
 
+def test_file_in_place_of_the_folder_is_refused_by_name(tmp_path):
+    (tmp_path / "checkpoints").touch()
+    with pytest.raises(UsageError, match=r"checkpoints: cannot be made \(File exists\); remove a file of this name"):
+        Training(tmp_path)
+
+
 def test_chosen_epochs_are_kept(tmp_path):
     Training(tmp_path).run(1, 8)
     names = {file.name for file in (tmp_path / "checkpoints").iterdir()}

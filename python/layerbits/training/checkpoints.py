@@ -40,6 +40,11 @@ class Checkpoints:
     ----------
     latest : pathlib.Path
         The checkpoint of the latest state.
+
+    Raises
+    ------
+    UsageError
+        The folder of the checkpoints cannot be made.
     """
 
     def __init__(
@@ -57,7 +62,13 @@ class Checkpoints:
         self._directory = directory
         self._run = run
         self.latest = Path(directory, _FOLDER, "latest.pt")
-        self.latest.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self.latest.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(
+                f"{self.latest.parent}: cannot be made ({error.strerror}); remove a file of this name, or use another "
+                "folder"
+            ) from error
         self._saved = time.monotonic()
 
     def step(self, epoch: int) -> None:

@@ -18,15 +18,16 @@ def main() -> int:
     except KeyboardInterrupt:
         return _print_error("interrupted", 130)
     except Exception as error:  # without memory, Python and the libraries raise errors of several types
-        return _print_error(f"cannot start: {_text(error)}", 2)
+        return _print_error(f"cannot start: {text_of(error)}", 2)
     return run()
 
 
-def _text(error: Exception) -> str:
+def text_of(error: Exception) -> str:
+    """Return type and message of an error of a library, with the remedy for a lack of memory."""
     text = "".join(traceback.format_exception_only(error)).strip()
     # The loader of the system has no error type of its own for this.
     if isinstance(error, MemoryError) or "failed to map" in text or "cannot allocate" in text.lower():
-        text += "; the address space is full: raise the limit of memory (ulimit -v)"
+        text += "; the memory is full: raise its limit (ulimit -v), end other programs, or choose smaller settings"
     return text
 
 

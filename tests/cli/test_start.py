@@ -49,7 +49,8 @@ def test_interrupt_without_stderr_keeps_its_status(tmp_path, redirection):
     ],
 )
 def test_full_address_space_is_one_line(tmp_path, error, line):
-    wanted = f"layerbits: cannot start: {line}; the address space is full: raise the limit of memory (ulimit -v)\n"
+    remedy = "the memory is full: raise its limit (ulimit -v), end other programs, or choose smaller settings"
+    wanted = f"layerbits: cannot start: {line}; {remedy}\n"
     assert start(tmp_path, f"raise {error}") == (2, "", wanted)
 
 

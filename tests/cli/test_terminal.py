@@ -57,6 +57,18 @@ def test_hangup_interrupts_a_run(tmp_path, capsys, hangup_ends_the_process):
     assert json.loads((tmp_path / "run.json").read_text())["status"] == "interrupted"
 
 
+def test_lack_of_memory_ends_a_run_with_the_remedy(tmp_path, capsys):
+    def fail():
+        raise MemoryError
+
+    with call_after_epoch(2, fail):
+        assert main([*TINY_RUN, f"--out={tmp_path}"]) == 2
+    remedy = (
+        "MemoryError; the memory is full: raise its limit (ulimit -v), end other programs, or choose smaller settings"
+    )
+    assert capsys.readouterr().err.splitlines()[-1] == f"layerbits: {remedy}"
+
+
 def test_error_without_stderr_keeps_its_status(monkeypatch, capsys):
     monkeypatch.setattr(sys, "stderr", None)
     assert main(["run", "nonesuch"]) == 2

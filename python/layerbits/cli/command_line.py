@@ -23,6 +23,7 @@ from layerbits.cli.terminal import Parser, discard_output, is_reader_gone, print
 from layerbits.experiments import EXPERIMENTS, settings_table, versions
 from layerbits.kernels import backends
 from layerbits.report import write_report
+from layerbits_command import text_of
 
 _OWN_MESSAGE = re.compile(r"[\w.-]+: got ")
 _LOG = logging.getLogger("layerbits")
@@ -75,7 +76,7 @@ def _execute(argv: Sequence[str] | None) -> int:
         # Some invalid settings raise an error only during the computation; the log has the traceback at level DEBUG.
         _LOG.debug("command failed", exc_info=True)
         is_of_layerbits = isinstance(error, TypeError | ValueError) and _OWN_MESSAGE.match(str(error))
-        return print_error(str(error) if is_of_layerbits else f"{type(error).__name__}: {error}", 2)
+        return print_error(str(error) if is_of_layerbits else text_of(error), 2)
     except KeyboardInterrupt:
         return print_error("interrupted", 130)
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from layerbits._base import FolderLock, LayerbitsError, UsageError
+from layerbits_command import text_of
 
 _SECONDS_TO_END = 20.0  # until the process of an interrupted program is ended
 
@@ -21,8 +22,8 @@ _SECONDS_TO_END = 20.0  # until the process of an interrupted program is ended
 def run_task(work: Callable[[dict[str, Any]], None]) -> int:
     """Do `work` on the task in the first line of stdin, and return the exit status.
 
-    The status is 0, 2 for an error of layerbits, whose message is written to stderr, or 130 for an interruption. The
-    work is interrupted when stdin ends, so that the process does not outlive the one that started it.
+    The status is 0, 2 for an error of layerbits or a lack of memory, with a message on stderr, or 130 for an
+    interruption. The work is interrupted when stdin ends, so that the process does not outlive the one that started it.
     """
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
@@ -32,6 +33,9 @@ def run_task(work: Callable[[dict[str, Any]], None]) -> int:
         work(task)
     except LayerbitsError as error:
         print(f"layerbits: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except MemoryError as error:
+        print(f"layerbits: {text_of(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

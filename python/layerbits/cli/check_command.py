@@ -8,7 +8,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from layerbits._base import UsageError, write_csv
+from layerbits._base import UsageError, check_count, write_csv
 from layerbits.calibration import BASELINES, V1, V2, V3, Coverage, coverage_in_processes, expected_seconds
 from layerbits.cli.parser_parts import add_path
 from layerbits.cli.terminal import duration, print_text
@@ -18,7 +18,7 @@ from layerbits.kernels import threads
 if TYPE_CHECKING:
     from layerbits.cli.parser_parts import Commands
 
-_SEEDS, _QUICK_SEEDS = 200, 20
+_SEEDS, _QUICK_SEEDS, _MOST_SEEDS = 200, 20, 100_000
 
 
 def add_check(commands: Commands) -> None:
@@ -38,8 +38,7 @@ def add_check(commands: Commands) -> None:
 def _check(arguments: argparse.Namespace) -> int:
     default = _QUICK_SEEDS if arguments.quick else _SEEDS
     seeds: int = default if arguments.seeds is None else arguments.seeds
-    if seeds < 1:
-        raise UsageError(f"--seeds: got {seeds}, wanted an integer >= 1")
+    check_count("--seeds", seeds, minimum=1, maximum=_MOST_SEEDS)
     out: Path | None = arguments.out
     if out is not None and (out.is_dir() or not out.absolute().parent.is_dir()):
         raise UsageError(f"--out: got {out}, wanted a file in a folder that exists")

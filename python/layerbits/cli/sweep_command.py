@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layerbits import plots
-from layerbits._base import UsageError
+from layerbits._base import UsageError, check_count, check_positive
 from layerbits.cli.parser_parts import add_path, complete, complete_settings
 from layerbits.cli.terminal import duration, print_error, print_text
 from layerbits.experiments import (
@@ -27,6 +27,8 @@ from layerbits.experiments import (
 
 if TYPE_CHECKING:
     from layerbits.cli.parser_parts import Commands
+
+_MOST = 1000  # jobs, threads and retries
 
 
 def add_sweep(commands: Commands) -> None:
@@ -66,6 +68,7 @@ def add_sweep(commands: Commands) -> None:
 
 
 def _sweep(arguments: argparse.Namespace) -> int:
+    _check_numbers(arguments)
     experiment = experiment_named(arguments.name)
     plots.require_matplotlib()
     grid = parse_grid(experiment.config_type, arguments.set, arguments.seeds)
@@ -94,6 +97,15 @@ def _sweep(arguments: argparse.Namespace) -> int:
         f"{len(result.cells) - len(result.unfinished)} of {len(result.cells)} runs have finished; {path}/sweep.csv"
     )
     return int(bool(result.unfinished))
+
+
+def _check_numbers(arguments: argparse.Namespace) -> None:
+    """Check the numbers before a probe of the machine, the start of a cluster, and output."""
+    check_count("--jobs", arguments.jobs, minimum=1, maximum=_MOST)
+    check_count("--threads", arguments.threads, minimum=1, maximum=_MOST)
+    check_count("--retries", arguments.retries, minimum=0, maximum=_MOST)
+    if arguments.timeout is not None:
+        check_positive("--timeout", arguments.timeout)
 
 
 def _executor(arguments: argparse.Namespace, path: Path) -> contextlib.AbstractContextManager[Executor]:

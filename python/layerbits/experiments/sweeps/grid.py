@@ -69,6 +69,8 @@ def _parse_seeds(text: str) -> Sequence[int]:
     """Return the seeds ``3``, ``0,5,7``, or ``0:20``, whose end is left out."""
     match = re.fullmatch(r"(\d{1,9}):(\d{1,9})", text)
     if match and int(match[1]) < int(match[2]):
+        if int(match[2]) - int(match[1]) > _LARGEST_GRID:
+            raise UsageError(f"--seeds: got {text}, wanted at most {_LARGEST_GRID} seeds; divide the sweep")
         return range(int(match[1]), int(match[2]))
     if re.fullmatch(r"\d{1,9}(,\d{1,9})*", text):
         return [int(seed) for seed in text.split(",")]

@@ -1,6 +1,7 @@
 """`layerbits sweep`: cells, failures in one line, exit status."""
 
 import csv
+import shutil
 import sys
 
 import pytest
@@ -43,6 +44,10 @@ def test_sweep_runs_all_combinations(tmp_path, capsys):
     assert main([*arguments, f"--out={tmp_path}"]) == 2
     assert "resume" in capsys.readouterr().err
     assert main([*arguments, f"--out={tmp_path}", "--resume"]) == 0
+    assert f"szt-tanh: 0 of 4 runs left, into {tmp_path}\n" in capsys.readouterr().out
+    shutil.rmtree(tmp_path / "sigma=.05,seed=3")
+    assert main([*arguments, f"--out={tmp_path}", "--resume"]) == 0
+    assert "szt-tanh: 1 of 4 runs left, together about " in capsys.readouterr().out
 
 
 def test_failed_cell_is_named_in_one_line_with_its_output(tmp_path, capsys):

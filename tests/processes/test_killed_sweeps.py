@@ -9,6 +9,7 @@ import json
 import random
 import subprocess
 import threading
+from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 
@@ -16,7 +17,8 @@ import layerbits as lb
 from layerbits.experiments import dask_executor, local_executor
 from layerbits.experiments.framework import child_processes
 from layerbits.experiments.sweeps import cell_runs
-from tests.support.killed_sweeps import COMMAND, STEPS, cells_are_free, check_all, finished, fork, wait_until
+from tests.support.fork_server import FORK_SERVER
+from tests.support.killed_sweeps import COMMAND, PROGRAM, STEPS, cells_are_free, check_all, finished, fork, wait_until
 
 CELLS = 4
 
@@ -69,6 +71,30 @@ def test_killed_worker_is_replaced(tries, tmp_path):
     retried = {cell.name for cell in result.cells if cell.attempts == 2}
     assert retried <= set(killed)
     assert len(retried) >= tries // 2  # a kill at the last step may come after the end
+
+
+def test_cell_that_ends_after_its_pool_was_killed_has_finished(tmp_path):
+    """The second worker is killed; the cell of the first finishes although its pool is broken."""
+    slow = "import os; os._exit = lambda status: None" + PROGRAM.replace("sleep(0.01)", "sleep(0.2)")
+    command = (*COMMAND[:-1], slow)
+    with ProcessPoolExecutor(2, FORK_SERVER, initializer=set_program, initargs=(command,)) as pool:
+        killer = threading.Thread(target=lambda: (wait_for_steps(tmp_path, 2), kill_a_worker(pool)))
+        killer.start()
+        result = sweep(tmp_path, cells=4, executor=pool)
+        killer.join()
+    statuses = {cell.name: cell.status for cell in result.cells}
+    assert statuses == {name: "finished" if (tmp_path / name / "run.json").exists() else "not run" for name in statuses}
+    assert "finished" in statuses.values()
+    before = finished(tmp_path)
+    check_all(tmp_path, sweep(tmp_path, cells=4, resume=True), before)
+
+
+def set_program(command):
+    cell_runs._COMMAND = command
+
+
+def kill_a_worker(pool):
+    next(iter(pool._processes.values())).kill()
 
 
 def drive(folder):

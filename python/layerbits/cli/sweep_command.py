@@ -18,6 +18,7 @@ from layerbits.experiments import (
     cells_of,
     dask_executor,
     experiment_named,
+    is_finished,
     local_executor,
     parse_grid,
     slowdown,
@@ -73,12 +74,14 @@ def _sweep(arguments: argparse.Namespace) -> int:
     plots.require_matplotlib()
     grid = parse_grid(experiment.config_type, arguments.set, arguments.seeds)
     path = arguments.out or Path("runs", f"{experiment.name}-sweep")
-    configs = [experiment.configuration(texts, quick=arguments.quick) for texts in cells_of(grid).values()]
+    configs = {name: experiment.configuration(texts, quick=arguments.quick) for name, texts in cells_of(grid).items()}
     # First of all, because a data set may be missing.
-    seconds = slowdown() * sum(map(experiment.expected_seconds, configs))
+    seconds = [experiment.expected_seconds(config) for name, config in configs.items() if not is_finished(path / name)]
+    runs = f"{len(configs)} runs" if len(seconds) == len(configs) else f"{len(seconds)} of {len(configs)} runs left"
+    about = f", together about {duration(slowdown() * sum(seconds))}" if seconds else ""
     try:
         with _executor(arguments, path) as executor:
-            print_text(f"{experiment.name}: {len(configs)} runs, together about {duration(seconds)}, into {path}")
+            print_text(f"{experiment.name}: {runs}{about}, into {path}")
             result = sweep(
                 experiment.name,
                 grid,

@@ -4,6 +4,7 @@
 tables, and `executors` has executors for this machine, Dask and Slurm.
 """
 
+from layerbits.experiments.sweeps.cell_runs import is_finished
 from layerbits.experiments.sweeps.executors import dask_executor, local_executor, slurm_executor
 from layerbits.experiments.sweeps.grid import cells_of, parse_grid
 from layerbits.experiments.sweeps.runner import SWEEP_RECORD, Sweep, SweepCell, sweep
@@ -14,6 +15,7 @@ __all__ = [
     "SweepCell",
     "cells_of",
     "dask_executor",
+    "is_finished",
     "local_executor",
     "parse_grid",
     "slurm_executor",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import sys
 import threading
@@ -11,6 +12,7 @@ from typing import Any
 
 from layerbits._base import RUN_RECORD, UsageError, read_json
 from layerbits.experiments.framework.child_processes import FINISHED, run_program
+from layerbits.experiments.framework.child_program import locked_when_free
 from layerbits.experiments.framework.run_folder import require_same_run
 
 _COMMAND = (sys.executable, "-m", "layerbits.experiments.sweeps.cell_program")
@@ -47,11 +49,8 @@ class CellRun:
             The folder has a finished run of another experiment or with other settings.
         """
         folder = Path(self.folder)
-        try:
-            record = read_json(folder / RUN_RECORD)
-        except (OSError, UsageError):
-            return None
-        if record.get("status") != FINISHED:
+        record = _finished_record(folder)
+        if record is None:
             return None
         try:
             require_same_run(folder, record, self.experiment, self.configuration)
@@ -59,6 +58,25 @@ class CellRun:
             raise UsageError(f"{folder}: holds another run ({error})") from error
         summary: dict[str, float] = record.get("summary", {})
         return summary
+
+
+def is_finished(folder: Path) -> bool:
+    """Return whether a folder has the record of a finished run."""
+    return _finished_record(folder) is not None
+
+
+def wait_for_end(run: CellRun) -> None:
+    """Wait until the process of a cell, which outlives its executor by some seconds, has ended."""
+    with contextlib.suppress(OSError, UsageError):  # there is no folder, or the process does not end
+        locked_when_free(Path(run.folder)).release()
+
+
+def _finished_record(folder: Path) -> dict[str, Any] | None:
+    try:
+        record = read_json(folder / RUN_RECORD)
+    except (OSError, UsageError):
+        return None
+    return record if record.get("status") == FINISHED else None
 
 
 def run_cell(run: CellRun, stop: threading.Event | None = None) -> tuple[str, str]:

@@ -24,7 +24,7 @@ from layerbits._base import (
 from layerbits.experiments.framework.child_processes import FAILED, FINISHED
 from layerbits.experiments.framework.run_folder import recorded
 from layerbits.experiments.registry import experiment_named
-from layerbits.experiments.sweeps.cell_runs import NOT_RUN, CellRun, run_cell
+from layerbits.experiments.sweeps.cell_runs import NOT_RUN, CellRun, run_cell, wait_for_end
 from layerbits.experiments.sweeps.executors import local_executor
 from layerbits.experiments.sweeps.grid import cells_of
 
@@ -251,7 +251,7 @@ def _ended(runs: Mapping[str, CellRun], executor: Executor | None, retries: int)
             while pending:
                 for future in wait(pending, return_when=FIRST_COMPLETED).done:
                     name, attempt = pending.pop(future)
-                    status, reason = _outcome(future)
+                    status, reason = _outcome(future, runs[name])
                     summary = runs[name].summary()
                     if status in (FAILED, NOT_RUN) and summary is not None:
                         status, reason = FINISHED, ""  # the cell has finished, and its outcome was lost on the way
@@ -280,7 +280,7 @@ def _submit(executor: Executor, run: CellRun) -> Future[tuple[str, str]]:
         return future
 
 
-def _outcome(future: Future[tuple[str, str]]) -> tuple[str, str]:
+def _outcome(future: Future[tuple[str, str]], run: CellRun) -> tuple[str, str]:
     """Return the status and the reason of an ended cell."""
     try:
         status, reason = future.result()
@@ -288,6 +288,7 @@ def _outcome(future: Future[tuple[str, str]]) -> tuple[str, str]:
     except CancelledError:
         return NOT_RUN, "the executor cancelled it"
     except BrokenExecutor as error:
+        wait_for_end(run)  # it may still finish
         return NOT_RUN, f"the executor is broken ({error}); resume the sweep with another one"
     except Exception as error:
         return FAILED, f"{type(error).__name__}: {error}"

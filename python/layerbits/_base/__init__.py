@@ -56,6 +56,7 @@ from layerbits._base.validation import (
     refuse_sparse,
     shape_of,
     shown,
+    shown_repr,
 )
 
 __all__ = [
@@ -121,6 +122,7 @@ __all__ = [
     "require_package",
     "shape_of",
     "shown",
+    "shown_repr",
     "write_checksum",
     "write_csv",
     "write_json",

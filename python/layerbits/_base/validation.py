@@ -14,6 +14,7 @@ import numpy as np
 from layerbits._base.types import Doubles
 
 _LONGEST_TEXT = 80  # characters of a value in a message
+_LARGEST_COUNT = 2**128 - 1  # seeds may have 128 bits
 _MOST_NAMES = 20  # names of layers in a message
 
 
@@ -25,6 +26,14 @@ def shown(value: object, *, longest: int = _LONGEST_TEXT) -> str:
         return f"a value of type {type(value).__name__} without a text"
     text = text if text.isprintable() else repr(text)
     return text if len(text) <= longest else f"{text[:longest]}..."
+
+
+def shown_repr(value: object) -> str:
+    """Return a short text of a value as in Python, with quotes around a text, for messages."""
+    try:
+        return shown(repr(value))
+    except Exception:
+        return shown(value)
 
 
 def listed(names: Iterable[str]) -> str:
@@ -52,13 +61,13 @@ def refuse_sparse(name: str, value: object) -> None:
         raise TypeError(f"{name}: got {kind}, a sparse matrix, wanted a dense array; convert it by .toarray()")
 
 
-def check_count(name: str, value: object, *, minimum: int, maximum: int | None = None) -> int:
+def check_count(name: str, value: object, *, minimum: int, maximum: int = _LARGEST_COUNT) -> int:
     """Return `value` as an int; raise TypeError or ValueError unless it is an integer in this range."""
     if not isinstance(value, numbers.Integral) or isinstance(value, bool):
         raise TypeError(f"{name}: got {type(value).__name__}, wanted an integer >= {minimum}")
     if int(value) < minimum:
         raise ValueError(f"{name}: got {shown(value)}, wanted an integer >= {minimum}")
-    if maximum is not None and int(value) > maximum:
+    if int(value) > maximum:
         raise ValueError(f"{name}: got {shown(value)}, wanted at most {maximum}")
     return int(value)
 

@@ -11,6 +11,8 @@ from layerbits.geometry import BaselineEstimate
 from layerbits.kernels import RandomStream, stream
 from layerbits.statistics import class_numbers
 
+_MOST_SLICES = 100_000
+
 
 def sliced_ksg_information(
     activations: Array,
@@ -79,7 +81,7 @@ def sliced_ksg_information(
     """
     rows, input_rows = as_rows("activations", activations), as_rows("inputs", inputs)
     n, k = len(rows), check_count("neighbours", neighbours, minimum=1)
-    n_slices = check_count("slices", slices, minimum=1)
+    n_slices = check_count("slices", slices, minimum=1, maximum=_MOST_SLICES)
     if len(input_rows) != n:
         raise ValueError(f"inputs: got {len(input_rows)} rows, wanted {n}, one for each row of activations")
     check_rows(k, n)

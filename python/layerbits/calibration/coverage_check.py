@@ -24,6 +24,7 @@ from layerbits.calibration.tasks import (
     Truth,
 )
 
+_MOST_SEEDS = 10**6
 _CONFIDENCE = 0.95
 # Largest probability that correct intervals of one quantity have too few hits by chance.
 _FALSE_ALARM = 1e-4
@@ -150,6 +151,8 @@ def check_seeds(seeds: Sequence[int]) -> None:
     check_type("seeds", seeds, Sequence, wanted="a sequence of integers >= 0")
     if not seeds:
         raise ValueError("seeds: got none, wanted at least one")
+    if len(seeds) > _MOST_SEEDS:
+        raise ValueError(f"seeds: got more than {_MOST_SEEDS}, wanted fewer")
     for seed in seeds:
         check_count("seeds", seed, minimum=0)
 

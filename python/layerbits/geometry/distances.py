@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from layerbits._base import Array, Doubles, Integers, check_count, data_frame
+from layerbits._base import Array, Doubles, Integers, check_count, data_frame, shown_repr
 from layerbits.geometry.matrices import as_matrix
 from layerbits.kernels import Group, Processes, check_metric, shared_distance_histogram, shared_largest_distance
 from layerbits.statistics import class_numbers
@@ -155,9 +155,7 @@ def pairwise_distance_histogram(
         processes.check_equal("pairwise_distance_histogram", points=points, labels=labels, options=options)
         rows = as_matrix("points", points)
         metric = check_metric(metric)
-        bin_count = check_count("bins", bins, minimum=1)
-        if bin_count > MAX_BINS:
-            raise ValueError(f"bins: got {bin_count}, wanted at most {MAX_BINS}")
+        bin_count = check_count("bins", bins, minimum=1, maximum=MAX_BINS)
         classes = None if labels is None else torch.from_numpy(class_numbers(labels, len(rows))).to(rows.device)
         lower, upper = _default_range(rows, metric, processes) if range is None else _check_range(range)
         edges = np.linspace(lower, upper, bin_count + 1)
@@ -185,10 +183,10 @@ def _default_range(rows: Tensor, metric: str, processes: Processes) -> tuple[flo
 
 def _check_range(range_: Sequence[float]) -> tuple[float, float]:
     if isinstance(range_, str) or not isinstance(range_, Sequence) or len(range_) != 2:
-        raise TypeError(f"range: got {range_!r}, wanted a pair of numbers (first edge, last edge)")
+        raise TypeError(f"range: got {shown_repr(range_)}, wanted a pair of numbers (first edge, last edge)")
     if not all(isinstance(end, numbers.Real) and not isinstance(end, bool) for end in range_):
-        raise TypeError(f"range: got {range_!r}, wanted a pair of numbers")
+        raise TypeError(f"range: got {shown_repr(range_)}, wanted a pair of numbers")
     lower, upper = range_
     if not -math.inf < lower < upper < math.inf:
-        raise ValueError(f"range: got {range_!r}, wanted two finite numbers, the smaller one first")
+        raise ValueError(f"range: got {shown_repr(range_)}, wanted two finite numbers, the smaller one first")
     return float(lower), float(upper)

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from itertools import cycle
+from itertools import cycle, islice
 
 import numpy as np
 import torch
@@ -35,6 +35,8 @@ _GRIDDED_DIMENSIONS = 2
 
 Devices = Iterable[str | torch.device] | None
 
+_MOST_DEVICES = 1025  # more than a machine has
+
 
 def resolve_devices(devices: Devices, tensor_device: torch.device) -> tuple[torch.device, ...]:
     """Return the devices that share the work on tensors of `tensor_device`; an empty tuple if `devices` is None.
@@ -49,14 +51,16 @@ def resolve_devices(devices: Devices, tensor_device: torch.device) -> tuple[torc
     is_one = isinstance(devices, str | torch.device | torch.Tensor) or getattr(devices, "ndim", 1) == 0
     if is_one or not isinstance(devices, Iterable):
         raise TypeError(f"devices: got {shown(devices)!r}, wanted a sequence of CUDA devices, for instance ['cuda:0']")
-    names = list(devices)
+    names = list(islice(devices, _MOST_DEVICES))
     try:
         resolved = [torch.device(name) for name in names]
-    except (RuntimeError, TypeError) as error:
-        raise TypeError(f"devices: got {names}, wanted CUDA devices, for instance ['cuda:0']; {error}") from error
+    except (RuntimeError, TypeError, ValueError, OverflowError) as error:
+        raise TypeError(
+            f"devices: got {shown(names)}, wanted CUDA devices, for instance ['cuda:0']; {error}"
+        ) from error
     if tensor_device.type != "cuda":
         raise ValueError(
-            f"devices: got {names} for values on the {tensor_device.type}, wanted values on a CUDA device; "
+            f"devices: got {shown(names)} for values on the {tensor_device.type}, wanted values on a CUDA device; "
             "move the network and its inputs there"
         )
     current_device = torch.device("cuda", torch.cuda.current_device())
@@ -64,7 +68,7 @@ def resolve_devices(devices: Devices, tensor_device: torch.device) -> tuple[torc
     available_devices = [torch.device("cuda", index) for index in range(torch.cuda.device_count())]
     if not resolved or len(set(resolved)) < len(resolved) or not set(resolved) <= set(available_devices):
         wanted = f"distinct devices out of {', '.join(map(str, available_devices))}"
-        raise ValueError(f"devices: got {names}, wanted {wanted}; name at least one, and each only once")
+        raise ValueError(f"devices: got {shown(names)}, wanted {wanted}; name at least one, and each only once")
     return tuple(resolved)
 
 

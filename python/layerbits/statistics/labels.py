@@ -16,6 +16,8 @@ from layerbits._base import Integers, has_no_values, refuse_sparse
 # Default of `ignore_index` of torch's cross entropy.
 _IGNORED = -100
 
+_MOST_LABELS = 2**28
+
 
 def class_numbers(labels: object, n_inputs: int) -> Integers:
     """Return labels as class numbers 0, 1, ... without gaps.
@@ -89,6 +91,8 @@ def label_array(labels: Any) -> npt.NDArray[Any]:
     if isinstance(labels, list | tuple) and len({isinstance(label, str) for label in labels}) > 1:
         # NumPy would convert the others, for instance a NaN, to strings.
         raise TypeError("labels: got strings and other values, wanted strings alone; remove inputs without a class")
+    if isinstance(labels, range) and labels[_MOST_LABELS:]:
+        raise ValueError(f"labels: got a range of more than {_MOST_LABELS} labels, wanted one label for each input")
     if isinstance(labels, Tensor):
         if labels.layout != torch.strided or labels.is_meta or labels.is_quantized or has_no_values(labels):
             got = "a tensor that is sparse, quantized, fake, lazy or on the meta device"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import numbers
 from collections.abc import Iterable, Sequence
 
@@ -63,7 +64,10 @@ def checked_epochs(at: object) -> tuple[int, ...]:
         raise TypeError(f"at: got {type(at).__name__}, wanted epochs, for instance log_spaced(1, 1000, 20)")
     if isinstance(at, Tensor):
         raise TypeError("at: got Tensor, wanted whole numbers; pass at.tolist()")
-    epochs = tuple(sorted({checked_epoch("at", epoch) for epoch in at}))
+    given = list(itertools.islice(at, _MOST_EPOCHS + 1))
+    if len(given) > _MOST_EPOCHS:
+        raise ValueError(f"at: got more than {_MOST_EPOCHS} epochs, wanted fewer, such as those of log_spaced")
+    epochs = tuple(sorted({checked_epoch("at", epoch) for epoch in given}))
     if not epochs:
         raise ValueError("at: got no epoch, wanted at least one")
     return epochs

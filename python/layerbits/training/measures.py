@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from layerbits._base import Integers, UsageError, damaged_file, flat_name, read_csv, write_csv
+from layerbits._base import Integers, UsageError, damaged_file, flat_name, read_csv, shown_repr, write_csv
 from layerbits.estimators import Problem
 from layerbits.geometry import DistanceHistogram, binned_entropy, class_separation, pairwise_distance_histogram
 from layerbits.networks import Passes, copy_with_weights, network_without_noise, record
@@ -52,7 +52,7 @@ def checked_measures(measures: Measures | None, problem: Problem) -> dict[str, M
     checked: dict[str, Measure] = {}
     for name, measure in named:
         if not isinstance(name, str) or "/" in name:
-            raise ValueError(f"measures: got the key {name!r}, wanted a name without '/'")
+            raise ValueError(f"measures: got the key {shown_repr(name)}, wanted a name without '/'")
         if name in checked:
             raise ValueError(f"measures: got {name!r} twice, wanted distinct names; pass a mapping with other names")
         checked[name] = _function(measure, problem)
@@ -125,9 +125,11 @@ def _name(measure: object) -> str:
 def _function(measure: str | Measure, problem: Problem) -> Measure:
     if callable(measure):
         return measure
-    if measure not in _NAMED:
+    if not isinstance(measure, str) or measure not in _NAMED:
         names = ", ".join(_NAMED)
-        raise ValueError(f"measures: got {measure!r}, wanted a function of (activations, labels), or one of {names}")
+        raise ValueError(
+            f"measures: got {shown_repr(measure)}, wanted a function of (activations, labels), or one of {names}"
+        )
     if measure in _NEED_LABELS and not problem.classes.labelled:
         raise ValueError(f"measures: got {measure!r} without labels, wanted labels; pass them to the monitor")
     return _NAMED[measure]

@@ -40,6 +40,18 @@ NUMBERS = {
 }
 
 
+def _containing_itself():
+    items = [1.0]
+    items.append(items)
+    return items
+
+
+def _mapping_containing_itself():
+    items = {}
+    items["x"] = items
+    return items
+
+
 class Subclass(np.ndarray):
     """A subclass of arrays."""
 
@@ -65,6 +77,11 @@ OBJECTS = {
     "mapping of numbers": lambda: {1: 2, None: 3},
     "range": lambda: range(3),
     "huge range": lambda: range(2**62),
+    "range of 10^12": lambda: range(10**12),
+    "list that contains itself": _containing_itself,
+    "mapping that contains itself": _mapping_containing_itself,
+    "list of an integer of 5000 digits": lambda: [10**5000],
+    "mapping of integers of 5000 digits": lambda: {10**5000: 10**5000},
     "exhausted iterator": lambda: iter(()),
     "generator": lambda: (value for value in (1, 2)),
     "object": object,

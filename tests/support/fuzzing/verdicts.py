@@ -81,8 +81,10 @@ def global_state():
     }
 
 
-def fingerprint(value):
+def fingerprint(value, depth=0):
     """Return something that differs where `value` has been changed; generators and iterators are meant to change."""
+    if depth > 4:  # the value may contain itself
+        return type(value)
     if isinstance(value, nn.Module):
         parts = [*value.named_parameters(), *value.named_buffers()]
         return value.training, [(name, fingerprint(part)) for name, part in parts]
@@ -95,9 +97,9 @@ def fingerprint(value):
     if isinstance(value, np.ndarray):
         return str(value.dtype), value.shape, value.flags.writeable, repr(value.tolist()) if value.size <= 1000 else ""
     if isinstance(value, (list, tuple)):
-        return [fingerprint(item) for item in value]
+        return [fingerprint(item, depth + 1) for item in value]
     if isinstance(value, dict):
-        return {key: fingerprint(item) for key, item in value.items()}
+        return {key: fingerprint(item, depth + 1) for key, item in value.items()}
     return type(value)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from layerbits._base import Integers, LayerSelectionError, listed, shown
+from layerbits._base import Integers, LayerSelectionError, listed, shown_repr
 from layerbits.kernels import NO_WORKERS, Workers, as_floats
 from layerbits.networks import (
     INPUT,
@@ -86,7 +86,7 @@ class LayerPair:
 def _noisy_layer(argument: str, layer: object, network: MeasuredNetwork) -> str:
     if not isinstance(layer, str) or layer not in network.layer_names:
         raise LayerSelectionError(
-            f"{argument}: got {shown(repr(layer))}, wanted the name of a noisy layer: {listed(network.layer_names)}"
+            f"{argument}: got {shown_repr(layer)}, wanted the name of a noisy layer: {listed(network.layer_names)}"
         )
     return str(layer)
 

@@ -8,7 +8,7 @@ import re
 import typing
 from collections.abc import Iterable, Mapping, Sequence
 
-from layerbits._base import UsageError
+from layerbits._base import UsageError, shown, shown_repr
 from layerbits.experiments.framework.configuration import Configuration
 
 _LARGEST_GRID = 100_000
@@ -79,12 +79,15 @@ def _parse_seeds(text: str) -> Sequence[int]:
 
 def _texts(name: str, values: Iterable[object]) -> list[str]:
     if isinstance(values, str) or not isinstance(values, Iterable):
-        raise UsageError(f"grid: got {values!r} for {name}, wanted a list of values")
-    texts = [_text(value) for value in itertools.islice(values, _LARGEST_GRID + 1)]
+        raise UsageError(f"grid: got {shown_repr(values)} for {shown(name)}, wanted a list of values")
+    try:
+        texts = [_text(value) for value in itertools.islice(values, _LARGEST_GRID + 1)]
+    except ValueError as error:  # an integer of more than 4300 digits
+        raise UsageError(f"grid: got a value of {shown(name)} without a text, wanted numbers and texts") from error
     if not texts:
-        raise UsageError(f"grid: got no values for {name}, wanted one at least")
+        raise UsageError(f"grid: got no values for {shown(name)}, wanted one at least")
     if len(set(texts)) < len(texts):
-        raise UsageError(f"grid: got a value of {name} twice, wanted each once")
+        raise UsageError(f"grid: got a value of {shown(name)} twice, wanted each once")
     return texts
 
 

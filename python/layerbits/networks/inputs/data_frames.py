@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from torch import Tensor
-from torch.utils import _pytree as pytree
+
+from layerbits.networks.inputs.tensor_checks import leaves_of
 
 # Method of data frames and series of pandas, polars and others.
 _TO_NUMPY = "to_numpy"
@@ -40,9 +41,9 @@ def frame_values(frame: Any) -> npt.NDArray[Any]:
     return np.stack(columns, axis=1)
 
 
-def row_indices(values: object) -> list[Any]:
-    """Return the indices of the pandas objects in a nested structure, in their order."""
-    return [leaf.index for leaf in pytree.tree_leaves(values) if _has_index(leaf)]
+def row_indices(name: str, values: object) -> list[Any]:
+    """Return the indices of the pandas objects in the nested argument `name`, in their order."""
+    return [leaf.index for leaf in leaves_of(name, values) if _has_index(leaf)]
 
 
 def _has_index(value: Any) -> bool:

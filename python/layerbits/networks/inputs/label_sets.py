@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from layerbits._base import Integers
+from layerbits._base import Integers, shown
 from layerbits.networks.inputs.batches import is_one_batch
 from layerbits.networks.inputs.data_frames import row_indices
 from layerbits.networks.inputs.order_of_rows import other_order
@@ -47,7 +47,8 @@ class LabelSets:
             raise ValueError("labels: got an empty mapping, wanted label sets by name, or None")
         if not all(isinstance(name, str) and name for name in self._labels):
             raise TypeError(
-                f"labels: got a mapping with keys {list(self._labels)}, wanted a non-empty str for each label set"
+                f"labels: got a mapping with keys {shown(list(self._labels))}, wanted a non-empty str for each label "
+                "set"
             )
         reserved = [name for name in self._labels if name in _VARIABLES]
         if reserved:
@@ -164,10 +165,10 @@ def _is_scalar(labels: object) -> bool:
 
 def _check_same_index(inputs: object, labels: Sequence[object]) -> None:
     """Raise a ValueError if pandas objects among the inputs and the labels have different indices."""
-    indices = row_indices(inputs)
+    indices = row_indices("inputs", inputs)
     if not is_one_batch(inputs) and indices:  # a list of data frames
         indices = [indices[0].append(indices[1:])]
-    indices += row_indices(labels)
+    indices += row_indices("labels", labels)
     for index in indices[1:]:
         if len(index) == len(indices[0]) and not index.equals(indices[0]):
             raise ValueError(

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from layerbits._base import shown_repr
 from layerbits.networks.execution.shadow import unwrapped
 from layerbits.networks.inputs.data_frames import is_frame
 from layerbits.networks.inputs.trial_passes import runs
@@ -125,7 +126,9 @@ def find_labels(
         labels += len(items)
     if labels not in items:
         names = _names(batch, items)
-        raise ValueError(f"labels: got {labels!r}, wanted the key or position of the labels in a batch: {names}")
+        raise ValueError(
+            f"labels: got {shown_repr(labels)}, wanted the key or position of the labels in a batch: {names}"
+        )
     return [labels], items[labels]
 
 

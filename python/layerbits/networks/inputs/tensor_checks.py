@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,7 +17,7 @@ from layerbits.networks.execution.arguments import REMEDY_FOR_A_GRAPH
 
 def check_leaves(batch: object) -> None:
     """Raise a TypeError if inputs are, or contain, a packed sequence or a sparse matrix of scipy."""
-    leaves = pytree.tree_leaves(batch, _is_packed)
+    leaves = leaves_of("inputs", batch, _is_packed)
     for leaf in leaves:
         refuse_sparse("inputs", leaf)
     if any(map(_is_packed, leaves)):
@@ -24,6 +25,17 @@ def check_leaves(batch: object) -> None:
             "inputs: got a PackedSequence, wanted padded rows, by torch.nn.utils.rnn.pad_packed_sequence(..., "
             "batch_first=True), with their lengths as another argument"
         )
+
+
+def leaves_of(name: str, values: object, is_leaf: Callable[[Any], bool] | None = None) -> list[Any]:
+    """Return the leaves of nested lists, tuples and mappings; raise a ValueError if their depth is not finite."""
+    try:
+        return pytree.tree_leaves(values, is_leaf)
+    except RecursionError as error:
+        raise ValueError(
+            f"{name}: got a {type(values).__name__} that contains itself or is nested too deeply, wanted tensors, or "
+            "lists, tuples and mappings of them"
+        ) from error
 
 
 def check_tensors(tensors: Sequence[Tensor], remedy: str) -> None:

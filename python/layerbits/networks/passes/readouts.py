@@ -7,6 +7,7 @@ is at most I(X;T). With a mask, A depends on the input, and so may the covarianc
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import numbers
 from collections.abc import Sequence
 
@@ -123,6 +124,8 @@ def _check_which(name: str, which: object) -> None:
             raise ValueError(f"{name}: got {shown(which)!r}, wanted {wanted}")
     elif not isinstance(which, numbers.Integral) or isinstance(which, bool):
         raise TypeError(f"{name}: got {type(which).__name__}, wanted {wanted}")
+    elif abs(int(which)) > _LARGEST_POSITION:
+        raise ValueError(f"{name}: got {shown(which)}, wanted {wanted}, at most {_LARGEST_POSITION}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -177,6 +180,9 @@ class Channels:
 
 
 # Values of the argument `readout`; None is the whole layer.
+_MOST_READOUTS = 1000
+_LARGEST_POSITION = 2**31 - 1
+
 Readout = str | int | Tokens | Channels | RandomSlices | PrincipalSlices | LearntSlices
 Readouts = Readout | Sequence[Readout | None] | None
 
@@ -191,7 +197,10 @@ def as_readouts(readout: Readouts) -> tuple[Tokens | Channels | Slices | None, .
     """
     if isinstance(readout, bytes):
         raise TypeError(f"readout: got {readout!r}, wanted text, such as 'mean'")
-    items = list(readout) if isinstance(readout, Sequence) and not isinstance(readout, str) else [readout]
+    sequence = readout if isinstance(readout, Sequence) and not isinstance(readout, str) else [readout]
+    items = list(itertools.islice(sequence, _MOST_READOUTS + 1))
+    if len(items) > _MOST_READOUTS:
+        raise ValueError(f"readout: got more than {_MOST_READOUTS} readouts, wanted fewer")
     if not items:
         raise ValueError("readout: got an empty sequence, wanted at least one readout; None is the whole layer")
     kept = Tokens | Channels | RandomSlices | PrincipalSlices | LearntSlices | None

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.overrides import _len_torch_function_stack
 
-from layerbits import LayerSelectionError, noise_off, noisify, remove_noise
+from layerbits import LayerSelectionError, layer_information, noise_off, noisify, remove_noise
 from layerbits.networks.noise import function_hooks
 
 pytestmark = [
@@ -194,3 +194,26 @@ def test_forward_method_compiled_in_a_running_pass_keeps_its_noise():
     expected = output(model)
     model.forward = torch.compile(model.forward, backend="eager", fullgraph=True)
     assert torch.equal(output(model), expected)
+
+
+class Translated(nn.Module):
+    """A module in which an interrupt becomes a RuntimeError, as in an import inside torch."""
+
+    def __init__(self, chained):
+        super().__init__()
+        self.chained = chained
+
+    def forward(self, inputs):
+        if not self.chained:
+            raise RuntimeError("KeyboardInterrupt: <EMPTY MESSAGE>")
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt as error:
+            raise RuntimeError("an import failed") from error
+
+
+@pytest.mark.parametrize("chained", [False, True])
+def test_interrupt_that_torch_translates_stays_one(chained):
+    model = nn.Sequential(nn.Linear(3, 3), Translated(chained), nn.Tanh(), nn.Linear(3, 2))
+    with pytest.raises(KeyboardInterrupt):
+        layer_information(model, torch.eye(3), sigma=0.5)

@@ -53,6 +53,15 @@ def first_argument(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     return args[0] if args else next(iter(kwargs.values()), None)
 
 
+def is_interrupt(error: BaseException | None) -> bool:
+    """Return whether an error stands for a KeyboardInterrupt: raised from one, or by C++ with its name."""
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt) or str(error).startswith("KeyboardInterrupt"):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
 @contextlib.contextmanager
 def naming_inputs(model: nn.Module, arguments: object) -> Iterator[None]:
     """Turn the errors of a network that cannot take its arguments in a ``with`` block into errors that name the inputs.
@@ -66,12 +75,16 @@ def naming_inputs(model: nn.Module, arguments: object) -> Iterator[None]:
         from a padding mask.
     MemoryError
         The system has no memory for the pass.
+    KeyboardInterrupt
+        The error comes from an interrupt, as in an import inside torch.
     """
     try:
         yield
     except (BackendError, torch.cuda.OutOfMemoryError):  # subclasses of RuntimeError
         raise
     except (RuntimeError, TypeError, IndexError, AttributeError) as error:  # a wrong shape, dtype, name, value or type
+        if is_interrupt(error):
+            raise KeyboardInterrupt from error
         if is_memory_error(error):
             raise MemoryError(
                 f"max_memory: got a pass of more memory than the system has ({error}); lower `max_memory` or `chunk`"

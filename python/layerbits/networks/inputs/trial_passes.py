@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from layerbits.networks.execution.arguments import is_interrupt
 from layerbits.networks.execution.global_generators import global_states_restored
 from layerbits.networks.execution.originals import originals_protected
 from layerbits.networks.execution.own_hooks import delete_own_hooks
@@ -28,6 +29,8 @@ def trial_error(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, An
         try:
             copied(*args, **kwargs)
         except Exception as error:  # a network may raise any error
+            if is_interrupt(error):
+                raise KeyboardInterrupt from error
             return error
     return None
 

@@ -234,3 +234,49 @@ def test_probes_do_not_run_the_hooks_of_a_module():
     model[1].register_forward_hook(lambda module, args, output: calls.append(len(output)))
     layers(model, INPUTS)
     assert calls == [6]
+
+
+class Weighted(nn.Module):
+    """Calls a function between a matrix, biases and factors of its own."""
+
+    def __init__(self, weight: Tensor) -> None:
+        super().__init__()
+        self.weight, self.bias, self.scale = nn.Parameter(weight), nn.Parameter(torch.zeros(4)), nn.Parameter(weight[0])
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.relu(x @ self.weight + self.bias) * self.scale
+
+
+class Biased(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.relu(x + self.bias)
+
+
+@pytest.mark.parametrize(
+    "module", [Weighted(torch.eye(4)), Weighted(torch.zeros(4, 4)), Weighted(torch.ones(4, 4)), Biased()]
+)
+def test_functions_of_a_module_with_weights_are_layers_whatever_their_values(module):
+    assert noisy_by_default(module) == ("1.relu", "2")
+
+
+def test_function_that_is_replaced_by_a_wrapper_keeps_its_noise(monkeypatch):
+    """A profiler may wrap a function to count its calls; torch then shows the wrapper to function modes."""
+    relu, calls = functional.relu, []
+
+    def counted(x: Tensor, inplace: bool = False) -> Tensor:
+        calls.append(x)
+        return relu(x, inplace)
+
+    model = noisify(nn.Sequential(Weighted(torch.eye(4)), nn.Linear(4, 2)), sigma=1.0, inputs=INPUTS)
+    torch.manual_seed(0)
+    expected = model(INPUTS)
+    monkeypatch.setattr(functional, "relu", counted)
+    for _ in range(2):
+        torch.manual_seed(0)
+        assert torch.equal(model(INPUTS), expected)
+        noisify(model, sigma=1.0, inputs=INPUTS, layers=counted)
+    assert calls

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from layerbits import LayerSelectionError, noisify, propagate
+from layerbits import LayerSelectionError, layers, noisify, propagate
 
 INPUTS = torch.randn(400, 4, generator=torch.Generator().manual_seed(1))
 SIGMAS = {"tanh": 0.1, "tanh@2": 50.0}
@@ -86,3 +86,16 @@ def test_compiled_network_that_calls_itself_has_the_noise_of_each_call_or_is_ref
 def test_module_that_calls_the_network_too_often_is_refused():
     with pytest.raises(LayerSelectionError, match=r"^layers: got call 3 of 'tanh' in a pass, wanted at most the 2"):
         noisy()(INPUTS, depth=2)
+
+
+class RecursiveLeaf(nn.Module):
+    """Has no modules inside; calls itself."""
+
+    def forward(self, x, depth=2):
+        hidden = torch.tanh(2 * x)
+        return self(hidden, depth - 1) if depth else hidden
+
+
+def test_calls_of_a_module_inside_a_network_that_calls_itself_are_listed():
+    model = nn.Sequential(RecursiveLeaf(), nn.Linear(4, 2))
+    assert [layer.name for layer in layers(model, INPUTS)] == ["0", "0@2", "0@3", "1"]

@@ -105,10 +105,16 @@ class AddNoise(NoiseHook):
         Raises
         ------
         LayerSelectionError
-            Calls differ in their noise, and the pass has more calls than were observed.
+            Calls differ in their noise, and no pass of the network runs, or it has more calls than were observed.
         """
         if self.is_uniform:
             return self.noise[0]
+        if not self.switch.counts.passes:
+            raise LayerSelectionError(
+                f"layers: got {self.name!r}, whose calls differ in their noise, outside of a pass of the network, "
+                "wanted one within a pass, which counts the calls; call the network itself, noisify the module that "
+                "calls its parts, or give these calls the same noise"
+            )
         if torch.compiler.is_compiling():
             refuse_in_subgraph(
                 f"layers: got {self.name!r}, whose calls differ in their noise, in a checkpoint of one graph "
@@ -121,8 +127,8 @@ class AddNoise(NoiseHook):
         if index >= len(self.noise):
             raise LayerSelectionError(
                 f"layers: got call {index + 1} of {self.name!r} in a pass, wanted at most the {len(self.noise)} calls "
-                "that were observed, because their noise differs; call the whole network, give these calls the same "
-                "noise, or noisify again with inputs for which the network calls this layer equally often"
+                "that were observed, because their noise differs; give these calls the same noise, or noisify again "
+                "with inputs for which the network calls this layer equally often"
             )
         return self.noise[index]
 
@@ -148,6 +154,8 @@ class AddNoise(NoiseHook):
                 f"layers: got {self.name!r}, whose calls differ in their noise, in a backward pass, wanted checkpoints "
                 "made by torch.utils.checkpoint; noisify again with the same sigma for all its calls"
             )
+        elif self.switch.is_off and not self.switch.counts.passes:
+            noise = None
         else:
             noise = self.next_noise()
             if self.switch.is_off:

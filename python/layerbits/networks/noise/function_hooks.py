@@ -32,7 +32,7 @@ from layerbits.networks.noise.hooks import NoiseHook
 from layerbits.networks.noise.padding_tokens import add_padding_hooks, may_make_nested
 from layerbits.networks.noise.switch import NoiseSwitch, RunningModule, refuse_interrupted
 from layerbits.networks.noise.unobserved import UnobservedFunction
-from layerbits.networks.observation.activation_functions import FUNCTIONS, spelling_of_call
+from layerbits.networks.observation.activation_functions import FUNCTIONS, activation_function, spelling_of_call
 
 # Hook of a function call: adds noise to the output, records the output, or warns.
 OutputHook = Callable[[nn.Module, tuple[Any, ...], Any], Any] | UnobservedFunction
@@ -195,7 +195,8 @@ class _FunctionMode(TorchFunctionMode):
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        function, kwargs = FUNCTIONS.get(func), kwargs or {}
+        compiling = torch.compiler.is_compiling()
+        function, kwargs = FUNCTIONS.get(func) if compiling else activation_function(func), kwargs or {}
         layer = None if function is None else self.hook.layers.get(function.name)
         if function is None or layer is None:
             return func(*args, **kwargs)
@@ -219,9 +220,8 @@ class _FunctionMode(TorchFunctionMode):
                 "forward itself or in a submodule: the backward pass would run without its noise; "
                 f"{remedy if isinstance(layer, NoiseHook) else WITHOUT_CHECKPOINTS}"
             )
-        # The caller of torch.compile is not on the stack. It is none of the functions that call methods.
-        compiling = torch.compiler.is_compiling()
-        spelling = function.spelling if compiling else spelling_of_call(func, sys._getframe(1))
+        # While torch.compile traces, the caller is not on the stack. It is none of the functions that call methods.
+        spelling = function.spelling if compiling else spelling_of_call(function, sys._getframe(1))
         running.calls[spelling] = running.calls.get(spelling, 0) + 1
         argument = args[0] if args else kwargs["input"]
         output, in_place = function.call(args, kwargs)

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from layerbits._base import check_positive, shape_of
+from layerbits.networks.execution.call_stack import in_function_transform
 from layerbits.networks.noise.sigma_checks import check_range, check_resolution, dense_tensor
 
 # A standard deviation, the standard deviations of the d units or C channels, or the covariance (d, d) of the units.
@@ -132,6 +133,8 @@ class GaussianNoise:
         raise ValueError(
             f"sigma: got noise of {len(self.scale)} units for {layer!r}, wanted {math.prod(shape[1:])}{channels} for "
             f"its signal of shape {shape_of(shape[1:])}"
+            + "; in torch.func.vmap, give the network rows, such as x[None]"
+            * in_function_transform()
         )
 
     def check_resolution(self, layer: str, step: float, dtype: torch.dtype) -> None:

@@ -1,4 +1,4 @@
-"""The hooks that make a network noisy: their base class, a list of them, and the hook at the start of a pass."""
+"""The hooks that make a network noisy: their base class, a list of them, and those at the start and end of a pass."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ class PassStart(NoiseHook):
 
     @not_compiled_alone
     def __call__(self, module: nn.Module, args: tuple[Any, ...]) -> None:
-        """Delete the counts of the last pass, and modules whose forward was interrupted.
+        """Note that a pass runs; delete the counts of the last one, and modules whose forward was interrupted.
 
         If the network calls itself, the inner call keeps the counts.
 
@@ -120,16 +120,27 @@ class PassStart(NoiseHook):
         # torch.compile cannot trace the removal, and `refuse_interrupted` refuses the functions of this pass instead.
         if self.switch.counts.running and not torch.compiler.is_compiling():
             self.switch.counts.drop_interrupted(module)
-        calls = self.switch.counts.calls
-        if not calls:  # always so if all calls of each layer have the same noise
-            return
-        if not torch.compiler.is_compiling():
-            if not is_running_twice(module):
-                calls.clear()
-            return
-        if self.calls_itself:
-            raise LayerSelectionError(
-                f"layers: got {type(module).__name__}, which calls itself, with noise that differs by call, in a "
-                "compiled pass, wanted one sigma for all calls of each layer; or run the network uncompiled"
-            )
-        calls.clear()  # compiled code loses an assignment to an attribute of a `threading.local`
+        calls, passes = self.switch.counts.calls, self.switch.counts.passes
+        # Both are cleared, because compiled code loses an assignment to an attribute of a `threading.local`.
+        if torch.compiler.is_compiling():
+            if calls and self.calls_itself:  # there are no counts if all calls of each layer have the same noise
+                raise LayerSelectionError(
+                    f"layers: got {type(module).__name__}, which calls itself, with noise that differs by call, in a "
+                    "compiled pass, wanted one sigma for all calls of each layer; or run the network uncompiled"
+                )
+            calls.clear()
+            passes.clear()
+        elif (calls or passes) and not is_running_twice(module):
+            calls.clear()
+            passes.clear()
+        passes.append(module)
+
+
+class PassEnd(NoiseHook):
+    """The forward hook of a noisy network that notes the end of a pass; torch calls it after errors too."""
+
+    @not_compiled_alone
+    def __call__(self, module: nn.Module, args: tuple[Any, ...], output: object) -> None:
+        """Note that the pass has ended, unless it began before `noisify`."""
+        if self.switch.counts.passes:
+            self.switch.counts.passes.pop()

@@ -20,6 +20,7 @@ from layerbits.networks.noise.add_noise import AddNoise, ObservedCall
 from layerbits.networks.noise.function_hooks import EnterFunctions, OutputHook, add_function_hooks
 from layerbits.networks.noise.hooks import (
     NoiseHook,
+    PassEnd,
     PassStart,
     check_no_pass_waits,
     check_shares_no_noise,
@@ -136,6 +137,8 @@ class WaitingNoise(NoiseHook):
         compile_again()
         start = PassStart(self.switch, calls_itself=any(call.network_calls_itself for call in calls))
         start.handle = self.root.register_forward_pre_hook(start)
+        end = PassEnd(self.switch)
+        end.handle = self.root.register_forward_hook(end, always_call=True)
         functions: dict[nn.Module, dict[str, AddNoise]] = {}
         for called in dict.fromkeys(call.called for call in layer_calls):
             numbered_calls = [(position, call) for position, call in enumerate(calls) if call.called == called]

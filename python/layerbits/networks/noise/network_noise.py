@@ -60,17 +60,18 @@ def noisify(model: Model, *, sigma: Sigma, layers: Layers = None, inputs: object
         The layers that get noise. None selects every hidden activation function, and the layers that `sigma` names. An
         activation function is a module of `torch.nn.modules.activation` other than `MultiheadAttention`, a module
         without parameters that acts value by value, or a function such as `F.relu` in the forward method of ``block``,
-        which is the layer ``block.relu``: celu, elu, gelu, hardshrink, hardsigmoid, hardswish, hardtanh, leaky_relu,
-        logsigmoid, mish, relu, relu6, rrelu, selu, sigmoid, silu, softplus, softshrink, softsign, tanh, tanhshrink and
-        threshold of `torch.nn.functional`, `torch` or `Tensor`, not `torch.clamp`, `torch.maximum`, `torch.where`,
-        `F.prelu`, `F.softmax` or the operators of `torch.ops`. A module that is no submodule of the network, such as
-        ``nn.ReLU()`` in forward or in a list, counts as the functions that it calls. An activation function is hidden
-        unless it returns the output of the network or, as a function of parameters alone, does not depend on the input.
-        A warning names activation functions that return one of several outputs, do not depend on the input or do not
-        run, and other modules that act value by value. A str is a name or a glob (``*`` does not cross a dot, ``**``
-        does), a type selects all modules of the type, a function such as `F.relu` all its calls, and a callable has the
-        signature ``(name, module) -> bool``. These selectors may select any module, the output too. The calls of a
-        module in a pass are the layers ``name``, ``name@2``, ..., and ``name@*`` is all of them.
+        which is the layer ``block.relu`` unless ``block`` itself acts value by value, whatever its parameters: celu,
+        elu, gelu, hardshrink, hardsigmoid, hardswish, hardtanh, leaky_relu, logsigmoid, mish, relu, relu6, rrelu, selu,
+        sigmoid, silu, softplus, softshrink, softsign, tanh, tanhshrink and threshold of `torch.nn.functional`, `torch`
+        or `Tensor`, not `torch.clamp`, `torch.maximum`, `torch.where`, `F.prelu`, `F.softmax` or the operators of
+        `torch.ops`. A module that is no submodule of the network, such as ``nn.ReLU()`` in forward or in a list, counts
+        as the functions that it calls. An activation function is hidden unless it returns the output of the network or,
+        as a function of parameters alone, does not depend on the input. A warning names activation functions that
+        return one of several outputs, do not depend on the input or do not run, and other modules that act value by
+        value. A str is a name or a glob (``*`` does not cross a dot, ``**`` does), a type selects all modules of the
+        type, a function such as `F.relu` all its calls, and a callable has the signature ``(name, module) -> bool``.
+        These selectors may select any module, the output too. The calls of a module in a pass are the layers ``name``,
+        ``name@2``, ..., and ``name@*`` is all of them.
     inputs : optional
         Arguments of a pass in which the layers are observed now, in any form that `layer_information` takes; of several
         batches, the first. Arrays get the dtype of the network, and so do floating-point tensors of another
@@ -100,7 +101,8 @@ def noisify(model: Model, *, sigma: Sigma, layers: Layers = None, inputs: object
     -----
     If a layer returns several tensors, the first floating-point tensor gets the noise: that of an LSTM is its output,
     not its state. A function is a layer only while the forward method of its module runs: functions in a method that is
-    called from outside, as in ``model.features(x)``, have no noise. Only activation functions are layers; make another
+    called from outside, as in ``model.features(x)``, have no noise. Forward has to run in one thread: modules that it
+    calls in another are refused, and functions there have no noise. Only activation functions are layers; make another
     function that acts value by value, such as `torch.sin`, a module.
 
     Source: Goldfeld et al., Estimating Information Flow in Deep Neural Networks (ICML 2019). In a convolutional block,

@@ -79,6 +79,8 @@ class _Counts(threading.local):
     ----------
     calls : dict of str to int
         The number of calls so far of each module or function, by its name.
+    passes : list of torch.nn.Module
+        The network, once for each of its calls that run: more than once if it calls itself.
     running : list of RunningModule
         The running modules of a network in which functions are layers, outermost first.
     dropped : Tensor of shape (rows, tokens) or None
@@ -87,6 +89,7 @@ class _Counts(threading.local):
 
     def __init__(self) -> None:
         self.calls: dict[str, int] = {}
+        self.passes: list[nn.Module] = []
         self.running: list[RunningModule] = []
         self.dropped: Tensor | None = None
 

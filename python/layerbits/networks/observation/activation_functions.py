@@ -6,7 +6,7 @@ import dataclasses
 import inspect
 import itertools
 from collections.abc import Callable, Mapping
-from types import FrameType
+from types import FrameType, FunctionType
 from typing import Any
 
 import torch
@@ -95,6 +95,19 @@ _CALL_METHODS = {
 }
 
 
-def spelling_of_call(func: Any, caller: FrameType) -> str:
-    """Return the spelling of a call of a function or method that a frame makes."""
-    return _CALL_METHODS.get(caller.f_code, FUNCTIONS[func].spelling)
+def activation_function(func: Any) -> ActivationFunction | None:
+    """Return the activation function that a `TorchFunctionMode` gets, None if it gets another function.
+
+    A program may replace a function of `torch.nn.functional`, for instance to count its calls.
+    """
+    function = FUNCTIONS.get(func)
+    if function is None and isinstance(func, FunctionType):
+        name = next((name for name in _NAMES if vars(functional).get(name) is func), "")
+        original = next((other for other in FUNCTIONS.values() if other.spelling == f"functional.{name}"), None)
+        function = original and dataclasses.replace(original, plain=func)
+    return function
+
+
+def spelling_of_call(function: ActivationFunction, caller: FrameType) -> str:
+    """Return the spelling of a call that a frame makes."""
+    return _CALL_METHODS.get(caller.f_code, function.spelling)

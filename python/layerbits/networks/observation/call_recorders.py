@@ -10,6 +10,7 @@ import dataclasses
 import functools
 import math
 import sys
+import threading
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -23,7 +24,7 @@ from layerbits.networks.execution.checkpointing import find_caller
 from layerbits.networks.execution.output_tensor import find_tensor, why_no_signal
 from layerbits.networks.execution.own_hooks import has_own_hook
 from layerbits.networks.execution.sharding import source_of
-from layerbits.networks.observation.activation_functions import FUNCTIONS, spelling_of_call
+from layerbits.networks.observation.activation_functions import activation_function, spelling_of_call
 from layerbits.networks.observation.input_dependence import InputDependence, values_read
 from layerbits.networks.observation.signal_values import root_mean_square, rounding_step
 
@@ -121,22 +122,43 @@ class ModuleRecorder:
     ----------
     started : list of tuple
         The running calls, outermost first: the module, its first argument, and the version of the argument's memory.
+    in_other_threads : list of torch.nn.Module
+        The modules that forward called in another thread than the network.
     """
 
     def __init__(self, recorded_calls: RecordedCalls) -> None:
         self.recorded_calls = recorded_calls
         self.started: list[tuple[nn.Module, object, int | None]] = []
+        self.in_other_threads: list[nn.Module] = []
+        self._thread = threading.get_ident()
 
     def add_hooks(self, module: nn.Module) -> None:
         """Record the calls of a module from now on."""
         module.register_forward_pre_hook(self._start, with_kwargs=True)
         module.register_forward_hook(self._end)
 
+    def check_thread(self, names: Mapping[nn.Module, str]) -> None:
+        """Raise a LayerSelectionError if a module ran in another thread than the network.
+
+        Functions have no noise there, `noise_off` does not hold, and what a signal depends on is not known.
+        """
+        others = [names[module] for module in self.in_other_threads if module in names]
+        if others:
+            raise LayerSelectionError(
+                f"model: got a network whose forward calls {others[0]!r} in another thread, wanted calls in the thread "
+                "of forward; call the parts one after the other"
+            )
+
     def _start(self, module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        if threading.get_ident() != self._thread:
+            self.in_other_threads.append(module)
+            return
         argument = first_argument(args, kwargs)
         self.started.append((module, argument, memory_version(argument) if isinstance(argument, Tensor) else None))
 
     def _end(self, module: nn.Module, args: tuple[Any, ...], output: object) -> None:
+        if threading.get_ident() != self._thread:
+            return
         # A forward method may catch the error of a module, whose call then has started but does not return.
         while self.started[-1][0] is not module:
             self.started.pop()
@@ -203,10 +225,11 @@ class FunctionRecorder(RefuseOriginals):
         _check_outside(outside)
         self.recorded_calls.dependence.read(values_read(func, args, kwargs or {}))
         output = func(*args, **(kwargs or {}))
-        if func in FUNCTIONS and module in self.modules and not isinstance(module, ACTIVATIONS):
-            name, spelling = FUNCTIONS[func].name, spelling_of_call(func, sys._getframe(1))
-            in_place = FUNCTIONS[func].acts_in_place(args, kwargs or {})
-            self.recorded_calls.add(module, None, output, name, spelling, acts_in_place=in_place)
+        function = activation_function(func)
+        if function is not None and module in self.modules and not isinstance(module, ACTIVATIONS):
+            spelling = spelling_of_call(function, sys._getframe(1))
+            in_place = function.acts_in_place(args, kwargs or {})
+            self.recorded_calls.add(module, None, output, function.name, spelling, acts_in_place=in_place)
         return output
 
     def _is_of_network(self, outside: list[nn.Module], module: nn.Module) -> bool:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from layerbits._base import LayerSelectionError, listed, shown
 from layerbits.networks.execution.call_stack import stacklevel_of_user
 from layerbits.networks.execution.shadow import modules_by_name
-from layerbits.networks.observation.activation_functions import FUNCTIONS
+from layerbits.networks.observation.activation_functions import activation_function
 from layerbits.networks.observation.call_recorders import ACTIVATIONS
 from layerbits.networks.observation.layer_calls import LayerCall
 
@@ -197,7 +197,8 @@ def _names_selected(calls: Sequence[LayerCall], selector: object) -> set[str]:
 
 def _function_name(selector: object) -> str:
     """Return the name of an activation function; empty for another selector."""
-    return next((activation.name for function, activation in FUNCTIONS.items() if function is selector), "")
+    function = activation_function(selector) if callable(selector) else None
+    return function.name if function else ""
 
 
 def _named(selector: object) -> str:

@@ -52,7 +52,8 @@ def run_observed(model: nn.Module, arguments: Arguments, *, relative: bool) -> O
     Raises
     ------
     LayerSelectionError
-        Forward, or a hook, runs a module of the network itself or writes on the network.
+        Forward, or a hook, runs a module of the network itself, writes on the network, or runs a module in another
+        thread.
     """
     copied = shadow(model, keeps_weights=False)
     delete_own_hooks(copied)
@@ -67,7 +68,9 @@ def run_observed(model: nn.Module, arguments: Arguments, *, relative: bool) -> O
     args, kwargs = arguments
     with originals_protected(model), FunctionRecorder(model, copied, recorded_calls), recorded_calls.dependence:
         returned = copied(*args, **kwargs)
-    return ObservedPass(arguments, returned, recorded_calls.results, names, len(root_calls))
+    recorder.check_thread(names)
+    # A list of its own, because the hooks record the later calls of a module that calls itself too.
+    return ObservedPass(arguments, returned, list(recorded_calls.results), names, len(root_calls))
 
 
 def independent_results(model: nn.Module, observed: ObservedPass, arguments: Arguments) -> set[int]:

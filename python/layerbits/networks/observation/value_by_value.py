@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 # The least number of values that a module gets when it is probed.
 _PROBED_VALUES = 64
@@ -12,13 +13,26 @@ _PROBED_VALUES = 64
 _ROUNDING = 1e-2
 
 
+class _Forward(nn.Module):
+    """Runs the forward method of a module without the hooks of the module, those of the observed pass."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, values: Tensor) -> Tensor:
+        result: Tensor = self.module.forward(values)
+        return result
+
+
 def acts_value_by_value(module: nn.Module, argument: object, output: object) -> bool:
     """Return whether a module maps each value by one function, which is not the identity.
 
     The result is False for modules of `torch.nn`, and for modules with children or buffers. `argument` and `output` are
     those of a call. Three passes decide: one of random values, one of the same values in another order, and one in
     which every other value is replaced. A function of several values, such as a normalization, maps the values that
-    stay to other values in the second or the third pass.
+    stay to other values in the second or the third pass. Parameters have random values, because a matrix that is the
+    identity, or a vector of equal biases, acts value by value in that state alone.
     """
     # A module with children or buffers may treat all values alike only in its initial state.
     if type(module).__module__.startswith("torch.nn.") or (*module.children(), *module.buffers()):
@@ -38,9 +52,15 @@ def acts_value_by_value(module: nn.Module, argument: object, output: object) -> 
     def random_values() -> Tensor:
         return torch.randn(n_values, generator=generator).to(device, argument.dtype)
 
+    parameters = {  # positive ones, for a module that divides by them or takes logarithms
+        f"module.{name}": (0.5 + torch.rand(parameter.shape, generator=generator)).to(parameter)
+        for name, parameter in module.named_parameters()
+    }
+    forward = _Forward(module)
+
     def image(values: Tensor) -> Tensor:
-        # A copy, because the module may act in place; forward, because a call would run the hooks of the observed pass.
-        mapped: Tensor = module.forward(values.clone().reshape(n_rows, *row_shape))
+        # A copy, because the module may act in place.
+        mapped: Tensor = functional_call(forward, parameters, values.clone().reshape(n_rows, *row_shape))
         return mapped.double().reshape(n_values)
 
     points, replacements = random_values(), random_values()

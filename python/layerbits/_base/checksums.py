@@ -43,9 +43,10 @@ def write_verified(path: Path, content: bytes) -> None:
     """
     checksums, run = checksum_path(path), table_run(path)
     line = _line(content, run)
+    earlier = b""
     with contextlib.suppress(OSError):  # there is no earlier table
         earlier = read_regular(checksums, limit=_CHECKSUMS_LIMIT) if checksums.exists() else _line(_content(path), run)
-        _write(checksums, line + earlier)
+    _write(checksums, line + earlier)
     _write(path, content)
     _write(checksums, line)
 

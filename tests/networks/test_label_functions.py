@@ -201,3 +201,19 @@ def test_labels_of_a_named_tuple_have_a_name_and_a_position(batch, labels):
 def test_labels_that_a_named_tuple_does_not_have_are_refused(labels):
     with pytest.raises(ValueError, match=rf"^labels: got {labels!r}, wanted the key or position .*: 0, 1"):
         read_inputs(Pair(INPUTS, LABELS), tanh_mlp(4, 3, 2), labels)
+
+
+@pytest.mark.parametrize("inputs", [INPUTS, INPUTS.numpy()], ids=["tensor", "array"])
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda batch: (batch[0].__imul__(0), batch[1])[1],
+        lambda batch: (batch[0][:, 1:].__setitem__(0, 7.0), batch[1] % 2)[1],
+    ],
+    ids=["all values", "some values"],
+)
+def test_a_function_that_writes_into_the_inputs_is_refused(inputs, function):
+    """Without the error, the network would get the new values without a word."""
+    batch = (copy.deepcopy(inputs), LABELS)
+    with pytest.raises(ValueError, match=r"^labels: got a function that changes the values of item 0 of a batch"):
+        read_inputs(batch, tanh_mlp(4, 3, 2), function)

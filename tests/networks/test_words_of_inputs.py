@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import scipy.sparse
 import torch
+import xarray
 from torch import nn
 from torch.utils.data import BatchSampler, DataLoader, IterableDataset, SequentialSampler, TensorDataset
 
@@ -199,3 +200,19 @@ def test_rows_of_python_lists_are_refused_with_a_remedy_that_works(network, form
         lb.layer_information(network(), form(rows), "labels", sigma=0.5)
     loader = DataLoader(rows, batch_size=100, collate_fn=transformers.default_data_collator)
     assert len(lb.layer_information(network(), loader, "labels", sigma=0.5, queries=4)) == 5
+
+
+@pytest.mark.parametrize(
+    ("inputs", "words"),
+    [
+        (iter([{"input": INPUTS}, {"inputs": INPUTS}]), r"arguments \['input'\] and \['inputs'\], wanted the same"),
+        (
+            iter([{"input": INPUTS, "name": ["a"]}, {"input": INPUTS, "name": ["b"]}]),
+            r"\['name'\]\[0\] is 'a' and 'b'.*leave",
+        ),
+        (xarray.DataArray(INPUTS.numpy()), r"got DataArray among the arguments.*convert it by \.to_numpy\(\)"),
+    ],
+)
+def test_refusals_name_the_argument(inputs, words):
+    with pytest.raises((TypeError, ValueError), match=rf"^inputs: .*{words}"):
+        read_inputs(inputs, MODEL)

@@ -68,3 +68,9 @@ def test_labels_that_are_the_only_item_leave_nothing_for_the_network(batch, labe
 def test_an_error_names_the_label_set(labels):
     with pytest.raises(ValueError, match=r"^labels\['b'\]: got (numbers that are not whole|shape \(2,\))"):
         read_inputs(INPUTS, tanh_mlp(4, 3, 2), {"a": LABELS, "b": labels})
+
+
+@pytest.mark.parametrize("name", ["", " ", "a\nb", "\x1b[31m"])
+def test_names_of_label_sets_are_printable(name):
+    with pytest.raises(TypeError, match=r"^labels: got a mapping with keys .*, wanted printable text"):
+        read_inputs(INPUTS, tanh_mlp(4, 3, 2), {name: LABELS})

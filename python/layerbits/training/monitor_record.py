@@ -228,7 +228,7 @@ class MonitorRecord:
             earlier = {**earlier, "labels": ""}
         for name, value in self.settings.items():
             if name not in earlier or earlier[name] != value:
-                got = repr(earlier[name]) if name in earlier else "none" if name == "measures" else "unknown"
+                got = repr(earlier[name]) if name in earlier else "none" if name == "measures" else "unknown settings"
                 if name in earlier and name in _HASHED:
                     raise UsageError(f"{name}: {source} was measured with {_HASHED[name]}; {remedy}")
                 message = f"{name}: {source} was measured with {got}, wanted {value!r}; {remedy}"

@@ -97,14 +97,14 @@ def _check_chain(dependence: DependenceGraph, first: str, second: str) -> None:
         raise ValueError(
             f"first: got {first!r}, of which it is not known whether it is a chain with {second!r}, because the "
             f"network {dependence.unknown}; wanted a network that runs the same operations of torch for all inputs; "
-            "transformers reads the values of an attention mask: leave it out if it keeps all tokens"
+            "transformers reads the values of an attention mask: take inputs of one length, and leave the mask out"
         )
     paths = dependence.paths_past(first, second)
     if paths:
         source = INPUT if INPUT in paths else min(paths)
         raise ValueError(
             f"first: got {first!r}, but {source} acts on {second!r} by another path too, such as a skip "
-            "connection; wanted a layer through which every path goes"
+            "connection or a mask; wanted a layer through which every path goes"
         )
 
 

@@ -45,10 +45,9 @@ class LabelSets:
         self._labels = dict(labels) if isinstance(labels, Mapping) else {} if labels is None else {_Y: labels}
         if isinstance(labels, Mapping) and not labels:
             raise ValueError("labels: got an empty mapping, wanted label sets by name, or None")
-        if not all(isinstance(name, str) and name for name in self._labels):
+        if not all(isinstance(name, str) and name.strip() and name.isprintable() for name in self._labels):
             raise TypeError(
-                f"labels: got a mapping with keys {shown(list(self._labels))}, wanted a non-empty str for each label "
-                "set"
+                f"labels: got a mapping with keys {shown(list(self._labels))}, wanted printable text for each label set"
             )
         reserved = [name for name in self._labels if name in _VARIABLES]
         if reserved:

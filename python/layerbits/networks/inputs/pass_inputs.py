@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 from torch.utils.data import Dataset
 
-from layerbits._base import Integers
+from layerbits._base import Integers, listed, shown_repr
 from layerbits.networks.execution.arguments import REMEDY_FOR_LISTS
 from layerbits.networks.inputs.data_frames import frame_values, is_frame
 from layerbits.networks.inputs.placement import as_input
@@ -71,6 +71,13 @@ class PassInputs:
         """Return the number of inputs, n."""
         return len(self.tensors[0])
 
+    @property
+    def argument_names(self) -> list[str]:
+        """The position or the name of each argument, with the path to the item inside it."""
+        args, kwargs = pytree.tree_unflatten(list(range(len(self.constants))), self.structure)
+        paths = [*pytree.tree_flatten_with_path(args)[0], *pytree.tree_flatten_with_path(kwargs)[0]]
+        return [pytree.keystr(path) for path, _ in paths]
+
     def arguments(self, tensors: Sequence[Tensor]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Return the positional and keyword arguments of a call with `tensors`, of shape (rows, ...)."""
         tensors_on_device = (tensor if self.device is None else tensor.to(self.device) for tensor in tensors)
@@ -101,7 +108,7 @@ def inputs_of_batch(batch: Any, model: nn.Module, remedy: str) -> PassInputs:
         if constant is not _TENSOR and not isinstance(constant, _CONSTANTS):
             raise TypeError(
                 f"inputs: got {type(constant).__name__} among the arguments, wanted tensors, arrays, numbers, "
-                "strings or None"
+                "strings or None" + "; convert it by .to_numpy()" * hasattr(constant, "to_numpy")
             )
     if not leaves:
         raise TypeError(
@@ -126,11 +133,17 @@ def inputs_of_batch(batch: Any, model: nn.Module, remedy: str) -> PassInputs:
 
 def check_same_form(first: PassInputs, other: PassInputs) -> None:
     """Raise a ValueError unless two batches can be rows of the same inputs."""
-    if first.structure != other.structure or first.constants != other.constants:
+    if first.structure != other.structure:
         raise ValueError(
-            f"inputs: got batches with different arguments: {first.constants} and {other.constants}, wanted the same "
-            "arguments in every batch"
+            f"inputs: got batches with the arguments {listed(first.argument_names)} and "
+            f"{listed(other.argument_names)}, wanted the same in every batch"
         )
+    for name, constant, other_constant in zip(first.argument_names, first.constants, other.constants, strict=True):
+        if constant != other_constant:
+            raise ValueError(
+                f"inputs: got batches in which the argument {name} is {shown_repr(constant)} and "
+                f"{shown_repr(other_constant)}, wanted tensors, or one value in every batch; leave it out"
+            )
     for left, right in zip(first.tensors, other.tensors, strict=True):
         if left.shape[1:] != right.shape[1:] or left.dtype != right.dtype:
             raise ValueError(

@@ -6,11 +6,12 @@ import copy
 import dataclasses
 import functools
 import inspect
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from torch import nn
+from torch import Tensor, nn
 
 from layerbits._base import shown_repr
 from layerbits.networks.execution.shadow import unwrapped
@@ -106,7 +107,7 @@ def find_labels(
     ------
     ValueError
         The batch has no such key or position, or the function raises an error, returns None or other labels for the
-        same batch, or computes labels from an argument of the network.
+        same batch, writes into the batch, or computes labels from an argument of the network.
     TypeError
         A function gets a data frame that is not of pandas.
     """
@@ -174,9 +175,10 @@ def _names(batch: object, items: Mapping[object, Any]) -> str:
 
 
 def _result(function: Callable[[Any], Any], batch: Any, items: Mapping[object, Any]) -> object:
-    """Return the labels of a batch; ValueError, with its cause, if the function raises an error."""
+    """Return the labels of a batch; ValueError if the function raises an error, its cause, or writes into an item."""
+    before = {key: _written(item) for key, item in items.items()}
     try:
-        return function(_shallow_copy(batch))
+        labels = function(_shallow_copy(batch))
     except MemoryError:
         raise
     except Exception as error:  # a function of the user may raise any error
@@ -184,6 +186,22 @@ def _result(function: Callable[[Any], Any], batch: Any, items: Mapping[object, A
             f"labels: got a function that raises {type(error).__name__} ({error}) for a batch with the keys or "
             f"positions {_names(batch, items)}, wanted the labels of a batch"
         ) from error
+    changed = [key for key, item in items.items() if _written(item) != before[key]]
+    if changed:
+        raise ValueError(
+            f"labels: got a function that changes the values of item {changed[0]!r} of a batch, which the network may "
+            "take, wanted a function that only reads the batch"
+        )
+    return labels
+
+
+def _written(item: object) -> int:
+    """Return a number that changes when values of a tensor or array are written."""
+    if isinstance(item, Tensor):
+        return 0 if item.is_inference() else item._version
+    if isinstance(item, np.ndarray) and not item.dtype.hasobject:
+        return zlib.crc32(np.ascontiguousarray(item).data.cast("B")) if item.size else 0
+    return 0
 
 
 class _Unreadable:

@@ -119,6 +119,8 @@ class Tokens:
 
 def _check_which(name: str, which: object) -> None:
     wanted = "'mean', 'first', 'last' or a position"
+    if name == "readout":
+        wanted += ", or an object such as Channels('mean')"
     if isinstance(which, str):
         if which != "mean" and which not in _POSITIONS:
             raise ValueError(f"{name}: got {shown(which)!r}, wanted {wanted}")

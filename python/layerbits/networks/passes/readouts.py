@@ -181,10 +181,10 @@ class Channels:
         return UnitView(units, tuple(range(1, len(units))), None)
 
 
-# Values of the argument `readout`; None is the whole layer.
 _MOST_READOUTS = 1000
 _LARGEST_POSITION = 2**31 - 1
 
+# Values of the argument `readout`; None is the whole layer.
 Readout = str | int | Tokens | Channels | RandomSlices | PrincipalSlices | LearntSlices
 Readouts = Readout | Sequence[Readout | None] | None
 

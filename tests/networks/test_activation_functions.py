@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from layerbits import layers, noisify
+from layerbits import LayerSelectionError, layers, noisify
 
 INPUTS = torch.linspace(-1, 1, 24).reshape(6, 4)
 
@@ -227,6 +227,12 @@ def test_activation_function_with_learnt_parameters_can_be_chosen_without_a_warn
         warnings.simplefilter("error")
         noisify(model, sigma=0.1, layers=[Swish, nn.Tanh], inputs=INPUTS)
     assert layers(model, INPUTS).noisy == ("1", "2")
+
+
+def test_refusal_names_the_activation_function_with_learnt_parameters():
+    model = nn.Sequential(nn.Linear(4, 3), Swish(), nn.Linear(3, 2))
+    with pytest.raises(LayerSelectionError, match=r"none without parameters \(with them, 1\); name the layers"):
+        noisify(model, sigma=0.1, inputs=INPUTS)
 
 
 def test_probes_do_not_run_the_hooks_of_a_module():

@@ -129,7 +129,7 @@ def test_points_that_are_no_numbers_are_refused(cell, tmp_path):
         layer_points(tmp_path, "run")
 
 
-@pytest.mark.parametrize(("epochs", "text"), [([10**400], "epoch beyond"), (range(1500), "1500 curves at 1500 epochs")])
+@pytest.mark.parametrize(("epochs", "text"), [([10**30], "epoch beyond"), (range(1500), "1500 curves at 1500 epochs")])
 def test_table_that_no_measurement_writes_is_refused(epochs, text, data_of):
     with pytest.raises(UsageError, match=text):
         data_of({epoch: [row(quantity=f"q{epoch}")] for epoch in epochs})

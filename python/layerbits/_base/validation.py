@@ -61,13 +61,13 @@ def refuse_sparse(name: str, value: object) -> None:
         raise TypeError(f"{name}: got {kind}, a sparse matrix, wanted a dense array; convert it by .toarray()")
 
 
-def check_count(name: str, value: object, *, minimum: int, maximum: int = _LARGEST_COUNT) -> int:
+def check_count(name: str, value: object, *, minimum: int, maximum: int | None = _LARGEST_COUNT) -> int:
     """Return `value` as an int; raise TypeError or ValueError unless it is an integer in this range."""
     if not isinstance(value, numbers.Integral) or isinstance(value, bool):
         raise TypeError(f"{name}: got {type(value).__name__}, wanted an integer >= {minimum}")
     if int(value) < minimum:
         raise ValueError(f"{name}: got {shown(value)}, wanted an integer >= {minimum}")
-    if int(value) > maximum:
+    if maximum is not None and int(value) > maximum:
         raise ValueError(f"{name}: got {shown(value)}, wanted at most {maximum}")
     return int(value)
 

@@ -19,6 +19,11 @@ def check_dim(dim: int) -> int:
     return check_count("dim", dim, minimum=1, maximum=_LARGEST_DIM)
 
 
+def check_size(name: str, value: int, *, minimum: int) -> int:
+    """Return a number of samples, atoms or draws, of any size: the bounds take its logarithm."""
+    return check_count(name, value, minimum=minimum, maximum=None)
+
+
 def check_scale(name: str, value: float) -> float:
     """Return a number from 1e-30 to 1e30, so that its powers in the formulas are floats; otherwise raise an error."""
     number = check_positive(name, value)

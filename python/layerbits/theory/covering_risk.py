@@ -7,8 +7,7 @@ import math
 import numpy as np
 from scipy.special import xlog1py
 
-from layerbits._base import check_count
-from layerbits.theory.checks import check_scale, check_setting
+from layerbits.theory.checks import check_scale, check_setting, check_size
 from layerbits.theory.exponentials import exp, log1p_exp
 
 
@@ -28,8 +27,8 @@ def finite_support_bias_bound(n: int, atoms: int) -> float:
     >>> round(lb.theory.finite_support_bias_bound(1, 2), 6)
     0.693147
     """
-    log_n = math.log(check_count("n", n, minimum=1))
-    atoms = check_count("atoms", atoms, minimum=1)
+    log_n = math.log(check_size("n", n, minimum=1))
+    atoms = check_size("atoms", atoms, minimum=1)
     return log1p_exp(math.log(atoms - 1) - log_n) if atoms > 1 else 0.0
 
 
@@ -44,7 +43,7 @@ def fluctuation_bound(n: int) -> float:
     >>> round(lb.theory.fluctuation_bound(10_000), 4)
     0.0511
     """
-    return _fluctuation(math.log(check_count("n", n, minimum=1)))
+    return _fluctuation(math.log(check_size("n", n, minimum=1)))
 
 
 def covering_risk_bound(n: int, *, dim: int, sigma: float, atoms: int | None = None) -> float:
@@ -68,7 +67,7 @@ def covering_risk_bound(n: int, *, dim: int, sigma: float, atoms: int | None = N
     True
     """
     dim, sigma = check_setting(dim, sigma)
-    log_n = math.log(check_count("n", n, minimum=1))
+    log_n = math.log(check_size("n", n, minimum=1))
     return covering_risk_of_log(log_n, dim, sigma, log_covering_number(dim, sigma, atoms))
 
 
@@ -92,7 +91,7 @@ def subgaussian_covering_risk_bound(n: int, *, dim: int, sigma: float, norm: flo
     >>> lb.theory.subgaussian_covering_risk_bound(10**6, dim=1, sigma=1.0, norm=0.8) < 0.01
     True
     """
-    log_n = math.log(check_count("n", n, minimum=1))
+    log_n = math.log(check_size("n", n, minimum=1))
     dim, sigma = check_setting(dim, sigma)
     norm_in_cubes = check_scale("norm", norm) / sigma * math.sqrt(2)
     # The terms beyond `reach` cubes are below rounding. If `reach` is large, a shell is several cubes thick.
@@ -111,7 +110,7 @@ def log_covering_number(dim: int, sigma: float, atoms: int | None) -> float:
     real_minimizer = math.sqrt(8) / sigma  # of log k + 4 / (k sigma)^2 over real k
     candidates = max(1, math.floor(real_minimizer)), math.ceil(real_minimizer)
     log_number = dim * min(math.log(k) + (2 / (k * sigma)) ** 2 for k in candidates)
-    return log_number if atoms is None else min(log_number, math.log(check_count("atoms", atoms, minimum=1)))
+    return log_number if atoms is None else min(log_number, math.log(check_size("atoms", atoms, minimum=1)))
 
 
 def covering_risk_of_log(log_n: float, dim: int, sigma: float, log_number: float) -> float:

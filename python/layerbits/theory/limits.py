@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from layerbits._base import check_count, check_real
-from layerbits.theory.checks import check_scale, check_setting
+from layerbits._base import check_real
+from layerbits.theory.checks import check_scale, check_setting, check_size
 
 
 def information_ceiling(*, dim: int, sigma: float, inputs: int | None = None, mean_square: float = 1.0) -> float:
@@ -28,7 +28,7 @@ def information_ceiling(*, dim: int, sigma: float, inputs: int | None = None, me
     """
     dim, sigma = check_setting(dim, sigma)
     ceiling = dim / 2 * math.log1p(check_scale("mean_square", mean_square) / sigma**2)
-    return ceiling if inputs is None else min(ceiling, math.log(check_count("inputs", inputs, minimum=1)))
+    return ceiling if inputs is None else min(ceiling, math.log(check_size("inputs", inputs, minimum=1)))
 
 
 def is_vacuous(bound: float, *, dim: int, sigma: float, inputs: int | None = None, mean_square: float = 1.0) -> bool:

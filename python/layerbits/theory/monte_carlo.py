@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 
-from layerbits._base import check_count
-from layerbits.theory.checks import check_dim, check_scale, check_setting
+from layerbits.theory.checks import check_dim, check_scale, check_setting, check_size
 
 
 def monte_carlo_mse_bound(n: int, draws: int, *, dim: int, sigma: float, mean_square: float | None = None) -> float:
@@ -80,5 +79,5 @@ def information_mse_bound(n: int, draws: int, *, dim: int, sigma: float, mean_sq
 
 def _count_draws(n: int, draws: int) -> float:
     """Return the number of all draws; infinity if it is too large for a float."""
-    count = check_count("n", n, minimum=1) * check_count("draws", draws, minimum=1)
+    count = check_size("n", n, minimum=1) * check_size("draws", draws, minimum=1)
     return float(count) if count < 2**1023 else math.inf

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 
-from layerbits._base import check_count, check_positive, check_real
-from layerbits.theory.checks import check_scale, check_setting
+from layerbits._base import check_positive, check_real
+from layerbits.theory.checks import check_scale, check_setting, check_size
 from layerbits.theory.exponentials import exp
 from layerbits.theory.limits import information_ceiling
 
@@ -36,7 +36,7 @@ def plugin_risk_bound(n: int, *, dim: int, sigma: float, slack: float = 0.005) -
     >>> round(lb.theory.plugin_risk_bound(10**9, dim=5, sigma=1.0), 4)  # table I of [T]
     0.0179
     """
-    log_n = math.log(check_count("n", n, minimum=2))
+    log_n = math.log(check_size("n", n, minimum=2))
     dim, sigma = check_setting(dim, sigma)
     variance = sigma**2
     log_side = math.log(2 + 2 * sigma * math.sqrt((2 + check_positive("slack", slack)) * log_n))
@@ -70,7 +70,7 @@ def subgaussian_risk_bound(n: int, *, dim: int, sigma: float, norm: float) -> fl
     >>> lb.theory.subgaussian_risk_bound(10**12, dim=1, sigma=1.0, norm=0.8) < 0.01
     True
     """
-    log_n = math.log(check_count("n", n, minimum=2))
+    log_n = math.log(check_size("n", n, minimum=2))
     dim, sigma = check_setting(dim, sigma)
     ratio = check_scale("norm", norm) / sigma
     log_w = math.log(2 * (ratio + 1) ** 2 * log_n / ((math.e - 1) * math.pi))
@@ -108,4 +108,4 @@ def information_risk_bound(entropy_risk: float, *, dim: int, sigma: float, n: in
     ceiling = information_ceiling(dim=dim, sigma=sigma)
     if n is None:
         return entropy_risks
-    return entropy_risks + ceiling / 2 * math.exp(-math.log(check_count("n", n, minimum=1)) / 2)
+    return entropy_risks + ceiling / 2 * math.exp(-math.log(check_size("n", n, minimum=1)) / 2)

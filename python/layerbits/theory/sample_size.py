@@ -10,8 +10,8 @@ from collections.abc import Callable
 import numpy as np
 from scipy.special import entr, ndtri
 
-from layerbits._base import check_count, check_fraction, check_positive
-from layerbits.theory.checks import check_scale, check_setting
+from layerbits._base import check_fraction, check_positive
+from layerbits.theory.checks import check_scale, check_setting, check_size
 from layerbits.theory.covering_risk import covering_risk_of_log, log_covering_number
 from layerbits.theory.exponentials import exp
 
@@ -82,7 +82,7 @@ def worst_case_bias(n: int, *, dim: int, sigma: float, confusion: float = 0.01) 
     >>> round(lb.theory.worst_case_bias(20, dim=5, sigma=0.1), 4)
     2.3864
     """
-    log_n = math.log(check_count("n", n, minimum=1))
+    log_n = math.log(check_size("n", n, minimum=1))
     return max(0.0, _lattice_information(dim, sigma, confusion) - log_n)
 
 

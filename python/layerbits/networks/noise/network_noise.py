@@ -100,10 +100,11 @@ def noisify(model: Model, *, sigma: Sigma, layers: Layers = None, inputs: object
     Notes
     -----
     If a layer returns several tensors, the first floating-point tensor gets the noise: that of an LSTM is its output,
-    not its state. A function is a layer only while the forward method of its module runs: functions in a method that is
-    called from outside, as in ``model.features(x)``, have no noise. Forward has to run in one thread: modules that it
-    calls in another are refused, and functions there have no noise. Only activation functions are layers; make another
-    function that acts value by value, such as `torch.sin`, a module.
+    not its state. A function is a layer only while the forward method of its module, or a forward hook that was
+    registered before the noise, runs: functions in a method that is called from outside, as in ``model.features(x)``,
+    and functions of pre-hooks have no noise. A layer that a pass does not call has none there. Forward has to run in
+    one thread: modules that it calls in another are refused, and functions there have no noise. Only activation
+    functions are layers; make another function that acts value by value, such as `torch.sin`, a module.
 
     Source: Goldfeld et al., Estimating Information Flow in Deep Neural Networks (ICML 2019). In a convolutional block,
     select the layer before max pooling: the maxima of a noisy map are not a signal plus Gaussian noise.

@@ -128,10 +128,13 @@ def _default_layers(
     if not defaults:
         activations = [call for call in calls if call.is_activation]
         reason = "the network calls none (torch.clamp, torch.where, F.prelu, F.softmax and others are not among them)"
+        learnt = [call.name for call in calls if call.acts_value_by_value]
         if activations:
             has_constants = not all(call.depends_on_input for call in activations)
             properties = "returns an output of the network" + " or does not depend on its input" * has_constants
             reason = f"each one ({listed(call.name for call in activations)}) {properties}"
+        elif learnt:
+            reason = f"the network calls none without parameters (with them, {listed(learnt)})"
         raise LayerSelectionError(
             f"layers: got None, which selects hidden activation functions, but {reason}; name the layers, {available}"
         )

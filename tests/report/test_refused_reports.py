@@ -139,3 +139,14 @@ def test_report_without_matplotlib_is_refused_with_the_remedy(run, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r"^matplotlib: not installed.* pip install"):
         write_report(run.path)
+
+
+@pytest.mark.parametrize("name", ["information.csv", "thesis.tex", "notes"])
+def test_page_does_not_replace_a_file_that_is_no_page(name, run, tmp_path):
+    out = tmp_path / name
+    out.write_text("content")
+    with pytest.raises(UsageError, match=r"^out: got .*, which exists and is no page, wanted another name"):
+        write_report(run.path, out=out)
+    assert out.read_text() == "content"
+    page = write_report(run.path, out=tmp_path / "page.HTML").page
+    assert write_report(run.path, out=page).page == page

@@ -4,12 +4,15 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
+import layerbits as lb
 from layerbits._base import InformationRow, InformationTable
 from layerbits.cli import main
 from layerbits.report import write_report
 from layerbits.training.history import write_information
 from tests.support.html_page import HtmlPage
+from tests.support.networks import tanh_mlp
 from tests.support.run_files import file_contents
 
 
@@ -78,6 +81,15 @@ def test_band_over_seeds_spans_all_intervals_and_values(write_run, tmp_path):
     }.items():  # fmt: skip
         np.testing.assert_allclose(curve[column], expected, rtol=1e-7)  # the page has 8 digits
     assert page.text.count("mine-seed") >= 6  # the runs are in the table of runs, and have sections
+
+
+def test_monitors_of_trainings_with_different_seeds_have_a_band(tmp_path):
+    for seed in range(2):
+        torch.manual_seed(seed)
+        model, settings = tanh_mlp(4, 3, 2), lb.MeasurementSettings(queries=4, seed=seed)
+        folder = tmp_path / f"mine-seed{seed}"
+        lb.Monitor(model, torch.randn(9, 4), at=[1], directory=folder, sigma=0.5, settings=settings).step(1)
+    assert names(HtmlPage(write_report(tmp_path).page)) == ["mine, 2 seeds"]
 
 
 def test_points_of_runs_with_a_band_have_its_name_and_say_whose_they_are(write_run, tmp_path):

@@ -160,3 +160,22 @@ def test_functions_with_a_name_need_no_mapping(tmp_path):
     monitor = make_monitor(tmp_path, [rank], layers="1")
     monitor.step(1)
     assert monitor.measures[1] == (("1", "rank", 3.0),)
+
+
+def test_measure_that_writes_into_its_arguments_does_not_change_the_next(tmp_path):
+    def erase(activations, labels):
+        labels[:] = 0
+        return float(activations.zero_().sum())
+
+    def mean(activations, labels):
+        return float(activations.abs().mean() + labels.sum())
+
+    monitor = make_monitor(tmp_path, {"erase": erase, "mean": mean}, at=[1, 2])
+    monitor.step(1)
+    monitor.step(2)
+    for layer, activations in lb.layer_activations(network(), INPUTS).items():
+        expected = pytest.approx(float(activations.abs().mean()) + LABELS.sum())
+        assert [dict((row[:2], row.value) for row in monitor.measures[epoch])[layer, "mean"] for epoch in (1, 2)] == [
+            expected,
+            expected,
+        ]

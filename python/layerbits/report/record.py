@@ -11,7 +11,7 @@ from typing import Any
 from layerbits._base import RUN_RECORD, UsageError, read_json
 from layerbits.experiments import EXPERIMENTS, Experiment, with_settings
 from layerbits.report.information_figure import plot_information
-from layerbits.training import ENVIRONMENTS, SETTINGS_FILE, WEIGHTS
+from layerbits.training import ENVIRONMENTS, ROWS, SETTINGS_FILE, WEIGHTS
 
 _MONITOR = "Information of the layers of a network at the epochs of its training."
 
@@ -78,7 +78,9 @@ def _monitor_record(folder: Path) -> dict[str, Any]:
     """Return the fields of a run.json for the folder of a `Monitor`; raise UsageError if its settings are damaged."""
     path = folder / SETTINGS_FILE
     settings = read_json(path) if path.exists() else {}
-    weights, _ = settings.pop(WEIGHTS, {}), settings.pop(ENVIRONMENTS, None)
+    weights = settings.pop(WEIGHTS, {})
+    for name in (ENVIRONMENTS, ROWS):  # of the epochs, no settings
+        settings.pop(name, None)
     if not isinstance(weights, dict):
         raise UsageError(f"{path}: {WEIGHTS}: got {type(weights).__name__}, wanted hashes by epoch; use another folder")
     measured = f"{len(weights)} epochs measured" if weights else "measured by another program, or an earlier version"

@@ -29,6 +29,7 @@ from layerbits.training import INFORMATION_FILE, read_history
 _LOG = logging.getLogger("layerbits")
 
 _PAGE = "report.html"
+_PAGE_SUFFIXES = (".html", ".htm")
 _MAX_NOTES = 20
 
 
@@ -72,6 +73,8 @@ def write_report(
     page = Path(given[0] if len(given) == 1 else "", _PAGE) if out is None else Path(out)
     if out is not None and (page.is_dir() or not page.absolute().parent.is_dir()):
         raise UsageError(f"out: got {os.fspath(out)!r}, wanted a file in a folder that exists")
+    if out is not None and os.path.lexists(page) and page.suffix.lower() not in _PAGE_SUFFIXES:
+        raise UsageError(f"out: got {os.fspath(out)!r}, which exists and is no page, wanted another name, or .html")
     try:
         with tempfile.TemporaryDirectory(prefix="layerbits-") as temporary:
             notes = _write(page, folders, notes_on_sweeps(map(Path, given)), Path(temporary))

@@ -20,7 +20,7 @@ _ROUNDING = 1e-9
 # The part of a name that contains the seed, such as -seed3 or seed=3.
 _SEED = re.compile(r"[-_., ]?seeds?[-_= ]?\d+", re.IGNORECASE)
 # Keys of information.json that may differ between such runs: seed, hashes of data that depend on it, left-out epochs.
-_MAY_DIFFER = ("seed", "inputs", "labels", "arguments", "left_out", "environments")
+_MAY_DIFFER = ("seed", "inputs", "labels", "arguments", "left_out")
 
 
 def run_names(folders: Sequence[Path]) -> list[str]:

@@ -6,6 +6,7 @@ from layerbits.training.epochs import log_spaced, nearest_epochs
 from layerbits.training.history import (
     ENVIRONMENTS,
     INFORMATION_FILE,
+    ROWS,
     SETTINGS_FILE,
     WEIGHTS,
     read_history,
@@ -22,6 +23,7 @@ __all__ = [
     "ENVIRONMENTS",
     "INFORMATION_FILE",
     "MEASURES_FILE",
+    "ROWS",
     "SETTINGS_FILE",
     "WEIGHTS",
     "Batches",

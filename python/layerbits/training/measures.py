@@ -74,12 +74,13 @@ def measure_activations(problem: Problem, measures: Mapping[str, Measure]) -> tu
     problem.network.restore()
     model = copy_with_weights(problem.network.original, problem.network.module)  # of the weights in the table
     network = network_without_noise(model, problem.inputs, list(problem.layers), max_memory=problem.max_memory)
+    labels = problem.classes.labels
     rows = []
     for layer in problem.layers:  # one after the other, because their signals may not fit in memory together
         signals = record(network, problem.inputs.tensors, Passes((layer,), range(1), seed=None))[layer][:, 0]
         for name, measure in measures.items():
             try:
-                result = measure(signals, problem.classes.labels)
+                result = measure(signals.clone(), None if labels is None else labels.copy())  # it may write into them
             except Exception as error:  # a function of the user may raise any exception
                 raise UsageError(
                     f"measures[{name!r}]: got {type(error).__name__} ({error}) at layer {layer!r}, wanted a number or "

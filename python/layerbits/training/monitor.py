@@ -29,7 +29,7 @@ from layerbits.training.epochs import checked_epoch, checked_epochs
 from layerbits.training.history import INFORMATION_FILE, SETTINGS_FILE, WEIGHTS
 from layerbits.training.measures import MeasureRow, Measures, checked_measures, measure_activations
 from layerbits.training.monitor_log import MonitorLog
-from layerbits.training.monitor_record import MonitorRecord
+from layerbits.training.monitor_record import MonitorRecord, check_state
 from layerbits.training.overhead import Overhead
 from layerbits.training.provenance import provenance_of
 
@@ -70,10 +70,10 @@ class Monitor:
     decoders : sequence of InputDecoder, optional
         Decoders q(x|t) of your own, as in `layerbits.layer_information`. ``information.json`` holds their printed form.
     max_overhead : float, optional
-        Largest time of all measurements, as a share of the time of training between them. An epoch whose measurement
-        would take more is left out, and so is one that leaves too little for the last epoch of `at`. The first epoch of
-        a monitor without a loaded state is always measured, because the time of a measurement is unknown. A warning
-        tells of the first epoch that is left out, and ``information.json`` lists all.
+        About the largest time of all measurements, as a share of the time of training between them. An epoch whose
+        measurement would take more is left out, and so is one that leaves too little for the last epoch of `at`. The
+        first epoch of a monitor without a loaded state is always measured, because the time of a measurement is
+        unknown. A warning tells of the first epoch that is left out, and ``information.json`` lists all.
     measures : sequence of str or callable, or mapping, optional
         Further measures of each layer, written to ``measures.csv``: functions of its activations without noise, shape
         (n, d), as `layerbits.layer_activations` returns them, and of the class numbers, shape (n,), None without
@@ -264,7 +264,10 @@ class Monitor:
         ------
         UsageError
             The state was measured with other settings or data, or a file cannot be written.
+        ValueError
+            The state is not the result of `state_dict`.
         """
+        check_state(state, self.state_dict())
         self._record.restore(state)
         self._overhead.restore(state["seconds"])
         self._record.write()

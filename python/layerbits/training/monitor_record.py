@@ -7,7 +7,7 @@ import hashlib
 import itertools
 import re
 import warnings
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -201,9 +201,6 @@ class MonitorRecord:
         UsageError
             The state was measured with other settings.
         """
-        if not isinstance(state, Mapping) or "settings" not in state:
-            got = "another mapping" if isinstance(state, Mapping) else type(state).__name__
-            raise ValueError(f"state: got {got}, wanted the result of state_dict()")
         self._check_settings(state["settings"], "the state", "make the monitor with the same settings")
         limits, provenance = self.settings[LIMITS], state.get("provenance", {})
         self.tables = {
@@ -233,6 +230,17 @@ class MonitorRecord:
                     raise UsageError(f"{name}: {source} was measured with {_HASHED[name]}; {remedy}")
                 message = f"{name}: {source} was measured with {got}, wanted {value!r}; {remedy}"
                 raise UsageError(_HASH.sub(_shortened, message))
+
+
+def check_state(state: object, own: Mapping[str, Any]) -> None:
+    """Raise a ValueError unless a state has the entries of a monitor's own state, with values of the same kinds."""
+    if not isinstance(state, Mapping):
+        raise ValueError(f"state: got {type(state).__name__}, wanted the result of state_dict()")
+    for name, value in own.items():
+        kind = Mapping if isinstance(value, Mapping) else Sequence if isinstance(value, Sequence) else type(value)
+        if not isinstance(state.get(name), kind):
+            got = type(state[name]).__name__ if name in state else "none"
+            raise ValueError(f"state: got {got} as the entry {name!r}, wanted the result of state_dict()")
 
 
 def _row(fields: Mapping[str, Any]) -> InformationRow:

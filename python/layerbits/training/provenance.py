@@ -27,6 +27,8 @@ def provenance_of(
     """Return the settings, the noise and hashes of the data, for the epochs and the names of the measures."""
     data = problem.inputs
     return {
+        # First, because `at` is recorded for simultaneous intervals alone, whose risk the epochs share.
+        "simultaneous": settings.simultaneous,
         "at": list(epochs) if settings.simultaneous else None,
         "layers": list(problem.parts),
         "network": hashlib.sha256(_structure(problem.model).encode()).hexdigest(),

@@ -39,7 +39,7 @@ def test_file_that_lacks_a_descriptor_is_named(tmp_path):
     used = [os.open(os.devnull, os.O_RDONLY)]
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (used[0] + 1, hard_limit))
-        with pytest.raises(UsageError, match=r"table\.csv: cannot be written to \(Too many open files\)"):
+        with pytest.raises(UsageError, match=r"\.table\.csv\.sha256: cannot be written to \(Too many open files\)"):
             write_csv(tmp_path / "table.csv", ["a"], [(1,)])
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard_limit))

@@ -169,3 +169,8 @@ def test_hook_that_writes_on_the_network_is_refused_where_columns_may_be_convert
 def test_frame_without_columns_is_refused():
     with pytest.raises(ValueError, match=r"^inputs: got a data frame without columns, wanted at least one$"):
         lb.layer_information(tanh_mlp(2, 3, 2), WHOLE[[]], sigma=0.1)
+
+
+def test_a_column_may_have_the_name_of_an_attribute_of_arrays():
+    frame = pandas.DataFrame({"dims": AGES * 0.5, "shape": YEARS * 0.5})
+    assert read_inputs(frame, nn.Linear(2, 3)).tensors[0].tolist() == frame.to_numpy().tolist()

@@ -217,3 +217,10 @@ def test_a_function_that_writes_into_the_inputs_is_refused(inputs, function):
     batch = (copy.deepcopy(inputs), LABELS)
     with pytest.raises(ValueError, match=r"^labels: got a function that changes the values of item 0 of a batch"):
         read_inputs(batch, tanh_mlp(4, 3, 2), function)
+
+
+@pytest.mark.parametrize("dtype", ["U4", "S4", "float16", "datetime64[D]", "object"])
+def test_a_function_may_read_labels_of_any_dtype(dtype):
+    labels = LABELS.numpy().astype(dtype)
+    data = read_inputs((INPUTS, labels), tanh_mlp(4, 3, 2), lambda batch: [str(label) for label in batch[1]])
+    assert data.labels["Y"].tolist() == LABELS.tolist()

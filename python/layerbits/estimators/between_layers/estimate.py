@@ -147,8 +147,7 @@ def information_between_layers(
     the logarithm of the number of all draws.
 
     The time grows as the square of the units of `second`, and beyond some thousand as their cube, because the densities
-    of other passes have covariances of all units: 9 s at 1000 and 29 s at 2000 units for 100 inputs on a core without
-    AVX-512.
+    of other passes have covariances of all units.
 
     With ``estimator="known"``, h(T_l) and h(T_l|T_k) are bounded from both sides by importance samples of the noises
     that act on T_l, given x and given T_k, and the lower end is at least that of I(X;T_l). All ends are bets.

@@ -20,8 +20,9 @@ _CATEGORICAL = ("category", "categorical", "enum")
 
 def is_frame(inputs: object) -> bool:
     """Return whether inputs are a data frame or a series."""
-    # A DataArray of xarray has axes, not columns.
-    return hasattr(inputs, _TO_NUMPY) and not hasattr(inputs, "dims") and not isinstance(inputs, Tensor | np.ndarray)
+    # A DataArray of xarray has axes, not columns. A data frame may have a column of any name as an attribute.
+    kind = type(inputs)
+    return hasattr(kind, _TO_NUMPY) and not hasattr(kind, "dims") and not isinstance(inputs, Tensor | np.ndarray)
 
 
 def frame_values(frame: Any) -> npt.NDArray[Any]:

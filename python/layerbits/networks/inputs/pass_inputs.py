@@ -138,12 +138,13 @@ def check_same_form(first: PassInputs, other: PassInputs) -> None:
             f"inputs: got batches with the arguments {listed(first.argument_names)} and "
             f"{listed(other.argument_names)}, wanted the same in every batch"
         )
-    for name, constant, other_constant in zip(first.argument_names, first.constants, other.constants, strict=True):
-        if constant != other_constant:
-            raise ValueError(
-                f"inputs: got batches in which the argument {name} is {shown_repr(constant)} and "
-                f"{shown_repr(other_constant)}, wanted tensors, or one value in every batch; leave it out"
-            )
+    if first.constants != other.constants:
+        constants = zip(first.argument_names, first.constants, other.constants, strict=True)
+        name, constant, other_constant = next(values for values in constants if values[1] != values[2])
+        raise ValueError(
+            f"inputs: got batches in which the argument {name} is {shown_repr(constant)} and "
+            f"{shown_repr(other_constant)}, wanted tensors, or one value in every batch; leave it out"
+        )
     for left, right in zip(first.tensors, other.tensors, strict=True):
         if left.shape[1:] != right.shape[1:] or left.dtype != right.dtype:
             raise ValueError(

@@ -17,7 +17,7 @@ from layerbits._base.errors import UsageError
 from layerbits._base.files import file_stamp, replacing
 from layerbits._base.regular_files import read_regular
 from layerbits._base.table_run import RECORD_LIMIT
-from layerbits._base.validation import shown
+from layerbits._base.validation import shown_repr
 
 _CHECKSUM = "checksum"
 
@@ -79,7 +79,7 @@ def damaged_file(path: Path, reason: str) -> UsageError:
 
 def damaged_cell(path: Path, row: int, column: str, got: object, wanted: str) -> UsageError:
     """Return the error for a cell of a table that does not fit the settings of the run; rows count from 1."""
-    return damaged_file(path, f"row {row} has the {column} {shown(repr(got))}, wanted {wanted}; restore it")
+    return damaged_file(path, f"row {row} has the {column} {shown_repr(got)}, wanted {wanted}; restore it")
 
 
 def write_json(path: Path, content: dict[str, Any], *, checksum: bool = False) -> None:

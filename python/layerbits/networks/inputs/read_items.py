@@ -200,7 +200,7 @@ def _written(item: object) -> int:
     if isinstance(item, Tensor):
         return 0 if item.is_inference() else item._version
     if isinstance(item, np.ndarray) and not item.dtype.hasobject:
-        return zlib.crc32(np.ascontiguousarray(item).reshape(-1).view(np.uint8))
+        return zlib.crc32(np.ascontiguousarray(item).reshape(-1).view(np.uint8).data)
     return 0
 
 

@@ -61,6 +61,20 @@ def test_tensors_that_do_not_grow_with_the_rows_do_not_count():
     assert network.row_bytes < 1000
 
 
+def test_views_of_weights_do_not_count_where_passes_differ_in_operators():
+    """Networks of transformers leave out the mask of a batch without padding."""
+
+    class Padded(nn.Linear):
+        def forward(self, x):
+            return super().forward(x.clone() if len(x) > 2 else x)
+
+    model = nn.Sequential(Padded(4, 10_000, bias=False), nn.ReLU(), nn.Linear(10_000, 2))
+    network = noisy_network(lb.noisify(model, sigma=0.1, inputs=INPUTS), read_inputs(INPUTS, model))
+    check_rows(network, (INPUTS,), ("1",))
+    # A row has its input, and at most 3 copies for the noise beside 3 values of each unit: x, max(x, 0), x + noise.
+    assert network.row_bytes < 6 * 4 * 10_000 + 200
+
+
 @pytest.mark.parametrize("max_memory", [2**20, 2**22])
 def test_a_pass_has_the_rows_that_fit_into_its_share_of_the_budget(max_memory):
     model = token_network()

@@ -14,9 +14,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 
 class LiveMemory(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Records the bytes of the tensors that operators of this thread have returned and that are still alive.
+    """Records the bytes of the tensors that operators of this thread have made and that are still alive.
 
-    Nested tensors and tensors of other layouts than `torch.strided` are not counted.
+    Views of older tensors, such as a transposed weight, take no memory. Nested tensors and tensors of other layouts
+    than `torch.strided` are not counted.
 
     Attributes
     ----------
@@ -45,12 +46,20 @@ class LiveMemory(TorchDispatchMode):  # type: ignore[no-untyped-call]
         result = func(*args, **(kwargs or {}))
         if not self._is_paused:
             self._alive = {storage: size for storage, size in self._alive.items() if _is_alive(storage)}
-            for tensor in pytree.tree_leaves(result):
-                if isinstance(tensor, Tensor) and tensor.layout == torch.strided and not tensor.is_nested:
-                    storage = tensor.untyped_storage()
-                    self._alive[StorageWeakRef(storage)] = storage.nbytes()  # type: ignore[no-untyped-call]
+            older = _storages((args, kwargs)).keys()
+            self._alive |= {storage: size for storage, size in _storages(result).items() if storage not in older}
             self.bytes.append(sum(self._alive.values()))
         return result
+
+
+def _storages(tensors: object) -> dict[StorageWeakRef, int]:
+    """Return the bytes of the storages of the dense tensors in a pytree."""
+    storages = [
+        tensor.untyped_storage()
+        for tensor in pytree.tree_leaves(tensors)
+        if isinstance(tensor, Tensor) and tensor.layout == torch.strided and not tensor.is_nested
+    ]
+    return {StorageWeakRef(storage): storage.nbytes() for storage in storages}  # type: ignore[no-untyped-call]
 
 
 def _is_alive(storage: StorageWeakRef) -> bool:

@@ -9,7 +9,15 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from layerbits import InformationHistory, InformationRow, InformationTable, SigmaProfile, SigmaRow, UsageError
+from layerbits import (
+    Estimate,
+    InformationHistory,
+    InformationRow,
+    InformationTable,
+    SigmaProfile,
+    SigmaRow,
+    UsageError,
+)
 from layerbits._base.notebook_tables import _WARNINGS
 from layerbits.estimators.audits import SENTENCES
 
@@ -36,6 +44,13 @@ def test_table_of_a_layer_has_its_rows_and_the_limits():
     with pytest.raises(KeyError) as refusal:
         TABLE["fc1[mean]", "I(T;Z)"]
     assert "layers: 'fc1[mean]', 'a.2'; quantities: 'I(X;T)', 'I(X;T|Y)', 'h(T)'" in refusal.value.args[0]
+
+
+def test_table_contains_its_layers_keys_and_rows_alone():
+    for key in ("fc1[mean]", ("a.2", "h(T)"), ROW):
+        assert key in TABLE
+    for key in ("b", ("a.2", "I(X;T|Y)"), dataclasses.replace(ROW, value=1.5), 0, ["a.2"]):
+        assert key not in TABLE
 
 
 def test_refused_keys_list_at_most_twenty_names():
@@ -75,6 +90,11 @@ def test_flat_names_have_only_characters_that_all_loggers_take():
     assert scalars["train_loss/fc1_mean_/I_XT"] == 2.0
     assert scalars["train_loss/fc1_mean_/I_XT_given_Y_lower"] == 0.25
     assert scalars["train_loss/a.2/h_T_upper"] == 0.5
+
+
+@pytest.mark.parametrize(("prefix", "first"), [("", "fc1_mean_/I_XT"), ("train/", "train/fc1_mean_/I_XT")])
+def test_flat_names_have_no_empty_parts(prefix, first):
+    assert next(iter(TABLE.scalars(prefix))) == first
 
 
 def test_flat_names_that_coincide_are_refused():
@@ -142,6 +162,25 @@ def test_bar_of_a_narrow_interval_has_a_least_width_around_it():
     row = dataclasses.replace(ROW, lower=2.0, upper=2.0)
     page = parsed(InformationTable((row,), {"I(X;T)": 4.0})._repr_html_())
     assert page.findall(".//svg/path")[2].get("d") == "M78.5 7.0H81.5"
+
+
+@pytest.mark.parametrize(
+    ("result", "titles"),
+    [
+        (Estimate(2.0, 0.5, 1.0, 3.0, 0.95, 32), []),
+        (Estimate(-2.0, 0.5, -3.0, -1.0, 0.95, 32), []),
+        (ROW, ["layer", "quantity"]),
+        (SigmaRow("1", 0.5, "I(X;T)", 2.0, 0.1, 1.0, 3.0), ["layer", "sigma", "quantity"]),
+    ],
+)
+def test_single_result_without_a_limit_has_no_bar(result, titles):
+    heads, cells = parsed(result._repr_html_()).findall(".//tr")
+    assert [cell.text for cell in heads] == [*titles, "value", "interval", "notes"]
+    assert [cell.text for cell in cells[: len(titles)]] == [
+        f"{name:g}" if isinstance(name, float) else name for name in (getattr(result, title) for title in titles)
+    ]
+    assert cells[len(titles)].text == f"{result.value:.4f} nats"
+    assert parsed(result._repr_html_()).find(".//svg") is None
 
 
 def test_every_flag_that_asks_for_more_draws_is_a_warning():

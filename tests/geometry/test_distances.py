@@ -1,6 +1,7 @@
 """Distances within and between classes against SciPy and NumPy."""
 
 import math
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -78,6 +79,35 @@ def test_overlap_is_zero_for_disjoint_distances_and_one_for_equal_distributions(
     assert pairwise_distance_histogram(square, np.array([0, 1, 0, 1]), bins=4).overlap == 0
     assert pairwise_distance_histogram(square, np.array([0, 0, 1, 1]), bins=4).overlap == 0.5
     assert pairwise_distance_histogram(square, np.array([0, 1, 0, 1]), bins=1).overlap == 1
+
+
+def test_data_set_has_the_edges_and_the_pairs_of_each_bin():
+    pytest.importorskip("xarray")
+    histogram = pairwise_distance_histogram(np.array([[0.0], [1.0], [3.0]]), np.array([0, 0, 1]), bins=3)
+    data = histogram.to_xarray()
+    assert data.between.dims == ("bin",)
+    assert data.lower.values.tolist() == [0, 1, 2]
+    assert data.between.values.tolist() == [0, 0, 2]
+
+
+def test_notebook_form_has_a_picture_of_each_kind_of_pairs():
+    points = np.array([[0.0], [0.0], [1.0], [4.0]])
+    histogram = pairwise_distance_histogram(points, np.array([0, 0, 0, 1]), bins=2, range=(0, 2))
+    page = ElementTree.fromstring(f"<div>{histogram._repr_html_()}</div>")
+    heads, within = page.findall(".//tr")  # the pairs between classes are outside
+    assert [cell.text for cell in heads] == ["euclidean distance", "pairs", "0 to 2"]
+    assert [cell.text for cell in within[:2]] == ["within classes", "3"]
+    # One pair in the first and two in the second of two bins of 80 pixels.
+    assert within.find(".//svg/path").get("d") == "M0 28V14.0h80.000V0.0h80.000V28Z"
+    assert page.find("div").text == "outside these distances: 3 pairs"
+
+
+@pytest.mark.parametrize("bins", [1, 1000])
+@pytest.mark.parametrize("n", [0, 50])
+def test_notebook_form_has_a_step_for_each_pixel_at_most(n, bins):
+    page = pairwise_distance_histogram(lattice(n, 2), bins=bins)._repr_html_()
+    assert page.count("<tr>") == 2 + (n == 0)
+    assert page.count("h1.000") == (160 if n and bins == 1000 else 0)
 
 
 def test_labels_may_have_any_values():

@@ -28,6 +28,13 @@ def test_table_lists_names_and_noisy_layers():
     assert [row.name for row in table()] == list(table().names)
 
 
+def test_table_contains_its_names_and_rows_alone():
+    assert "3" in table()
+    assert table()["3"] in table()
+    assert "5" not in table()
+    assert 3 not in table()
+
+
 def test_table_prints_a_line_for_each_layer():
     assert str(table()).splitlines() == [
         "name  type    shape   noisy  output",

@@ -36,6 +36,13 @@ def test_only_chosen_epochs_are_measured(tmp_path):
     assert list(monitor.tables) == [1, 3]
 
 
+def test_printed_and_notebook_forms_are_those_of_the_history(tmp_path):
+    monitor = make_monitor(tmp_path)
+    monitor.step(1)
+    assert repr(monitor) == f"Monitor(directory={str(tmp_path)!r}, epochs=(1,))"
+    assert monitor._repr_html_() == monitor.history._repr_html_()
+
+
 def test_measurement_is_that_of_layer_information(tmp_path):
     settings = dataclasses.replace(SETTINGS, seed=5)
     monitor = Monitor(noisy_classifier(), INPUTS, LABELS, at=[1], directory=tmp_path, settings=settings)

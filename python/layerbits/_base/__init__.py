@@ -24,7 +24,7 @@ from layerbits._base.folder_lock import LOCK_FILE, FolderLock
 from layerbits._base.information_history import InformationHistory
 from layerbits._base.information_table import COLUMNS, InformationTable, flat_name
 from layerbits._base.installed_versions import installed_version
-from layerbits._base.notebook_tables import HtmlRow, fixed, html_table
+from layerbits._base.notebook_tables import fixed, html_histogram, html_table
 from layerbits._base.optional_packages import data_frame, data_set, require_package
 from layerbits._base.progress_bars import progress, progress_bar
 from layerbits._base.regular_files import open_regular, read_regular
@@ -37,6 +37,7 @@ from layerbits._base.results import (
     Estimate,
     InformationRow,
     Result,
+    html_row,
 )
 from layerbits._base.table_run import RUN_RECORD
 from layerbits._base.tables import damaged_cell, damaged_file, read_csv, read_json, write_csv, write_json
@@ -76,7 +77,6 @@ __all__ = [
     "Estimate",
     "FolderLock",
     "GroupError",
-    "HtmlRow",
     "InformationHistory",
     "InformationRow",
     "InformationTable",
@@ -105,6 +105,8 @@ __all__ = [
     "fixed",
     "flat_name",
     "has_no_values",
+    "html_histogram",
+    "html_row",
     "html_table",
     "installed_version",
     "is_verified",

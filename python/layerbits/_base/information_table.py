@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, overload
 
 from layerbits._base.notebook_tables import HtmlRow, html_table
 from layerbits._base.optional_packages import data_frame, data_set
-from layerbits._base.results import InformationRow
+from layerbits._base.results import InformationRow, html_row
 from layerbits._base.validation import check_type, listed
 
 if TYPE_CHECKING:
@@ -77,6 +77,10 @@ class InformationTable:
         layers, quantities = (listed(map(repr, names)) or "none" for names in (self.layers, self.quantities))
         raise KeyError(f"no row {key!r}, wanted (layer, quantity); layers: {layers}; quantities: {quantities}")
 
+    def __contains__(self, key: object) -> bool:
+        """Return whether the table has a layer, a ``(layer, quantity)``, or a row."""
+        return key in self.layers or any(key in ((row.layer, row.quantity), row) for row in self.rows)
+
     @property
     def layers(self) -> tuple[str, ...]:
         """The layers and readouts, in the order of the rows."""
@@ -100,7 +104,7 @@ class InformationTable:
         Parameters
         ----------
         prefix : str
-            First part of each name.
+            First part of each name; with an empty text the names begin with the layer.
 
         Returns
         -------
@@ -166,14 +170,7 @@ class InformationTable:
 
 def html_rows(table: InformationTable, *texts: str) -> Sequence[HtmlRow]:
     """Return the rows of an HTML table; each begins with `texts`, layer and quantity."""
-    return [
-        HtmlRow(
-            (*texts, row.layer, row.quantity),
-            row.value, row.lower, row.upper, row.unit, row.note, row.flags,
-            table.limits.get(row.quantity, math.nan),
-        )
-        for row in table
-    ]  # fmt: skip
+    return [html_row(row, *texts, limit=table.limits.get(row.quantity, math.nan)) for row in table]
 
 
 def _symbol(quantity: str) -> str:
@@ -183,4 +180,5 @@ def _symbol(quantity: str) -> str:
 
 def flat_name(*parts: str) -> str:
     """Return the name of a number in a logger; characters that some loggers refuse become ``_``."""
-    return "/".join(re.sub(r"[^A-Za-z0-9_./-]", "_", part) for part in parts)
+    names = (re.sub(r"[^A-Za-z0-9_./-]", "_", part).strip("/") for part in parts)
+    return "/".join(filter(None, names))

@@ -1,11 +1,15 @@
-"""Tables of intervals in HTML, as notebooks show them, with a bar from the lower to the upper end in each row."""
+"""Tables in HTML, as notebooks show them: intervals with a bar from the lower to the upper end, and histograms."""
 
 from __future__ import annotations
 
 import html
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
+
+import numpy as np
+
+from layerbits._base.types import Integers
 
 _WIDTH, _HEIGHT, _MARGIN = 160, 14, 4  # pixels of a bar
 _LEAST_BAR = 3  # pixels, or a narrow interval would be invisible below the mark of the value
@@ -50,21 +54,63 @@ def fixed(value: float, digits: int = 4) -> str:
 def html_table(titles: Sequence[str], rows: Sequence[HtmlRow]) -> str:
     """Return an HTML table of rows with their bars, on an axis from 0 to the largest limit.
 
-    If a row has a limit, only rows with a limit have bars; otherwise the axis ends at the largest upper end. Flags of
-    all rows stand below the table.
+    If a row has a limit, only rows with a limit have bars; otherwise the axis ends at the largest upper end. A single
+    row without a limit has nothing to be compared with, and no bar. Flags of all rows stand below the table.
     """
     if not rows:
         return "<div>no rows</div>"
     limits = [row.limit for row in rows if not math.isnan(row.limit)]
     scale = max(limits or [row.upper for row in rows])
-    heads = "".join(f"<th>{html.escape(head)}</th>" for head in (*titles, "value", "interval", f"0 to {fixed(scale)}"))
     common = set.intersection(*(set(row.flags) for row in rows)) if len(rows) > 1 else set()
+    bars = ["" if limits and math.isnan(row.limit) else _bar(row, scale) for row in rows]
+    has_bars = any(bars) and bool(limits or len(rows) > 1)
+    heads = _heads((*titles, "value", "interval", *([f"0 to {fixed(scale)}"] if has_bars else []), "notes"))
     lines = ""
-    for row in rows:
-        bar = "" if limits and math.isnan(row.limit) else _bar(row, scale)
-        lines += f"<tr>{_cells(row)}<td>{bar}</td><td>{_notes(row.note, set(row.flags) - common)}</td></tr>"
-    table = f'<table class="layerbits"><tr>{heads}<th>notes</th></tr>{lines}</table>'
-    return f"{_STYLE}{table}{f'<div>All rows: {_notes(str(), common)}</div>' if common else ''}"
+    for row, bar in zip(rows, bars, strict=True):
+        cell = f"<td>{bar}</td>" if has_bars else ""
+        lines += f"<tr>{_cells(row)}{cell}<td>{_notes(row.note, set(row.flags) - common)}</td></tr>"
+    return f"{_table(heads, lines)}{f'<div>All rows: {_notes(str(), common)}</div>' if common else ''}"
+
+
+def html_histogram(name: str, counts: Mapping[str, Integers], lower: float, upper: float) -> str:
+    """Return an HTML table with a row for each kind of pairs: their number, and a picture of their shares by bin.
+
+    Parameters
+    ----------
+    name : str
+        What the bins divide.
+    counts : mapping of str to int64 array of shape (bins,)
+        Pairs by kind. Pictures show neighbouring bins together where there are more bins than pixels.
+    lower, upper : float
+        First and last edge of the bins.
+    """
+    lines = ""
+    for kind, values in counts.items():
+        picture = _steps([int(part.sum()) for part in np.array_split(values, min(len(values), _WIDTH))])
+        lines += f'<tr><td>{html.escape(kind)}</td><td class="number">{values.sum()}</td><td>{picture}</td></tr>'
+    return _table(_heads((name, "pairs", f"{lower:.4g} to {upper:.4g}")), lines)
+
+
+def _heads(titles: Sequence[str]) -> str:
+    return "".join(f"<th>{html.escape(title)}</th>" for title in titles)
+
+
+def _table(heads: str, lines: str) -> str:
+    return f'{_STYLE}<table class="layerbits"><tr>{heads}</tr>{lines}</table>'
+
+
+def _steps(counts: Sequence[int]) -> str:
+    """Return a picture of a histogram, whose highest bin has the height of the picture; empty without counts."""
+    largest = max(counts)
+    if largest == 0:
+        return ""
+    width, height = _WIDTH / len(counts), 2 * _HEIGHT
+    steps = "".join(f"V{height - height * count / largest:.1f}h{width:.3f}" for count in counts)
+    return (
+        f'<svg width="{_WIDTH}" height="{height}" role="img" aria-label="histogram">'
+        f'<path d="M0 {height}{steps}V{height}Z" fill="{_BLUE}"/>'
+        f'<path d="M0 {height}H{_WIDTH}" stroke="{_GREY}"/></svg>'
+    )
 
 
 def _cells(row: HtmlRow) -> str:

@@ -45,11 +45,12 @@ def data_frame(rows: Sequence[Mapping[str, object]], columns: Sequence[str]) -> 
 def data_set(frame: pandas.DataFrame, dimensions: Sequence[str]) -> xarray.Dataset:
     """Return the columns of a frame as arrays over some of them, in the order of the rows; NaN where there is no row.
 
-    Flags are joined by spaces, as in information.csv, because netCDF has no tuples. Raises UsageError if xarray is
-    missing.
+    Flags, if there are any, are joined by spaces, as in information.csv, because netCDF has no tuples. Raises
+    UsageError if xarray is missing.
     """
     require_package("xarray", extra="frames", purpose="data sets")
     coordinates = {name: frame[name].unique() for name in dimensions}  # xarray would sort them
-    frame = frame.assign(flags=frame["flags"].map(" ".join))
+    if "flags" in frame:
+        frame = frame.assign(flags=frame["flags"].map(" ".join))
     data: xarray.Dataset = frame.set_index(list(dimensions)).to_xarray()
     return data.reindex(coordinates)

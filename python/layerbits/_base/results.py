@@ -1,4 +1,4 @@
-"""The results of the estimators: frozen values with a unit, conversion to bits and a printed form.
+"""The results of the estimators: frozen values with a unit, conversion to bits, a printed and a notebook form.
 
 A missing standard error is NaN in Python, an empty cell in information.csv, and no text in a printed estimate.
 """
@@ -36,6 +36,9 @@ class Result:
     def __float__(self) -> float:
         return float(self._cells()["value"])
 
+    def _repr_html_(self) -> str:
+        return html_table(_names_of(self), [html_row(self)])
+
     def __repr__(self) -> str:
         cells = self._cells()
         return f"{type(self).__name__}({', '.join(f'{name}={cells[name]!r}' for name in self.printed_fields)})"
@@ -54,6 +57,21 @@ class Result:
     def _comparable(self) -> tuple[object, ...]:
         values = self._cells().values()
         return tuple(None if isinstance(value, float) and math.isnan(value) else value for value in values)
+
+
+def html_row(result: Result, *texts: str, limit: float = math.nan) -> HtmlRow:
+    """Return the row of an HTML table for a result: `texts`, then the names of the result, and the interval."""
+    cells = result._cells()
+    names = (cells[name] for name in _names_of(result))
+    return HtmlRow(
+        (*texts, *(f"{name:.4g}" if isinstance(name, float) else name for name in names)),
+        cells["value"], cells["lower"], cells["upper"], cells["unit"], cells.get("note", ""), cells["flags"], limit,
+    )  # fmt: skip
+
+
+def _names_of(result: Result) -> list[str]:
+    """Return the fields that name a result, such as layer and quantity."""
+    return [name for name in result.printed_fields if name not in Result.printed_fields]
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -104,8 +122,7 @@ class Estimate(Result):
 
     def _repr_html_(self) -> str:
         note = "" if self.converged else f"tolerance not reached in {self.draws} draws"
-        row = HtmlRow((), self.value, self.lower, self.upper, self.unit, note, self.flags)
-        return html_table((), (row,))
+        return html_table((), [html_row(self)._replace(note=note)])
 
     def __str__(self) -> str:
         error = "" if math.isnan(self.standard_error) else f" +- {fixed(self.standard_error, 3)}"

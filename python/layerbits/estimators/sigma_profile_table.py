@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, ClassVar
 
-from layerbits._base import HtmlRow, Result, data_frame, data_set, fixed, html_table
+from layerbits._base import Result, data_frame, data_set, fixed, html_row, html_table
 
 if TYPE_CHECKING:
     import pandas
@@ -116,17 +116,8 @@ class SigmaProfile:
         return sigma_profile(self, ax=ax)
 
     def _repr_html_(self) -> str:
-        return html_table(
-            ("layer", "sigma", "quantity"),
-            [
-                HtmlRow(
-                    (row.layer, f"{row.sigma:.4g}", row.quantity),
-                    row.value, row.lower, row.upper, row.unit, row.note, row.flags,
-                    self.limits.get(row.quantity, math.nan),
-                )
-                for row in self.rows
-            ],
-        )  # fmt: skip
+        rows = [html_row(row, limit=self.limits.get(row.quantity, math.nan)) for row in self.rows]
+        return html_table(("layer", "sigma", "quantity"), rows)
 
     def __repr__(self) -> str:
         sigmas = tuple(dict.fromkeys(row.sigma for row in self.rows))

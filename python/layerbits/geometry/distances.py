@@ -18,13 +18,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from layerbits._base import Array, Doubles, Integers, check_count, data_frame, shown_repr
+from layerbits._base import Array, Doubles, Integers, check_count, data_frame, data_set, html_histogram, shown_repr
 from layerbits.geometry.matrices import as_matrix
 from layerbits.kernels import Group, Processes, check_metric, shared_distance_histogram, shared_largest_distance
 from layerbits.statistics import class_numbers
 
 if TYPE_CHECKING:
     import pandas
+    import xarray
     from matplotlib.axes import Axes
 
 MAX_BINS = 2**23  # the kernel takes at most 2^24 - 2 edges
@@ -78,11 +79,23 @@ class DistanceHistogram:
         bins = zip(self.edges[:-1], self.edges[1:], self.within, self.between, strict=True)
         return data_frame([dict(zip(columns, values, strict=True)) for values in bins], columns)
 
+    def to_xarray(self) -> xarray.Dataset:
+        """Return an `xarray.Dataset` over the bins: their edges and their pairs; UsageError without xarray."""
+        return data_set(self.to_pandas().rename_axis("bin").reset_index(), ("bin",))
+
     def plot(self, ax: Axes | None = None) -> Axes:
         """Plot the shares of pairs by distance, by `layerbits.plots.distances`."""
         from layerbits.plots import distances  # plots stands above geometry
 
         return distances(self, ax=ax)
+
+    def _repr_html_(self) -> str:
+        """Return a picture of the pairs within classes, and of those between classes if there are any."""
+        counts = {"within classes": self.within, "between classes": self.between}
+        shown = {kind: pairs for kind, pairs in counts.items() if pairs.any()} or counts
+        outside = f"<div>outside these distances: {self.outside} pairs</div>" if self.outside else ""
+        table = html_histogram(f"{self.metric} distance", shown, self.edges[0], self.edges[-1])
+        return f"{table}{outside}"
 
     def __repr__(self) -> str:
         return (

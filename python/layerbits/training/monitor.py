@@ -190,6 +190,12 @@ class Monitor:
         """The measured epochs, including earlier runs in the folder; `read_history` reads the same from the folder."""
         return InformationHistory(self._record.tables, self._settings.confidence, self._settings.simultaneous)
 
+    def _repr_html_(self) -> str:
+        return self.history._repr_html_()
+
+    def __repr__(self) -> str:
+        return f"Monitor(directory={str(self._path.parent)!r}, epochs={self.history.epochs})"
+
     @property
     def measures(self) -> Mapping[int, tuple[MeasureRow, ...]]:
         """Numbers of `measures` by epoch: tuples of layer, measure and value, the rows of measures.csv."""

@@ -85,6 +85,10 @@ class LayerTable:
         """Names of the layers with noise."""
         return tuple(row.name for row in self.rows if row.noisy)
 
+    def __contains__(self, key: object) -> bool:
+        """Return whether the network has a layer of this name, or the table has this row."""
+        return any(key in (row.name, row) for row in self.rows)
+
     def __iter__(self) -> Iterator[LayerRow]:
         return iter(self.rows)
 

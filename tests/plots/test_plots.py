@@ -1,9 +1,11 @@
 """Parts of figures: imports, missing matplotlib, colours, tick labels and bands."""
 
 import importlib.util
+from importlib import resources
 from itertools import pairwise
 
 import pytest
+from matplotlib.colors import to_rgb
 
 from layerbits import plots
 from layerbits._base import UsageError
@@ -43,3 +45,18 @@ def test_band_is_bounded_by_the_ends_of_the_intervals():
     corners = {tuple(point) for point in edge.vertices.tolist()}
     assert corners == {(1, 0), (2, 1), (3, 0), (1, 2), (2, 5), (3, 4)}
     assert axes.lines[0].get_ydata().tolist() == [1, 2, 2]
+
+
+def luminance(color):
+    """Return the relative luminance of a colour as WCAG 2.2 defines it."""
+    parts = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in to_rgb(color)]
+    return 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2]
+
+
+@pytest.mark.parametrize(("paper", "dark"), [("#ffffff", False), ("#16191c", True)])
+def test_colours_have_a_contrast_to_the_paper_of_a_page(paper, dark):
+    style = resources.files("layerbits.report").joinpath("page.css").read_text()
+    assert f"--paper: {paper};" in style
+    for color in (*plots.sequence_colors(9, dark=dark), *plots.class_colors(5, dark=dark)):
+        lighter, darker = sorted((luminance(color), luminance(paper)), reverse=True)
+        assert (lighter + 0.05) / (darker + 0.05) >= 3

@@ -163,6 +163,15 @@ def test_intervals_have_a_line_from_end_to_end_for_each_layer(ax):
     assert ax.yaxis_inverted()
 
 
+def test_intervals_name_each_limit_above_its_line(ax):
+    plots.intervals(table(1.0), ax=ax)
+    (names,) = ax.child_axes
+    assert [label.get_text() for label in names.get_xticklabels()] == ["log 20", "H(Y)"]
+    lines = [line.get_xdata()[0] for line in ax.lines if line.get_linestyle() == "--"]
+    assert list(names.get_xticks()) == pytest.approx(lines)
+    plots.intervals(InformationTable(table(1.0).rows), ax=plots.new_figure(width=3, height=2).add_subplot())
+
+
 def test_profile_has_a_curve_over_sigma(ax):
     plots.sigma_profile(PROFILE, ax=ax)
     assert [list(values) for values in curve(ax, "1")] == [[0.1, 1], [2.0, 0.5]]

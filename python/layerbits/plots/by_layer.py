@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from layerbits._base import InformationTable, check_type
 from layerbits.plots.figures import class_colors, legend_outside
 from layerbits.plots.given_axes import checked_names, given_axes
+from layerbits.plots.over_epochs import limit_label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,8 +33,8 @@ def intervals(table: InformationTable, *, layers: Sequence[str] | None = None, a
     Returns
     -------
     matplotlib Axes
-        The axes. A dot shows the value; it is hollow if the information is saturated. Dashed lines show the largest
-        possible values, if the table has them.
+        The axes. A dot shows the value; it is hollow if the information is saturated. Dashed lines, with names above
+        the axes, show the largest possible values, if the table has them.
 
     Raises
     ------
@@ -53,7 +54,7 @@ def intervals(table: InformationTable, *, layers: Sequence[str] | None = None, a
     check_type("table", table, InformationTable, wanted="an InformationTable, such as that of layer_information")
     quantities = checked_names("table", None, [name for name in table.quantities if not name.startswith("h(")])
     layers = checked_names("layers", layers, table.layers)
-    axes = given_axes(ax, height=1.2 + 0.45 * len(layers))
+    axes, unit = given_axes(ax, height=1.4 + 0.45 * len(layers)), table.rows[0].unit
     offsets = np.linspace(-_SPREAD / 2, _SPREAD / 2, len(quantities)) if len(quantities) > 1 else [0.0]
     for quantity, offset, color in zip(quantities, offsets, class_colors(len(quantities)), strict=True):
         rows = {row.layer: row for row in table.rows if row.quantity == quantity}
@@ -70,10 +71,20 @@ def intervals(table: InformationTable, *, layers: Sequence[str] | None = None, a
     axes.set_yticks(range(len(layers)), layers)
     axes.set_ylim(len(layers) - 0.4, -0.6)
     axes.set_xlim(left=0)
-    axes.set_xlabel(
-        f"information in {table.rows[0].unit}" if len(quantities) > 1 else f"{quantities[0]} in {table.rows[0].unit}"
-    )
+    axes.set_xlabel(f"information in {unit}" if len(quantities) > 1 else f"{quantities[0]} in {unit}")
+    limits = {
+        table.limits[name]: limit_label(name, table.limits[name], unit) for name in quantities if name in table.limits
+    }
+    _label_limits(axes, limits)
     axes.spines[["top", "right"]].set_visible(False)
     if ax is None:
         legend_outside(axes)
     return axes
+
+
+def _label_limits(axes: Axes, limits: Mapping[float, str]) -> None:
+    """Write the names of limits above their lines, as labels of an axis, so that a title stands above the names."""
+    top = axes.secondary_xaxis("top")
+    top.set_xticks(list(limits), list(limits.values()), fontsize="small", rotation=30, ha="left")
+    top.tick_params(length=0)
+    top.spines["top"].set_visible(False)

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.ticker import Formatter
 
-# Okabe and Ito, Color Universal Design (2008).
-_OKABE_ITO = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
+# Okabe and Ito, Color Universal Design (2008), first those with a contrast of at least 3:1 to white.
+_OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#56B4E9", "#F0E442")
 CLASS_COLORS = _OKABE_ITO[:2]
 MARKERS = "osD^vP*X<>"
 _LINESTYLES = ("-", "--", "-.", ":")
@@ -76,15 +76,24 @@ def new_figure(*, width: float, height: float) -> Figure:
 
 
 def sequence_colors(count: int, *, dark: bool = False) -> list[tuple[float, float, float, float]]:
-    """Return `count` colours for an ordered series, from light to dark; with `dark`, for a dark background."""
+    """Return `count` colours for an ordered series, from light to dark; with `dark`, for a dark background.
+
+    The contrast of each to the background, white or that of the dark page of a report, is at least 3:1, as WCAG 2.2
+    asks of graphics.
+    """
     from matplotlib import colormaps
 
-    return [colormaps["viridis"](position) for position in np.linspace(*((1.0, 0.4) if dark else (0.88, 0.0)), count)]
+    return [colormaps["viridis"](position) for position in np.linspace(*((1.0, 0.4) if dark else (0.6, 0.0)), count)]
 
 
-def class_colors(count: int) -> list[Color]:
-    """Return `count` colours for classes: up to 8 that colour-blind readers can tell apart, else a sequence."""
-    return list(_OKABE_ITO[:count]) if count <= len(_OKABE_ITO) else list(sequence_colors(count))
+def class_colors(count: int, *, dark: bool = False) -> list[Color]:
+    """Return `count` colours for classes: up to 8 that colour-blind readers can tell apart, else a sequence.
+
+    With `dark`, for a dark background: white in place of black.
+    """
+    if count > len(_OKABE_ITO):
+        return list(sequence_colors(count, dark=dark))
+    return ["#ffffff" if dark and color == "#000000" else color for color in _OKABE_ITO[:count]]
 
 
 def curve_panel(axes: Axes, *, ylabel: str, xlabel: str = "") -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from layerbits._base import InformationHistory, InformationRow
-from layerbits.plots.figures import MARKERS, label_epochs
+from layerbits.plots.figures import MARKERS, label_epochs, sequence_colors
 from layerbits.plots.given_axes import check_history, checked_names, given_axes, layers_with
 from layerbits.plots.over_epochs import limit_label
 
@@ -101,10 +101,10 @@ def information_plane(
 
 def _epoch_colors(epochs: Sequence[int]) -> ScalarMappable:
     from matplotlib.cm import ScalarMappable
-    from matplotlib.colors import LogNorm, Normalize
+    from matplotlib.colors import ListedColormap, LogNorm, Normalize
 
     ends = epochs[0], max(epochs[-1], epochs[0] + 1)
-    return ScalarMappable((LogNorm if epochs[0] > 0 else Normalize)(*ends), "viridis_r")
+    return ScalarMappable((LogNorm if epochs[0] > 0 else Normalize)(*ends), ListedColormap(sequence_colors(256)))
 
 
 def _plot_path(

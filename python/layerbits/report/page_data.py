@@ -28,7 +28,6 @@ from layerbits.report.curves import Curve, LayerPoints, RunCurves
 _MAX_TEXT = 300
 _LARGEST = 1e300  # an axis ends a little beyond the largest number
 _CUBE_MARGIN = 0.2  # points up to this far outside the cube of tanh do not enlarge the axes
-_BLACK, _WHITE = "#000000", "#ffffff"
 
 
 def page_data(
@@ -38,17 +37,17 @@ def page_data(
     notes: dict[str, int] = {}
     layers = _layer_colors(information)
     splits = list(dict.fromkeys(split for run in training for curves in run.curves.values() for split in curves))
-    colors = plots.class_colors(len(splits))
+    colors = [plots.class_colors(len(splits), dark=dark) for dark in (False, True)]
     n_classes = max((int(labels.max()) + 1 for run in points for labels, _ in run.points.values()), default=0)
     return {
         "layers": [_named(layer, *colors) for layer, colors in layers.items()],
-        "splits": [_named(split, color, color) for split, color in zip(splits, colors, strict=True)],
+        "splits": [_named(split, *pair) for split, *pair in zip(splits, *colors, strict=True)],
         "planes": _planes(quantity for run in information for quantity in run.curves),
         "information": [_run(run, list(layers), notes) for run in information],
         "training": [_run(run, splits, notes) for run in training],
         "notes": [cut_name(note, _MAX_TEXT) for note in notes],
         "points": [_points(run) for run in points],
-        "classes": [_pair(color, color) for color in plots.class_colors(n_classes)],
+        "classes": list(map(_pair, plots.class_colors(n_classes), plots.class_colors(n_classes, dark=True))),
     }
 
 
@@ -136,5 +135,4 @@ def _named(name: str, light: Any, dark: Any) -> dict[str, str]:
 def _pair(light: Any, dark: Any) -> tuple[str, str]:
     from matplotlib.colors import to_hex
 
-    on_light, on_dark = to_hex(light), to_hex(dark)
-    return on_light, _WHITE if on_dark == _BLACK else on_dark
+    return to_hex(light), to_hex(dark)

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 _DENSITY_PASSES, _DENSITY_POINTS = 1024, 1000  # passes of every input, and points at which a density is plotted
 
-_Color = tuple[float, float, float, float]
-
 
 @dataclasses.dataclass(frozen=True)
 class TrainingFigure:
@@ -116,7 +114,7 @@ class TrainingFigure:
         file = self.path / "information.csv"
         tables = read_information(file) if file.exists() else {}
         layers = list(dict.fromkeys(row.layer for table in tables.values() for row in table))
-        for layer, color in zip(layers, _colors(layers), strict=True):
+        for layer, color in zip(layers, plots.sequence_colors(len(layers)), strict=True):
             for quantity, linestyle in (("I(X;T)", "-"), ("I(T;Y)", ":")):
                 rows = [table[layer, quantity] for table in tables.values()]
                 ends = ([getattr(row, name) for row in rows] for name in ("lower", "value", "upper"))
@@ -138,16 +136,12 @@ class TrainingFigure:
 
 def _plot_parameters(axes: Axes, neurons: Sequence[Neuron]) -> None:
     layers = list(dict.fromkeys(neuron.layer for neuron in neurons))
-    for layer, color in zip(layers, _colors(layers), strict=True):
+    for layer, color in zip(layers, plots.sequence_colors(len(layers)), strict=True):
         curve = [neuron for neuron in neurons if neuron.layer == layer]
         epochs = [neuron.epoch for neuron in curve]
         axes.plot(epochs, [neuron.weight for neuron in curve], "-", color=color, label=f"weight, {layer}")
         axes.plot(epochs, [neuron.bias for neuron in curve], "--", color=color, label=f"bias, {layer}")
     plots.curve_panel(axes, xlabel="epoch, of one step each", ylabel="parameters")
-
-
-def _colors(layers: Sequence[str]) -> list[_Color]:
-    return plots.sequence_colors(len(layers) + 1)[1:]  # without the lightest colour
 
 
 def _scale(network: nn.Module, layer: str) -> float:

@@ -83,6 +83,7 @@ def test_scripts_find_the_elements_that_they_name(run, write_information):
     """The page of all charts has each id that a script names."""
     write_information(run.path / "information.csv")
     write_information(run.path / "b" / "information.csv", quantity="I(T;Y)")
+    write_csv(run.path / "measures.csv", ["epoch", "layer", "measure", "value"], [[1, "tanh1", "rank", 3]])
     write_csv(run.path / "scatter.csv", ["epoch", "label", "t1", "t2"], [[1, 0, 0.5, -0.5]])
     write_csv(run.path / "training.csv", ["epoch", "split", "loss", "accuracy"], [[1, "train", 0.5, 0.9]])
     page = HtmlPage(write_report(run.path).page)

@@ -1,5 +1,6 @@
 """Reports of folders that no experiment made: those of a `Monitor`, and others with an information.csv."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,56 @@ def test_report_of_a_monitor_has_curves_of_layers_and_readouts(folder, capsys):
     assert "measurement_noise" in page.text  # a setting of the monitor
     assert list(page.curves()) == ["1[mean]", "1"]
     assert page.curves()["1[mean]"]["epochs"] == [0, 1, 3]
+
+
+def test_settings_of_a_monitor_are_those_that_were_given(folder):
+    page = HtmlPage(write_report(folder).page)
+    cells = [text for text in page.texts if text.strip()]
+    configuration = cells[cells.index("Configuration") :]
+    assert configuration[1:5] == ["setting", "value", "simultaneous", "False"]
+    for name in ("at", "tolerance", "decoders", "None"):
+        assert name not in configuration
+
+
+def test_hashes_are_cut_with_the_whole_in_a_title(folder):
+    path = folder / "information.json"
+    settings = json.loads(path.read_text())
+    del settings["checksum"]
+    first, second = settings["inputs"], settings["network"]
+    path.write_text(json.dumps({**settings, "sigma": [first, second]}))
+    page = HtmlPage(write_report(folder).page)
+    assert f"{first[:12]}…, {second[:12]}…" in page.texts
+    titles = [attributes.get("title") for attributes in page.attributes("td")]
+    assert {first, second, f"{first}, {second}"} <= set(titles)
+    assert first not in page.text
+
+
+def test_points_that_the_user_wrote_beside_a_monitor_need_no_checksum(folder):
+    (folder / "scatter.csv").write_text("epoch,label,t1,t2\n1,0,0.5,-0.5\n")
+    report = write_report(folder)
+    assert report.notes == ()
+    assert HtmlPage(report.page).data["points"][0]["epochs"] == [1]
+    (folder / ".information.csv.sha256").unlink()
+    (note,) = write_report(folder).notes
+    assert note.endswith("no checksum: information.csv")
+
+
+def test_page_of_a_monitor_without_labels_says_why_it_has_no_plane(folder, tmp_path):
+    sentence = "No labels were given, so I(T;Y) is not measured."
+    assert sentence not in HtmlPage(write_report(folder).page).text
+    model = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2))
+    lb.Monitor(model, normal_tensor(12, 3, seed=1).float(), at=[1], sigma=0.5, directory=tmp_path / "a").step(1)
+    assert sentence in HtmlPage(write_report(tmp_path / "a").page).text
+
+
+def test_measures_of_a_monitor_have_a_chart_of_their_own(tmp_path):
+    model = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2))
+    options = {"at": [1], "sigma": 0.5, "directory": tmp_path, "measures": ["binned_entropy"]}
+    lb.Monitor(model, normal_tensor(12, 3, seed=1).float(), **options).step(1)
+    page = HtmlPage(write_report(tmp_path).page)
+    panels = [attributes["id"] for attributes in page.attributes("div") if attributes.get("class") == "panels"]
+    assert panels == ["curves", "measures"]
+    assert page.data["measures"] == ["binned_entropy"]
 
 
 def test_a_monitor_can_continue_after_a_report(folder):

@@ -161,6 +161,7 @@ def _check_menus(page: Page) -> None:
     _require("I(T;Y) in nats" in labels and "I(X;T) in nats" not in labels, "curves of another quantity")
     Select(page.one("#training-quantity")).select_by_visible_text("accuracy")
     _require("accuracy" in page.texts("#training .axis text"), "accuracy")
+    _require("rank" in page.texts("#measures .axis text"), "curves of a measure")
     _require(len(_paths(page, "band", "#curves .panel:first-child")) == 6, "two bands over seeds for each layer")
     _require(len(_paths(page, "band", "#curves .panel:last-child")) == 5, "one band of intervals for each layer")
 
@@ -208,6 +209,13 @@ def _check_appearance(page: Page) -> None:
     _require(light[0] != dark[0] and light[1] != dark[1], "dark colours of texts and of layers")
     overflow = "return document.documentElement.scrollWidth - innerWidth"
     _require(page.run(overflow) <= 0, "a narrow page does not scroll sideways")
+    covered = """
+        const menu = document.querySelector("#quantity");
+        menu.scrollIntoView();
+        const bar = document.querySelector(".controls").getBoundingClientRect();
+        return bar.bottom - menu.getBoundingClientRect().top;
+    """
+    _require(page.run(covered) <= 0, "the bar does not cover a control that is scrolled to the top")
     panels = page.run("return [...document.querySelectorAll('#planes svg')].map((svg) => svg.viewBox.baseVal.width)")
     _require(all(width <= 340 for width in panels), "panels are plotted again for the width")
     page.emulate(width=1300)

@@ -106,7 +106,9 @@ function plotAll() {
   if (data.information.length) {
     const options = { layers, domain, epochs: extent(data.information.flatMap((run) => run.epochs)) };
     const quantity = byId("quantity").value;
-    plotPanels(byId("curves"), data.information, (svg, run, last) => plotCurves(svg, run, quantity, last, options));
+    const plotCurve = (name) => (svg, run, last) => plotCurves(svg, run, name, last, options);
+    plotPanels(byId("curves"), data.information, plotCurve(quantity));
+    if (data.measures.length) plotPanels(byId("measures"), data.information, plotCurve(byId("measure").value));
     fillTable();
   }
   plotAllPoints();
@@ -207,7 +209,7 @@ function listen() {
     hint.style.top = `${Math.max(0, Math.min(event.clientY + 14, innerHeight - hint.offsetHeight - 8))}px`;
   });
   document.addEventListener("click", (event) => {
-    const svg = event.target.closest?.("#curves svg");
+    const svg = event.target.closest?.("#curves svg, #measures svg");
     const mark = svg && nearest(svg, event);
     if (mark) goTo(epochs.indexOf(mark.epoch));
   });

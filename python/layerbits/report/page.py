@@ -29,7 +29,7 @@ _STATUS = {
 }
 _SCRIPTS = ("axes.js", "charts.js", "tables.js", "page.js")
 _MAX_CELL = 300
-_HASH_CODE, _SHOWN_DIGITS = re.compile("[0-9a-f]{64}"), 12
+_HASH_CODE, _SHOWN_DIGITS = re.compile(r"\b[0-9a-f]{64}\b"), 12
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,9 +146,18 @@ def _charts(charts: Mapping[str, Any], fallback: bytes) -> str:
                 '<p class="quiet">A rectangle spans the intervals of both informations at this epoch, pale ones those '
                 "of earlier epochs. A hollow mark is saturated. Dashed lines: the largest possible values.</p>"
             )
+        elif any("(X;T) in " in quantity for quantity in quantities):
+            parts.append(
+                '<h3>Information plane</h3><p class="quiet">No labels were given, so I(T;Y) is not measured.</p>'
+            )
         parts.append(
             f"<h3>Over the epochs</h3>{_choice('quantity', quantities, by_name=True)}{_panels('curves', 'Curves')}"
             '<p class="quiet">Bands are intervals. A click on a value goes to its epoch.</p>'
+        )
+        if charts["measures"]:
+            choice = _choice("measure", charts["measures"], by_name=True)
+            parts.append(f"<h3>Measures over the epochs</h3>{choice}{_panels('measures', 'Measures')}")
+        parts.append(
             '<h3>Table of this epoch</h3><div class="tall"><table class="sortable" id="rows"><thead><tr>'
             + "".join(f'<th scope="col">{name}</th>' for name in _ROWS)
             + "</tr></thead><tbody></tbody></table></div>"
@@ -197,14 +206,21 @@ def _summary(run: RunContent) -> str:
 
 def _details(run: RunContent) -> Iterable[str]:
     record = run.record
-    settings = [(key, value, run.defaults.get(key)) for key, value in record["configuration"].items()]
+    configuration, heads = record["configuration"], ["setting", "value"]
+    if run.defaults:
+        heads = [*heads, "default"]
+        settings: list[tuple[object, ...]] = [
+            (key, value, run.defaults.get(key)) for key, value in configuration.items()
+        ]
+    else:  # a Monitor has no defaults, and records what was not given as None or as empty
+        settings = [(key, value) for key, value in configuration.items() if value not in (None, "", [], {})]
     tables = [
         (table.name, "cannot be read" if table.rows is None else table.rows, table.columns) for table in run.tables
     ]
     return (
         *_section("Figures", "".join(_figure(*figure) for figure in run.figures.items())),
         *_section("Tables", _grid(("file", "rows", "columns"), tables)),
-        *_section("Configuration", _grid(("setting", "value", "default"), settings)),
+        *_section("Configuration", _grid(heads, settings)),
         *_section("Timings", _pairs({f"{key}, seconds": value for key, value in record["timings"].items()})),
         *_section("Machine", _pairs(record["machine"])),
         *_section("Versions", _pairs(record["versions"])),
@@ -252,14 +268,11 @@ def _plain(value: object) -> object:
 
 
 def _cell(value: object) -> str:
-    return _text(_plain(value))
-
-
-def _column(value: object) -> str:
-    """Return a cell of a table; a hash is cut, with the whole in a title."""
-    if isinstance(value, str) and _HASH_CODE.fullmatch(value):
-        return f'<td title="{value}">{value[:_SHOWN_DIGITS]}…</td>'
-    return f"<td>{_cell(value)}</td>"
+    """Return a cell of a table; hashes are cut, with the whole in a title."""
+    whole = str(_plain(value))
+    text = _HASH_CODE.sub(lambda digits: f"{digits[0][:_SHOWN_DIGITS]}…", whole)
+    title = f' title="{html.escape(whole)}"' if text != whole else ""
+    return f"<td{title}>{_text(text)}</td>"
 
 
 def _section(title: str, content: str) -> Iterable[str]:
@@ -267,15 +280,13 @@ def _section(title: str, content: str) -> Iterable[str]:
 
 
 def _pairs(values: Mapping[str, object]) -> str:
-    rows = "".join(
-        f'<tr><th scope="row">{_text(key)}</th><td>{_cell(value)}</td></tr>' for key, value in values.items()
-    )
+    rows = "".join(f'<tr><th scope="row">{_text(key)}</th>{_cell(value)}</tr>' for key, value in values.items())
     return f'<div class="scroll"><table>{rows}</table></div>' if rows else ""
 
 
 def _grid(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     heads = "".join(f'<th scope="col">{_text(name)}</th>' for name in head)
-    lines = "".join(f"<tr>{''.join(map(_column, row))}</tr>" for row in rows)
+    lines = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in rows)
     table = f'<table class="sortable"><thead><tr>{heads}</tr></thead><tbody>{lines}</tbody></table>'
     return f'<div class="scroll">{table}</div>' if lines else ""
 

@@ -4,6 +4,7 @@ The content of the JSON::
 
     layers, splits    [{name, full, light, dark}]: names, cut and whole, and their colours on a light and a dark page
     planes            [[quantity, quantity]]: the pairs that have an information plane
+    measures          [text]: the names in `curves` of information that are no quantities in nats or bits
     information, training
                       [{name, full, remark, epochs, limits: {quantity: [value, name]}, curves: {quantity: {i: curve}}}]
                       with the index i of the layer (of the split), and a curve {v, l, u, a, b, n, s}: values, lower
@@ -38,11 +39,13 @@ def page_data(
     layers = _layer_colors(information)
     splits = list(dict.fromkeys(split for run in training for curves in run.curves.values() for split in curves))
     colors = [plots.class_colors(len(splits), dark=dark) for dark in (False, True)]
+    quantities = dict.fromkeys(quantity for run in information for quantity in run.curves)
     n_classes = max((int(labels.max()) + 1 for run in points for labels, _ in run.points.values()), default=0)
     return {
         "layers": [_named(layer, *colors) for layer, colors in layers.items()],
         "splits": [_named(split, *pair) for split, *pair in zip(splits, *colors, strict=True)],
-        "planes": _planes(quantity for run in information for quantity in run.curves),
+        "planes": _planes(quantities),
+        "measures": [name for name in quantities if not name.endswith((" in nats", " in bits"))],
         "information": [_run(run, list(layers), notes) for run in information],
         "training": [_run(run, splits, notes) for run in training],
         "notes": [cut_name(note, _MAX_TEXT) for note in notes],
@@ -58,7 +61,7 @@ def as_json(data: Mapping[str, Any]) -> str:
 
 def _planes(quantities: Iterable[str]) -> list[tuple[str, str]]:
     """Return the pairs of I(X;T) and I(T;Y), also of slices, such as SI_1(X;T), and of other label sets."""
-    names = list(dict.fromkeys(quantities))
+    names = list(quantities)
     pairs = []
     for name in names:
         match = re.fullmatch(r"(\w+)\(X;T\)( in \w+)", name)

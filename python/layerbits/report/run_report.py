@@ -24,7 +24,7 @@ from layerbits.report.seeds import over_seeds_table, run_names, seed_groups
 from layerbits.report.snapshot import copy_tables, last_written
 from layerbits.report.sweep_notes import notes_on_sweeps
 from layerbits.report.thinning import MAX_ROWS, Table
-from layerbits.training import INFORMATION_FILE, read_history
+from layerbits.training import INFORMATION_FILE, MEASURES_FILE, read_history
 
 _LOG = logging.getLogger("layerbits")
 
@@ -147,7 +147,11 @@ def _check_tables(folder: Path, tables: Sequence[Table]) -> None:
 
 def _notes_on_files(run: CopiedRun) -> list[str]:
     notes = [f"{run.folder / table.name}: {table.thinned}" for table in run.tables if table.thinned]
-    unverified = [table.name for table in run.tables if table.unverified]
+    # Beside these two tables of a Monitor stand tables that the user writes, such as scatter.csv.
+    written = (INFORMATION_FILE, MEASURES_FILE) if run.record.experiment is None else None
+    unverified = [
+        table.name for table in run.tables if table.unverified and (written is None or Path(table.name).name in written)
+    ]
     if unverified:
         notes.append(f"{run.folder}: unverified, because they have no checksum: {listed(unverified)}")
     return [*notes, *(note for suffix in ("csv", "png") for note in left_out_files(run.folder, suffix))]

@@ -1,5 +1,8 @@
 """`layerbits measure`: a network of a script, at checkpoints, into a folder that `report` takes."""
 
+import argparse
+import os
+
 import pytest
 import torch
 from torch import nn
@@ -126,6 +129,34 @@ def test_checkpoints_become_epochs_whatever_their_order(script, tmp_path):
     before = file_contents(tmp_path / "out")
     assert main([*command, f"--checkpoint={files[1]}"]) == 0
     assert file_contents(tmp_path / "out") == before
+
+
+def test_single_checkpoint_without_a_number_is_said_to_be_epoch_0(script, tmp_path, capsys):
+    path = tmp_path / "best.pt"
+    torch.save(network().state_dict(), path)
+    command = ["measure", str(script), "--sigma=0.5", *DRAWS]
+    for name, file, said in (("a", str(path), True), ("b", f"0={path}", False)):
+        assert main([*command, f"--checkpoint={file}", f"--out={tmp_path / name}"]) == 0
+        assert (f"{path} has no number after `epoch` in its name" in capsys.readouterr().out) == said
+        assert lb.read_history(tmp_path / name).epochs == (0,)
+
+
+class Hostile:
+    def __reduce__(self):
+        return os.system, ("exit 3",)
+
+
+@pytest.mark.parametrize(
+    ("content", "name"), [(Hostile(), "posix.system"), (argparse.Namespace(), "argparse.Namespace")]
+)
+def test_pickle_of_other_objects_is_refused_without_the_advice_to_load_it(content, name, script, tmp_path, capsys):
+    path = tmp_path / "model.pt"
+    torch.save({"model": content}, path)
+    assert main(["measure", str(script), "--sigma=1", f"--checkpoint={path}", f"--out={tmp_path / 'out'}"]) == 2
+    message = capsys.readouterr().err
+    assert f"model.pt has no parameters of this network (it has {name}, which is no tensor); wanted" in message
+    assert "weights_only" not in message
+    assert message.count("\n") == 1
 
 
 def test_settings_may_come_from_a_file_and_from_safetensors(script, tmp_path):

@@ -11,6 +11,7 @@ import torch
 from scipy.special import entr
 
 from layerbits import MeasurementSettings, Monitor, UsageError, layer_information, read_history
+from layerbits.report import write_report
 from tests.support.answers import entropy
 from tests.support.early_ends import allowed_misses, excess_misses
 from tests.support.networks import INPUTS, LABELS, ScalarChain, tanh_mlp
@@ -78,6 +79,30 @@ def test_missing_table_is_named(tmp_path):
     make_monitor(tmp_path).step(1)
     (tmp_path / "information.csv").unlink()
     with pytest.raises(UsageError, match=r"information\.csv"):
+        read_history(tmp_path)
+
+
+@pytest.mark.parametrize("read", [read_history, write_report])
+def test_folder_without_a_measured_epoch_is_refused_by_name(tmp_path, read):
+    make_monitor(tmp_path)
+    with pytest.raises(UsageError, match="no epoch was measured yet; try again after") as refusal:
+        read(tmp_path)
+    assert str(refusal.value).startswith(f"{tmp_path}: ")
+
+
+def test_changed_table_has_a_remedy_that_fits(tmp_path):
+    make_monitor(tmp_path).step(1)
+    path = tmp_path / "information.csv"
+    path.write_text(path.read_text().replace(",nats,", ",bits,", 1))
+    with pytest.raises(
+        UsageError, match=r"written; restore it, or delete .information.csv.sha256 to read it unverified$"
+    ):
+        read_history(tmp_path)
+    (tmp_path / ".information.csv.sha256").unlink()
+    with (
+        pytest.warns(RuntimeWarning, match="unverified"),
+        pytest.raises(UsageError, match=r"records; restore it, or delete information.json to use it unverified$"),
+    ):
         read_history(tmp_path)
 
 

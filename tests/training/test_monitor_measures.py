@@ -125,7 +125,11 @@ def rank(activations, labels):
         (["entropy"], LABELS, ValueError, "got 'entropy', wanted a function .*, or one of binned_entropy, "),
         ([lambda t, y: 0.0], LABELS, ValueError, "got a function without a name, wanted a mapping"),
         ([rank, rank], LABELS, ValueError, "got 'rank' twice"),
-        ({"a/b": rank}, LABELS, ValueError, "got the key 'a/b'"),
+        ({"a/b": rank}, LABELS, ValueError, "got the name 'a/b'"),
+        ({" ": rank}, LABELS, ValueError, "got the name ' '"),
+        ({"a\nb": rank}, LABELS, ValueError, "got the name"),
+        ({"epoch": rank}, LABELS, ValueError, "got the name 'epoch', which the tables or reports have"),
+        ({"I(X;T) in nats": rank}, LABELS, ValueError, "got the name 'I.X;T. in nats', which"),
         (["class_separation"], None, ValueError, "got 'class_separation' without labels"),
     ],
 )

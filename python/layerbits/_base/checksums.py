@@ -17,6 +17,8 @@ from layerbits._base.files import replacing
 from layerbits._base.regular_files import open_regular, read_regular
 from layerbits._base.table_run import NO_RUN, RUN_RECORD, table_run
 
+CHANGED = "it was changed after it was written"
+
 _LIMIT = 2**30  # bytes of a table
 _CHECKSUMS_LIMIT = 2**12
 _PART = 2**20
@@ -24,7 +26,15 @@ _READS = 5
 _SECONDS_BETWEEN_READS = 0.02
 
 
-class OtherRunError(ValueError):
+class ChangedTableError(ValueError):
+    """A table has another content than its checksum says; `remedy` says what to do."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(reason)
+        self.remedy = f"restore it, or delete {checksum_path(path).name} to read it unverified"
+
+
+class OtherRunError(ChangedTableError):
     """A table was written by another run than that of its folder, or under another name."""
 
 
@@ -56,7 +66,7 @@ def read_verified(path: Path) -> tuple[bytes, bool]:
 
     Raises
     ------
-    ValueError
+    ChangedTableError
         The content has another checksum.
     OtherRunError
         The table is of another run.
@@ -69,7 +79,7 @@ def read_verified(path: Path) -> tuple[bytes, bool]:
         if result is not None:
             return content, result
         time.sleep(_SECONDS_BETWEEN_READS)  # the table may have been replaced between the two reads
-    raise ValueError(_changed(path))
+    raise ChangedTableError(path, CHANGED)
 
 
 def is_verified(path: Path) -> bool:
@@ -77,7 +87,7 @@ def is_verified(path: Path) -> bool:
 
     Raises
     ------
-    ValueError, OtherRunError, OSError
+    ChangedTableError, OtherRunError, OSError
         As `read_verified`.
     """
     for _ in range(_READS):
@@ -89,7 +99,7 @@ def is_verified(path: Path) -> bool:
         if result is not None:
             return result
         time.sleep(_SECONDS_BETWEEN_READS)  # the table may have been replaced between the two reads
-    raise ValueError(_changed(path))
+    raise ChangedTableError(path, CHANGED)
 
 
 def write_checksum(path: Path) -> None:
@@ -107,17 +117,8 @@ def _is_verified(path: Path, digest: str) -> bool | None:
     if digest not in runs:
         return None
     if table_run(path) not in (NO_RUN, runs[digest]):
-        raise OtherRunError(
-            f"it is of another run than {RUN_RECORD}, or was renamed; restore it, or delete "
-            f"{checksum_path(path).name} to read it unverified"
-        )
+        raise OtherRunError(path, f"it is of another run than {RUN_RECORD}, or was renamed")
     return True
-
-
-def _changed(path: Path) -> str:
-    return (
-        f"it was changed after it was written; restore it, or delete {checksum_path(path).name} to read it unverified"
-    )
 
 
 def _content(path: Path) -> bytes:

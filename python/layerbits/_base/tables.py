@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from layerbits._base.checksums import read_verified, write_verified
+from layerbits._base.checksums import CHANGED, ChangedTableError, read_verified, write_verified
 from layerbits._base.errors import UsageError
 from layerbits._base.files import file_stamp, replacing
 from layerbits._base.regular_files import read_regular
@@ -51,6 +51,8 @@ def read_csv(path: Path, columns: Sequence[str]) -> list[list[str]]:
     try:
         content, is_verified = read_verified(path)
         header, *rows = list(csv.reader(io.StringIO(content.decode(), newline=""))) or [[]]
+    except ChangedTableError as error:
+        raise damaged_file(path, str(error), remedy=error.remedy) from error
     except (OSError, ValueError, csv.Error) as error:
         raise damaged_file(path, reason_of(error)) from error
     if header != list(columns):
@@ -72,14 +74,15 @@ def reason_of(error: Exception) -> str:
     return (isinstance(error, OSError) and error.strerror) or str(error)
 
 
-def damaged_file(path: Path, reason: str) -> UsageError:
+def damaged_file(path: Path, reason: str, *, remedy: str = "use another folder") -> UsageError:
     """Return the error for a file of a run whose content was changed or lost."""
-    return UsageError(f"{path}: cannot be read: {reason}; use another folder")
+    return UsageError(f"{path}: cannot be read: {reason}; {remedy}")
 
 
 def damaged_cell(path: Path, row: int, column: str, got: object, wanted: str) -> UsageError:
     """Return the error for a cell of a table that does not fit the settings of the run; rows count from 1."""
-    return damaged_file(path, f"row {row} has the {column} {shown_repr(got)}, wanted {wanted}; restore it")
+    reason = f"row {row} has the {column} {shown_repr(got)}, wanted {wanted}"
+    return damaged_file(path, reason, remedy="restore it, or use another folder")
 
 
 def write_json(path: Path, content: dict[str, Any], *, checksum: bool = False) -> None:
@@ -112,7 +115,7 @@ def read_json(path: Path) -> dict[str, Any]:
         raise UsageError(f"{path}: got a {type(content).__name__}, wanted a JSON object; use another folder")
     checksum = content.pop(_CHECKSUM, None)
     if checksum is not None and checksum != _checksum(content):
-        raise damaged_file(path, f"it was changed after it was written; restore it, or delete its {_CHECKSUM}")
+        raise damaged_file(path, CHANGED, remedy=f"restore it, or delete its {_CHECKSUM}")
     return content
 
 

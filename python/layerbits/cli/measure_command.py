@@ -51,7 +51,8 @@ def add_measure(commands: Commands) -> None:
         metavar="[EPOCH=]FILE",
         action="append",
         default=[],
-        help="file with parameters of the network; repeatable; without EPOCH, the number after `epoch` in its name",
+        help="file with parameters of the network; repeatable; without EPOCH, the number after `epoch` in its name, or "
+        "0 for a single file",
     )
     complete(checkpoint, bash="_shtab_compgen_files", zsh="_files")
     add_path(measure, "--out", "DIR", "folder for the results (default: runs/SCRIPT)")
@@ -72,6 +73,10 @@ def _measure(arguments: argparse.Namespace) -> int:
         load_parameters(network["model"], first_path)  # a wrong file is refused before there is a folder
     folder = arguments.out or Path("runs", Path(arguments.script.partition(":")[0]).stem)
     monitor = Monitor(**(network | options), at=checkpoints, directory=folder, settings=settings)
+    if first_path is not None and epoch_and_path(arguments.checkpoint[0])[0] is None:  # the only checkpoint
+        print_text(
+            f"{first_path} has no number after `epoch` in its name, so it is epoch 0; EPOCH={first_path} gives another"
+        )
     for epoch, path in checkpoints.items():
         if path is not None:
             load_parameters(network["model"], path)

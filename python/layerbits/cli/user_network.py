@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+import pickle
 import re
 import sys
 import traceback
@@ -81,12 +82,20 @@ def load_parameters(model: nn.Module, path: Path) -> None:
     except UsageError:
         raise
     except Exception as error:  # zip, pickle and torch raise many types for a file of another kind
-        reason = " ".join(str(error).split())
+        reason = " ".join(_reason(error).split())
         reason = f" ({reason[:200]})" if " " in reason else ""  # the error of a file of text may be a number alone
         raise UsageError(
             f"--checkpoint: {path} has no parameters of this network{reason}; wanted a file that torch.save wrote from "
             "model.state_dict()"
         ) from error
+
+
+def _reason(error: Exception) -> str:
+    """Return the text of an error; for a pickle that torch refuses, and advises to load without a check, its object."""
+    refused = re.search(r"[Uu]nsupported (?:global: )?GLOBAL (\S+)", str(error))
+    if isinstance(error, pickle.UnpicklingError):
+        return f"it has {refused[1]}, which is no tensor" if refused else ""
+    return str(error)
 
 
 def epoch_and_path(text: str) -> tuple[int | None, Path]:

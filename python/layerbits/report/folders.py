@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from layerbits._base import DRAFT_PREFIX, RUN_RECORD, UsageError
-from layerbits.training import INFORMATION_FILE, SETTINGS_FILE
+from layerbits.training import INFORMATION_FILE, SETTINGS_FILE, read_history
 
 _MAX_FOLDERS = 256
 _REMEDY = "name the folder of a run, of a Monitor, or a folder of such folders"
@@ -74,6 +74,8 @@ def _runs_in(directory: Path) -> list[Path]:
         runs = [folder for folder in sorted(directory.iterdir()) if folder.is_dir() and _is_run(folder)]
     except OSError as error:
         raise UsageError(f"{error.filename or directory}: cannot be read ({error.strerror}); {_REMEDY}") from error
+    if not runs and (directory / SETTINGS_FILE).exists():
+        read_history(directory)  # names what the folder of a Monitor lacks
     if not runs:
         raise UsageError(
             f"{directory}: no {RUN_RECORD} and no {INFORMATION_FILE} in it or in its subfolders, so nothing to report "

@@ -48,7 +48,7 @@ def _copy_verifiable(path: Path, copy: Path, name: str, max_rows: int) -> Table:
     try:
         unverified = not is_verified(path)
     except OtherRunError as error:
-        raise damaged_file(path, str(error)) from error
+        raise damaged_file(path, str(error), remedy=error.remedy) from error
     except ValueError:
         shutil.copyfile(checksum_path(path), checksum_path(copy))
         return table

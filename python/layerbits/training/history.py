@@ -169,7 +169,7 @@ def read_history(folder: str | os.PathLike[str]) -> InformationHistory:
     TypeError
         `folder` is not a path.
     UsageError
-        `folder` is a file, information.csv is missing, or a file is damaged.
+        `folder` is a file, no epoch was measured yet, information.csv is missing, or a file is damaged.
 
     Examples
     --------
@@ -185,8 +185,12 @@ def read_history(folder: str | os.PathLike[str]) -> InformationHistory:
     check_path("folder", folder)
     if os.path.isfile(folder):  # False also for a path that the system refuses
         raise UsageError(f"folder: got the file {os.fspath(folder)!r}, wanted its folder, {str(Path(folder).parent)!r}")
-    settings_path = Path(folder, SETTINGS_FILE)
+    settings_path, table_path = Path(folder, SETTINGS_FILE), Path(folder, INFORMATION_FILE)
     settings = read_json(settings_path) if os.path.exists(settings_path) else {"confidence": math.nan}
+    if settings_path.exists() and not settings.get(WEIGHTS) and not os.path.lexists(table_path):
+        raise UsageError(
+            f"{settings_path.parent}: no epoch was measured yet; try again after the first `step` that measures"
+        )
     confidence, simultaneous = settings.get("confidence"), settings.get("simultaneous", False)
     limits: Any = settings.get(LIMITS, {})
     if not isinstance(confidence, float) or not isinstance(simultaneous, bool):
@@ -197,13 +201,13 @@ def read_history(folder: str | os.PathLike[str]) -> InformationHistory:
     if not isinstance(limits, dict) or not all(isinstance(limit, float) for limit in limits.values()):
         raise UsageError(f"{settings_path}: got limits {limits!r}, wanted numbers; name the folder of a Monitor")
     provenance = provenance_by_epoch(settings_path, settings)
-    tables = read_information(Path(folder, INFORMATION_FILE), limits, provenance)
+    tables = read_information(table_path, limits, provenance)
     others = epochs_of_other_rows(tables, settings)
     if others:
         raise damaged_file(
-            Path(folder, INFORMATION_FILE),
-            f"its rows of epoch {others[0]} are not those that {SETTINGS_FILE} records; restore it, or delete "
-            f"{SETTINGS_FILE} to use it unverified",
+            table_path,
+            f"its rows of epoch {others[0]} are not those that {SETTINGS_FILE} records",
+            remedy=f"restore it, or delete {SETTINGS_FILE} to use it unverified",
         )
     return InformationHistory(tables, confidence, simultaneous)
 

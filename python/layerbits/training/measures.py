@@ -10,12 +10,13 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from layerbits._base import Integers, UsageError, damaged_file, flat_name, read_csv, shown_repr, write_csv
+from layerbits._base import COLUMNS, Integers, UsageError, damaged_file, flat_name, read_csv, shown_repr, write_csv
 from layerbits.estimators import Problem
 from layerbits.geometry import DistanceHistogram, binned_entropy, class_separation, pairwise_distance_histogram
 from layerbits.networks import Passes, copy_with_weights, network_without_noise, record
 
 MEASURES_FILE = "measures.csv"
+_EPOCH = "epoch"
 
 Measure = Callable[[Tensor, Integers | None], object]
 Measures = Sequence[str | Measure] | Mapping[str, str | Measure]
@@ -36,23 +37,31 @@ class MeasureRow(NamedTuple):
     value: float
 
 
+# In a table of a row for each layer and epoch, a measure has a column beside these.
+_COLUMNS = {_EPOCH, *MeasureRow._fields, *COLUMNS}
+
+
 def checked_measures(measures: Measures | None, problem: Problem) -> dict[str, Measure]:
     """Return the functions of the argument `measures` by name.
 
     Raises
     ------
     TypeError, ValueError
-        A measure is neither a known name nor a function with a name, two have one name, or labels are missing.
+        A measure is neither a known name nor a function with a name, two have one name, a name is empty, has a slash or
+        is that of a column or a quantity, or labels are missing.
     """
     if measures is None:
         return {}
     if isinstance(measures, str) or not isinstance(measures, Sequence | Mapping):
         raise TypeError(f"measures: got {type(measures).__name__}, wanted a list of names and functions, or a mapping")
     named = measures.items() if isinstance(measures, Mapping) else [(_name(measure), measure) for measure in measures]
+    quantities = {quantity for _, quantity in problem.row_keys}
     checked: dict[str, Measure] = {}
     for name, measure in named:
-        if not isinstance(name, str) or "/" in name:
-            raise ValueError(f"measures: got the key {shown_repr(name)}, wanted a name without '/'")
+        if not isinstance(name, str) or not name.strip() or not name.isprintable() or "/" in name:
+            raise ValueError(f"measures: got the name {shown_repr(name)}, wanted printable text without '/'")
+        if name in _COLUMNS or name.removesuffix(" in nats").removesuffix(" in bits") in quantities:
+            raise ValueError(f"measures: got the name {name!r}, which the tables or reports have; choose another")
         if name in checked:
             raise ValueError(f"measures: got {name!r} twice, wanted distinct names; pass a mapping with other names")
         checked[name] = _function(measure, problem)
@@ -100,7 +109,7 @@ def measure_scalars(rows: Iterable[MeasureRow]) -> dict[str, float]:
 def read_measures(path: Path) -> dict[int, tuple[MeasureRow, ...]]:
     """Read a measures.csv and return the rows of each epoch; UsageError if the file is missing or damaged."""
     rows: dict[int, tuple[MeasureRow, ...]] = {}
-    for epoch, layer, measure, value in read_csv(path, ["epoch", *MeasureRow._fields]):
+    for epoch, layer, measure, value in read_csv(path, [_EPOCH, *MeasureRow._fields]):
         try:
             row = int(epoch), MeasureRow(layer, measure, float(value))
         except ValueError as error:
@@ -111,7 +120,7 @@ def read_measures(path: Path) -> dict[int, tuple[MeasureRow, ...]]:
 
 def write_measures(path: Path, rows: Mapping[int, Iterable[MeasureRow]]) -> None:
     """Write a measures.csv with a row for each epoch, layer and measure."""
-    write_csv(path, ["epoch", *MeasureRow._fields], [(epoch, *row) for epoch in sorted(rows) for row in rows[epoch]])
+    write_csv(path, [_EPOCH, *MeasureRow._fields], [(epoch, *row) for epoch in sorted(rows) for row in rows[epoch]])
 
 
 def _name(measure: object) -> str:

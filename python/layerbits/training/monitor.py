@@ -79,7 +79,7 @@ class Monitor:
         (n, d), as `layerbits.layer_activations` returns them, and of the class numbers, shape (n,), None without
         labels. A measure returns a number, a mapping of numbers, or a dataclass with numbers. The names
         ``"class_separation"``, ``"pairwise_distance_histogram"`` (its overlap) and ``"binned_entropy"`` stand for the
-        functions of `layerbits`; the keys of a mapping are other names.
+        functions of `layerbits`; the keys of a mapping are other names, which differ from columns and quantities.
     group : torch.distributed.ProcessGroup, optional
         Processes that train the network together, as under DistributedDataParallel, and share each measurement. Each of
         them makes the monitor and calls `step` at every epoch; rank 0 reads and writes the files and calls `log`. All

@@ -36,6 +36,21 @@ def test_python_blocks_run_in_their_order(document, tmp_path, monkeypatch):
     assert names["lb"]
 
 
+@pytest.mark.usefixtures("one_thread")
+def test_first_page_shows_what_its_code_prints(capsys):
+    page = (ROOT / "docs/start.md").read_text()
+    names: dict[str, object] = {}
+    with torch.random.fork_rng(devices=[]):
+        for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+            exec(compile(block, "start.md", "exec"), names)
+    printed, shown = capsys.readouterr().out, "".join(re.findall(r"```text\n(.*?)```", page, re.DOTALL))
+    number = r"-?\d+\.\d+"
+    assert re.sub(rf" *{number}", "#", printed) == re.sub(rf" *{number}", "#", shown)
+    # Other processors and versions of torch round differently; an interval is about 0.05 wide.
+    values = [[float(text) for text in re.findall(number, text)] for text in (printed, shown)]
+    assert values[0] == pytest.approx(values[1], abs=0.02)
+
+
 def test_a_monitor_sees_the_features_and_edges_of_the_graph(tmp_path):
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs/your-network.md").read_text(), re.DOTALL)
     names = {"torch": torch, "nn": torch.nn, "lb": lb}

@@ -35,6 +35,12 @@ def test_every_public_name_is_on_an_api_page_once():
     assert {name: names.count(name) for name in lb.__all__ if names.count(name) != 1} == {"sigma_profile": 2}  # a plot
 
 
+def test_index_of_the_api_lists_every_public_name_once():
+    lists = (DOCS / "api/index.rst").read_text().split(".. autosummary::")[1:]
+    names = [name for part in lists for name in re.findall(r"^   (\w+)$", part, re.MULTILINE)]
+    assert sorted(names) == sorted({*lb.__all__} - {"__version__"})
+
+
 @pytest.mark.parametrize("package", ["baselines", "calibration", "data", "theory"])
 def test_api_page_has_all_members_of_a_package(package):
     assert f".. automodule:: layerbits.{package}\n   :members:\n" in API

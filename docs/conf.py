@@ -8,11 +8,18 @@ project = "layerbits"
 version = release = layerbits.__version__
 copyright = "the authors of layerbits"
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "numpydoc", "sphinx_gallery.gen_gallery"]
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "numpydoc",
+    "sphinx_gallery.gen_gallery",
+]
 default_role = "py:obj"
-autodoc_mock_imports = ["accelerate", "lightning", "transformers"]  # their import takes long
+# Their import takes long.
+autodoc_mock_imports = ["accelerate", "lightning", "transformers"]
 autodoc_typehints = "none"  # docstrings have the types
-plot_gallery = "False"  # tools/release_check.sh executes the scripts, with -D plot_gallery=1
+# tools/release_check.sh executes the scripts, with -D plot_gallery=1.
+plot_gallery = "False"
 sphinx_gallery_conf = {
     "examples_dirs": "gallery",
     "gallery_dirs": "executed_gallery",
@@ -20,7 +27,8 @@ sphinx_gallery_conf = {
     "capture_repr": (),
     "abort_on_example_error": True,
     "download_all_examples": False,
-    "min_reported_time": 10**6,  # seconds: pages state no time of the machine that built them
+    # Seconds: pages state no time of the machine that built them.
+    "min_reported_time": 10**6,
     "write_computation_times": False,
     "show_memory": False,
     "show_signature": False,
@@ -35,15 +43,24 @@ html_static_path = ["_static"]
 html_css_files = ["site.css"]
 highlight_language = "none"  # blocks name their language
 html_show_sourcelink = False
-html_theme_options = {"navigation_with_keys": False, "navbar_center": [], "footer_start": [], "footer_end": []}
+html_theme_options = {
+    "navigation_with_keys": False,
+    "navbar_center": [],
+    "footer_start": [],
+    "footer_end": [],
+}
 html_sidebars = {"**": ["globaltoc.html"]}
 
 
 def escape_bars(app, what, name, documented, options, lines):
     """Escape the bars of norms such as |s| in a docstring, which reStructuredText takes for names of substitutions."""
-    lines[:] = [line if "``" in line else re.sub(r"(?<!\w)\|(?=\S)", r"\|", line) for line in lines]
+    lines[:] = [
+        line if "``" in line else re.sub(r"(?<!\w)\|(?=\S)", r"\|", line)
+        for line in lines
+    ]
 
 
 def setup(app):
     """Connect the functions of this file to Sphinx."""
-    app.connect("autodoc-process-docstring", escape_bars, priority=100)  # before numpydoc
+    # Before numpydoc.
+    app.connect("autodoc-process-docstring", escape_bars, priority=100)

@@ -15,7 +15,9 @@ import layerbits as lb
 
 torch.manual_seed(0)
 inputs = torch.randn(1000, 12)
-model = torch.nn.Sequential(torch.nn.Linear(12, 4), torch.nn.Tanh(), torch.nn.Linear(4, 2))
+model = torch.nn.Sequential(
+    torch.nn.Linear(12, 4), torch.nn.Tanh(), torch.nn.Linear(4, 2)
+)
 activations = lb.layer_activations(model, inputs)["1"]
 
 widths = [2.0**-k for k in range(12)]
@@ -23,7 +25,9 @@ entropies = [lb.binned_entropy(activations, width) for width in widths]
 
 _, axes = plt.subplots()
 axes.semilogx(widths, entropies, "o-", label="H(Bin(T))")
-axes.axhline(math.log(1000), color="0.4", linestyle="--", label="I(X;T) = log 1000")
+axes.axhline(
+    math.log(1000), color="0.4", linestyle="--", label="I(X;T) = log 1000"
+)
 axes.set(xlabel="bin size", ylabel="nats")
 axes.legend()
 

@@ -13,7 +13,11 @@ import layerbits as lb
 
 torch.manual_seed(0)
 widths = (12, 10, 7, 5, 3)
-layers = [module for sizes in itertools.pairwise(widths) for module in (torch.nn.Linear(*sizes), torch.nn.Tanh())]
+layers = [
+    module
+    for sizes in itertools.pairwise(widths)
+    for module in (torch.nn.Linear(*sizes), torch.nn.Tanh())
+]
 model = torch.nn.Sequential(*layers, torch.nn.Linear(3, 2))
 inputs = torch.randn(1000, 12)
 labels = (inputs.sum(1) > 0).long()

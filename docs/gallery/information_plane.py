@@ -15,7 +15,11 @@ torch.manual_seed(0)
 signs = torch.cartesian_prod(*[torch.tensor([-1.0, 1.0])] * 10)
 labels = (signs @ torch.linspace(0.5, 1.5, 10) > 0).long()
 model = torch.nn.Sequential(
-    torch.nn.Linear(10, 6), torch.nn.Tanh(), torch.nn.Linear(6, 3), torch.nn.Tanh(), torch.nn.Linear(3, 2)
+    torch.nn.Linear(10, 6),
+    torch.nn.Tanh(),
+    torch.nn.Linear(6, 3),
+    torch.nn.Tanh(),
+    torch.nn.Linear(3, 2),
 )
 lb.noisify(model, sigma=0.1, inputs=signs)
 
@@ -25,7 +29,12 @@ lb.noisify(model, sigma=0.1, inputs=signs)
 optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
 with tempfile.TemporaryDirectory() as folder:
     monitor = lb.Monitor(
-        model, signs, labels, at=lb.log_spaced(1, 300, 10), directory=folder, settings=lb.MeasurementSettings(draws=8)
+        model,
+        signs,
+        labels,
+        at=lb.log_spaced(1, 300, 10),
+        directory=folder,
+        settings=lb.MeasurementSettings(draws=8),
     )
     for epoch in range(1, 301):
         optimizer.zero_grad()

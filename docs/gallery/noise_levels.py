@@ -12,7 +12,11 @@ import layerbits as lb
 
 torch.manual_seed(0)
 model = torch.nn.Sequential(
-    torch.nn.Linear(8, 16), torch.nn.ReLU(), torch.nn.Linear(16, 4), torch.nn.ReLU(), torch.nn.Linear(4, 2)
+    torch.nn.Linear(8, 16),
+    torch.nn.ReLU(),
+    torch.nn.Linear(16, 4),
+    torch.nn.ReLU(),
+    torch.nn.Linear(4, 2),
 )
 inputs = torch.randn(500, 8)
 profile = lb.sigma_profile(model, inputs, sigmas=np.geomspace(1e-3, 10, 15))

@@ -20,12 +20,18 @@ class Flipped(torch.nn.Module):
     def __init__(self):
         super().__init__()
         self.linear, self.gate = torch.nn.Linear(4, 1), torch.nn.Tanh()
-        self.first, self.tanh, self.second = torch.nn.Linear(4, 16), torch.nn.Tanh(), torch.nn.Linear(16, 6)
+        self.first, self.tanh, self.second = (
+            torch.nn.Linear(4, 16),
+            torch.nn.Tanh(),
+            torch.nn.Linear(16, 6),
+        )
         self.out, self.head = torch.nn.Tanh(), torch.nn.Linear(6, 2)
 
     def forward(self, inputs):
         sign = self.gate(self.linear(inputs)).sign()
-        return self.head(self.out(sign * self.second(self.tanh(self.first(inputs)))))
+        return self.head(
+            self.out(sign * self.second(self.tanh(self.first(inputs))))
+        )
 
 
 class OppositeModes:
@@ -36,14 +42,21 @@ class OppositeModes:
         counts = inputs.bincount()
         self.means = signals.new_zeros(len(counts), signals.shape[1])
         self.means[inputs] = signals  # one signal of each input
-        signals = signals * (signals * self.means[inputs]).sum(1, keepdim=True).sign()
-        self.means = torch.zeros_like(self.means).index_add(0, inputs, signals) / counts[:, None]
-        self.variance = 1 + (signals - self.means[inputs]).var()  # noise of a layer has variance 1 here
+        signals = (
+            signals * (signals * self.means[inputs]).sum(1, keepdim=True).sign()
+        )
+        self.means = (
+            torch.zeros_like(self.means).index_add(0, inputs, signals)
+            / counts[:, None]
+        )
+        # Noise of a layer has variance 1 here.
+        self.variance = 1 + (signals - self.means[inputs]).var()
 
     def scores(self, queries):
         """Return the log densities of all inputs, but for a constant, shape (m, N)."""
         near, far = (
-            -torch.cdist(queries, points).square() / (2 * self.variance) for points in (self.means, -self.means)
+            -torch.cdist(queries, points).square() / (2 * self.variance)
+            for points in (self.means, -self.means)
         )
         return torch.logaddexp(near, far)
 
@@ -54,9 +67,20 @@ lb.noisify(model, sigma={"gate": 1.0, "tanh": 0.3, "out": 0.1}, inputs=inputs)
 
 _, axes = plt.subplots(figsize=(6, 2.5), layout="constrained")
 for decoders in ([], [lb.NetworkDecoder()], [OppositeModes()]):
-    table = lb.layer_information(model, inputs, layers="out", decoders=decoders, estimator="draws", draws=16)
+    table = lb.layer_information(
+        model,
+        inputs,
+        layers="out",
+        decoders=decoders,
+        estimator="draws",
+        draws=16,
+    )
     row = table["out", "I(X;T)"]
     name = type(decoders[0]).__name__ if decoders else "built-in decoders"
-    axes.plot([row.lower, row.upper], [name, name], linewidth=8, solid_capstyle="butt")
-    print(f"{name:17}  used: {row.decoder:27}  I(X;T) in [{row.lower:.3f}, {row.upper:.3f}] nats")
+    axes.plot(
+        [row.lower, row.upper], [name, name], linewidth=8, solid_capstyle="butt"
+    )
+    print(
+        f"{name:17}  used: {row.decoder:27}  I(X;T) in [{row.lower:.3f}, {row.upper:.3f}] nats"
+    )
 axes.set(xlabel="I(X;T) in nats", ylim=(-0.5, 2.5))

@@ -15,10 +15,19 @@ import layerbits as lb
 
 x = np.array([-3.0, -1.0, 1.0, 3.0])
 weights = np.geomspace(0.01, 10, 40)
-estimates = [lb.mixture_information(np.tanh(w * x - 2 * w)[:, None], sigma=0.05) for w in weights]
+estimates = [
+    lb.mixture_information(np.tanh(w * x - 2 * w)[:, None], sigma=0.05)
+    for w in weights
+]
 
 _, axes = plt.subplots()
-axes.fill_between(weights, [e.lower for e in estimates], [e.upper for e in estimates], alpha=0.4, label="95 % interval")
+axes.fill_between(
+    weights,
+    [e.lower for e in estimates],
+    [e.upper for e in estimates],
+    alpha=0.4,
+    label="95 % interval",
+)
 axes.plot(weights, [e.value for e in estimates])
 axes.axhline(math.log(4), color="0.4", linestyle="--", label="log 4")
 axes.set(xlabel="w", ylabel="I(X;T) in nats", xscale="log")

@@ -1,4 +1,4 @@
-"""The reduction of dimension of a wide layer holds no copy of its signals."""
+"""The reduction of dimension of a wide layer holds no copy of its signals, and its decoders hold few."""
 
 import os
 
@@ -34,3 +34,37 @@ def test_memory_of_a_reduction_is_that_of_a_block():
     of a fitted subspace, whose directions take 16 MB; all together take less than half a copy.
     """
     assert sum(map(float, run_fresh(SCRIPT))) < 0.5
+
+
+DECODER = """
+import numpy as np
+import torch
+from layerbits.estimators.classes import Classes
+from layerbits.estimators.decoders import WhitenedMixture
+from layerbits.estimators.draw_moments import DrawMoments
+
+def peak():
+    with open("/proc/self/status") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("VmHWM")) * 1024
+
+def decoder(draws, n):
+    moments = DrawMoments.of(draws, 1.0)
+    covariance = moments.noise + moments.covariance
+    del moments
+    return WhitenedMixture("wide mixture", draws, covariance, Classes.of(None, n), 1.0)
+
+draws = torch.randn(2000, 32, 256, generator=torch.Generator().manual_seed(0))
+decoder(draws[:200], 200)  # the libraries of products, and their work arrays
+peak_before = peak()
+decoder(draws, 2000)
+print((peak() - peak_before) / (draws.numel() * draws.itemsize))
+"""
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="peak memory is read in /proc")
+def test_a_decoder_is_made_of_the_draws_and_their_deviations():
+    """Beside float32 draws of 62 MiB, their deviations in float64 are two copies, and then the whitened draws are one.
+
+    The covariance and a whitened block have 8 MiB.
+    """
+    assert float(run_fresh(DECODER)[0]) < 2.5

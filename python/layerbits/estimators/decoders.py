@@ -43,6 +43,9 @@ _MAX_DIMENSIONS = 32
 # on scalar networks.
 _WIDENING = 0.09
 
+# Points are whitened in float64, so many values at a time: float32 would lose digits, and a copy of all takes memory.
+_BLOCK_VALUES = 2**20
+
 
 class WhitenedMixture(Decoder):
     """For each input, k Gaussians with centers (N, k, d); all share a covariance (d, d) in float64.
@@ -60,7 +63,11 @@ class WhitenedMixture(Decoder):
         self._centers = self._whitened(centers)
 
     def _whitened(self, points: Tensor) -> Tensor:
-        return (points.double() @ self._whitening).to(points.dtype)
+        whitened = torch.empty_like(points, memory_format=torch.contiguous_format)
+        rows = max(1, _BLOCK_VALUES // max(1, points.shape[1:].numel()))
+        for block, target in zip(points.split(rows), whitened.split(rows), strict=True):
+            target.copy_(block.double() @ self._whitening)
+        return whitened
 
     def _log_sums(self, queries: Queries) -> ByCondition[Doubles]:
         whitened_queries = dataclasses.replace(queries, points=self._whitened(queries.points), sigma=1.0)
@@ -127,4 +134,5 @@ def decoders(draws: Tensor, classes: Classes, sigma: float) -> Iterator[Decoder]
     if low_rank is not None:
         yield low_rank
     wide_covariance = moments.noise + _WIDENING * moments.covariance
+    del moments  # its deviations, in float64, take more memory than the draws
     yield WhitenedMixture("wide mixture", draws, wide_covariance, classes, sigma)

@@ -37,9 +37,9 @@ class DrawMoments:
         # Deviations from the first draw are exactly 0 for equal draws, so rounding adds no spread, however small the
         # noise.
         origins = draws[:, :1].double()
-        deviations = draws - origins
+        deviations = draws.to(torch.float64, copy=True).sub_(origins)
         shifts = deviations.mean(1, keepdim=True)
-        return cls((origins + shifts)[:, 0], deviations - shifts, sigma)
+        return cls((origins + shifts)[:, 0], deviations.sub_(shifts), sigma)
 
     @functools.cached_property
     def noise(self) -> Tensor:

@@ -82,7 +82,8 @@ class Queries:
         if alpha:
             noise_log_density = DiagonalGaussians.around(bases, sigma, alpha).log_density(points)
         else:
-            noise_log_density = ((points.double() - bases) / sigma).square().sum(-1).div(-2).numpy(force=True)
+            noise = points.to(torch.float64, copy=True).sub_(bases).div_(sigma)
+            noise_log_density = noise.square_().sum(-1).div(-2).numpy(force=True)
         return cls(points, bases, sigma, noise_log_density, np.arange(len(bases)), workers, alpha)
 
     def select(self, inputs: Integers | slice, passes: slice) -> Queries:

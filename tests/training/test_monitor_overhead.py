@@ -84,13 +84,25 @@ def test_first_epoch_that_is_left_out_warns_once(tmp_path, monkeypatch):
 @pytest.mark.filterwarnings("ignore:max_overhead")
 def test_epochs_that_were_left_out_stay_known_to_a_resumed_monitor(tmp_path, monkeypatch):
     clock = Clock(monkeypatch, 50.0)
-    clock.train(make_monitor(tmp_path, max_overhead=0.1), [1, 2, 3])
-    resumed = make_monitor(tmp_path)
-    assert resumed.left_out == (2, 3)
-    assert resumed.unmeasured_epochs(4) == [4]
+    at = (1, 2, 3, 4)
+    clock.train(make_monitor(tmp_path, at=at, max_overhead=0.1), at)
+    resumed = make_monitor(tmp_path, at=at)
+    assert resumed.left_out == (2, 3, 4)
+    assert resumed.unmeasured_epochs(4) == []
     assert clock.train(resumed, [3]) == [3]
-    assert resumed.left_out == (2,)
-    assert json.loads((tmp_path / "information.json").read_text())["left_out"] == [2]
+    assert resumed.left_out == (2, 4)
+    assert json.loads((tmp_path / "information.json").read_text())["left_out"] == [2, 4]
+
+
+@pytest.mark.filterwarnings("ignore:max_overhead")
+def test_epochs_between_the_first_and_the_last_that_are_left_out_write_no_file(tmp_path, monkeypatch):
+    clock = Clock(monkeypatch, 50.0)
+    monitor = make_monitor(tmp_path, at=(1, 2, 3, 4), max_overhead=0.1)
+    written = []
+    for epoch in monitor.at:
+        clock.train(monitor, [epoch])
+        written.append(json.loads((tmp_path / "information.json").read_text()).get("left_out", []))
+    assert written == [[], [2], [2], [2, 3, 4]]
 
 
 @pytest.mark.filterwarnings("ignore:max_overhead")

@@ -299,11 +299,13 @@ class Monitor:
     def _leave_out(self, epoch: int) -> None:
         is_first = not self._record.left_out
         self._record.left_out.add(epoch)
-        self._record.write_settings()
+        # The next measurement writes the others: a file at every epoch would take more time than the limit allows.
+        if is_first or epoch == self.at[-1]:
+            self._record.write_settings()
         if is_first:
             warnings.warn(
                 f"max_overhead: epoch {epoch} is left out, because its measurement would take too large a share of the "
-                f"training time; {SETTINGS_FILE} in {self._path.parent} lists all epochs that are left out",
+                f"training time; {SETTINGS_FILE} in {self._path.parent} lists the epochs that are left out",
                 RuntimeWarning,
                 stacklevel=3,
             )

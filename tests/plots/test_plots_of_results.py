@@ -206,6 +206,12 @@ def test_plot_of_a_result_makes_a_figure_of_pyplot(result):
 
 EMPTY = InformationHistory({}, 0.95, False)
 UNLABELLED = InformationHistory({1: InformationTable((HISTORY[1]["fc1", "I(X;T)"],))}, 0.95, False)
+
+
+def axes_of(projection):
+    return plots.new_figure(width=1, height=1).add_subplot(projection=projection)
+
+
 REFUSALS = [
     (lambda: plots.curves(HISTORY, "I(X;S)"), r"^quantity: got 'I\(X;S\)', wanted some of 'I\(X;T\)', "),
     (lambda: plots.curves(HISTORY, layers=["fc9"]), r"^layers: got 'fc9', wanted some of 'fc1', 'fc2'"),
@@ -220,6 +226,8 @@ REFUSALS = [
     (lambda: plots.intervals(InformationTable(())), "^table: got a result with none"),
     (lambda: plots.scatter(np.eye(4)), r"^points: got shape \(4, 4\)"),
     (lambda: plots.scatter(np.eye(3), ax=plots.new_figure(width=1, height=1).add_subplot()), r"^ax: got rectilinear"),
+    (lambda: plots.curves(HISTORY, ax=axes_of("polar")), r"^ax: got polar axes, wanted rectilinear ones"),
+    (lambda: plots.information_plane(HISTORY, ax=axes_of("3d")), r"^ax: got 3d axes, wanted rectilinear ones"),
 ]
 
 

@@ -106,8 +106,6 @@ def scatter(points: Array, labels: Array | None = None, *, limit: float | None =
         raise ValueError("points: got NaN or infinity, wanted finite numbers")
     is_3d = rows.shape[1] == 3
     axes = given_axes(ax, projection="3d" if is_3d else None)
-    if (axes.name == "3d") != is_3d:
-        raise ValueError(f"ax: got {axes.name} axes, wanted as many dimensions as the points, {rows.shape[1]}")
     classes = np.zeros(len(rows), np.int64) if labels is None else class_numbers(labels, len(rows))
     colors = np.asarray(class_colors(1 + max(classes, default=0)))[classes]
     style: dict[str, Any] = {"c": colors, "s": min(20, max(3, 4000 / max(len(rows), 1))), "alpha": 0.5, "linewidths": 0}

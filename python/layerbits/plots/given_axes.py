@@ -19,8 +19,8 @@ def given_axes(ax: Axes | None, *, projection: str | None = None, height: float 
     ------
     UsageError
         matplotlib is missing.
-    TypeError
-        `ax` has another type.
+    TypeError, ValueError
+        `ax` has another type or projection.
     """
     require_matplotlib()
     from matplotlib.axes import Axes
@@ -31,6 +31,11 @@ def given_axes(ax: Axes | None, *, projection: str | None = None, height: float 
         return pyplot.figure(figsize=(6.4, height), layout="constrained").add_subplot(projection=projection)
     if not isinstance(ax, Axes):
         raise TypeError(f"ax: got {type(ax).__name__}, wanted matplotlib Axes, such as those of plt.subplots()")
+    wanted = projection or "rectilinear"
+    if ax.name != wanted:
+        raise ValueError(
+            f"ax: got {ax.name} axes, wanted {wanted} ones, such as plt.figure().add_subplot(projection={wanted!r})"
+        )
     return ax
 
 

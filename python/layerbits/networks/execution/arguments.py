@@ -33,8 +33,8 @@ REMEDY_FOR_A_GRAPH = (
     "layerbits.information"
 )
 REMEDY_FOR_LISTS = (
-    "for rows of Python lists, such as tokens, pass DataLoader(samples, batch_size=100, "
-    'collate_fn=transformers.default_data_collator), or the data set after set_format("torch")'
+    'for rows of Python lists of one length, such as tokens (padding="max_length"), pass DataLoader(samples, '
+    'batch_size=100, collate_fn=transformers.default_data_collator), or the data set after set_format("torch")'
 )
 _REMEDY_FOR_LABELS = (
     "; if batches hold labels, name their key or position, for instance labels=1; in a function without labels=, pass "

@@ -4,10 +4,12 @@ import dataclasses
 import multiprocessing
 import time
 
+import psutil
 import pytest
 
 from layerbits.calibration import BASELINES, V1, V2, coverage, coverage_in_processes, worker_processes
 from tests.support.fork_server import FORK_SERVER
+from tests.support.killed_sweeps import wait_until
 
 TASKS = [task for task in (*V1, *V2, *BASELINES) if task.name in ("bpsk-1", "parallel", "ksg-dead")]
 
@@ -43,3 +45,23 @@ def test_interruption_ends_the_workers(monkeypatch):
     while multiprocessing.active_children() and time.monotonic() < deadline:
         time.sleep(0.01)
     assert multiprocessing.active_children() == []
+
+
+def compute_rows(file):
+    """Compute rows for a long time, in workers whose identities are written to a file."""
+    multiprocessing.get_context = lambda _: FORK_SERVER
+    worker_processes.progress = lambda rows, **_: file.write_text(
+        " ".join(str(worker.pid) for worker in multiprocessing.active_children())
+    ) and rows
+    coverage_in_processes(TASKS, seeds=range(100_000), processes=2)
+
+
+def test_workers_end_with_a_killed_main_process(tmp_path):
+    main_process = FORK_SERVER.Process(target=compute_rows, args=(tmp_path / "workers",))
+    main_process.start()
+    wait_until((tmp_path / "workers").exists)
+    workers = (tmp_path / "workers").read_text().split()
+    assert len(workers) == 2
+    main_process.kill()
+    wait_until(lambda: not any(psutil.pid_exists(int(worker)) for worker in workers), 10)
+    assert [worker for worker in workers if psutil.pid_exists(int(worker))] == []

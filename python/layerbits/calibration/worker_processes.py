@@ -6,7 +6,9 @@ A task has functions, which cannot be sent to another process; a worker finds th
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
+import threading
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -48,7 +50,7 @@ def coverage_in_processes(tasks: Sequence[CoverageTask], *, seeds: Sequence[int]
         return coverage(tasks, seeds=seeds)
     before = set(multiprocessing.active_children())
     context = multiprocessing.get_context("spawn")  # CUDA and threads do not survive a fork
-    pool = ProcessPoolExecutor(processes, mp_context=context, initializer=_ignore_interrupts)
+    pool = ProcessPoolExecutor(processes, mp_context=context, initializer=_start_worker)
     try:
         results = pool.map(partial(_rows, seeds=seeds), [task.name for task in tasks])
         rows = [row for rows in progress(results, name="check", total=len(tasks)) for row in rows]
@@ -61,9 +63,17 @@ def coverage_in_processes(tasks: Sequence[CoverageTask], *, seeds: Sequence[int]
     return rows
 
 
-def _ignore_interrupts() -> None:
+def _start_worker() -> None:
     # Ctrl-C reaches all processes of a terminal; the main process ends the workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # A worker of a killed main process would wait for its next task for ever.
+    threading.Thread(target=_end_with_main_process, daemon=True).start()
+
+
+def _end_with_main_process() -> None:
+    if main_process := multiprocessing.parent_process():
+        main_process.join()
+        os._exit(1)
 
 
 def _rows(name: str, seeds: Sequence[int]) -> list[Coverage]:

@@ -1,5 +1,6 @@
 """Settings of all tests: SIGINT raises KeyboardInterrupt, few threads, and the longest files begin first."""
 
+import collections
 import gc
 import os
 import signal
@@ -72,3 +73,14 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Print the sums of the numbers that tests record, such as the kills that they sent."""
+    counts = collections.Counter()
+    for outcome in ("passed", "failed"):
+        for report in terminalreporter.stats.get(outcome, ()):
+            for name, number in report.user_properties if report.when == "call" else ():
+                counts[name] += number
+    for name, number in counts.items():
+        terminalreporter.write_line(f"{number} {name}")

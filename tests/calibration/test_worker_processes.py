@@ -50,9 +50,9 @@ def test_interruption_ends_the_workers(monkeypatch):
 def compute_rows(file):
     """Compute rows for a long time, in workers whose identities are written to a file."""
     multiprocessing.get_context = lambda _: FORK_SERVER
-    worker_processes.progress = lambda rows, **_: file.write_text(
-        " ".join(str(worker.pid) for worker in multiprocessing.active_children())
-    ) and rows
+    worker_processes.progress = lambda rows, **_: (
+        file.write_text(" ".join(str(worker.pid) for worker in multiprocessing.active_children())) and rows
+    )
     coverage_in_processes(TASKS, seeds=range(100_000), processes=2)
 
 

@@ -98,13 +98,15 @@ def reference(tmp_path_factory):
     torch.set_num_threads(threads)
 
 
-def test_group_of_a_killed_rank_goes_on_to_the_same_numbers(tmp_path, reference):
+def test_group_of_a_killed_rank_goes_on_to_the_same_numbers(tmp_path, reference, record_property):
+    record_property("kills", 1)
     kill_rank(tmp_path / "run", reference, random.Random(7))
 
 
 @pytest.mark.stress
 @pytest.mark.parametrize("size", [2, 4])
-def test_groups_of_ranks_killed_at_30_moments_go_on_to_the_same_numbers(size, tmp_path, reference):
+def test_groups_of_ranks_killed_at_30_moments_go_on_to_the_same_numbers(size, tmp_path, reference, record_property):
     generator = random.Random(8)
     counts = [kill_rank(tmp_path / str(number), reference, generator, size) for number in range(30)]
+    record_property("kills", len(counts))
     assert len(set(counts)) > 2

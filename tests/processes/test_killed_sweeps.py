@@ -65,8 +65,9 @@ def run_and_kill_workers(folder, tries, generator):
 
 
 @pytest.mark.parametrize("tries", [2, pytest.param(30, marks=pytest.mark.stress)])
-def test_killed_worker_is_replaced(tries, tmp_path):
+def test_killed_worker_is_replaced(tries, tmp_path, record_property):
     result, killed = run_and_kill_workers(tmp_path, tries, random.Random(tries))
+    record_property("kills", len(killed))
     check_all(tmp_path, result, {})
     retried = {cell.name for cell in result.cells if cell.attempts == 2}
     assert retried <= set(killed)
@@ -118,9 +119,10 @@ def test_killed_driver_continues_with_resume(tmp_path):
 
 
 @pytest.mark.stress
-def test_drivers_killed_at_30_moments_continue_with_resume(tmp_path):
+def test_drivers_killed_at_30_moments_continue_with_resume(tmp_path, record_property):
     generator = random.Random(4)
     counts = [kill_driver(tmp_path / str(number), generator) for number in range(30)]
+    record_property("kills", len(counts))
     assert len(set(counts)) > 2  # kills came at different moments
 
 
@@ -188,9 +190,10 @@ def test_sweep_of_a_killed_scheduler_continues_on_another(tmp_path):
 
 
 @pytest.mark.stress
-def test_sweeps_of_schedulers_killed_at_30_moments_continue_on_others(tmp_path):
+def test_sweeps_of_schedulers_killed_at_30_moments_continue_on_others(tmp_path, record_property):
     generator = random.Random(6)
     counts = [kill_scheduler(tmp_path / str(number), generator) for number in range(30)]
+    record_property("kills", len(counts))
     assert len(set(counts)) > 2
 
 

@@ -18,9 +18,10 @@ PUBLIC = public_callables()
 
 
 @pytest.mark.parametrize("name", PUBLIC)
-def test_call_ends_in_a_result_or_names_an_argument(name, tmp_path, monkeypatch):
+def test_call_ends_in_a_result_or_names_an_argument(name, tmp_path, monkeypatch, record_property):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     monkeypatch.chdir(tmp_path)  # a path that is drawn may be relative
+    made = 0
 
     @seed(SEED)
     @settings(
@@ -32,6 +33,11 @@ def test_call_ends_in_a_result_or_names_an_argument(name, tmp_path, monkeypatch)
     )
     @given(calls(PUBLIC[name]))
     def call(arguments):
+        nonlocal made
+        made += 1
         judge(PUBLIC[name], arguments)
 
-    call()
+    try:
+        call()
+    finally:
+        record_property("public calls", made)

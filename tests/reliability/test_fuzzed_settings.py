@@ -19,6 +19,7 @@ from tests.support.fuzzing.odd_values import ODD_VALUES
 
 SEED = int(os.environ.get("LAYERBITS_FUZZ_SEED", "0"))
 EXAMPLES = int(os.environ.get("LAYERBITS_FUZZ_EXAMPLES", "8"))
+UNIT = "settings, files and scripts"
 TEXTS = (
     *("", " ", "0", "-1", "1", "2", "0.5", "nan", "inf", "-inf", "1e-320", "1e400", "9" * 400, "9" * 5000, "0x10"),
     *("1_000", "٣", "True", "true", "None", "none", ",", ",,1", "1,2", "1,1", "1,nan", "3,-2", "a", "a" * 10_000),
@@ -35,7 +36,7 @@ def random_texts(choice, config):
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
-def test_settings_make_a_configuration_or_name_the_setting(name):
+def test_settings_make_a_configuration_or_name_the_setting(name, record_property):
     choice = random.Random(f"{SEED} {name}")
     experiment = EXPERIMENTS[name]
     for _ in range(20 * EXAMPLES):
@@ -48,6 +49,7 @@ def test_settings_make_a_configuration_or_name_the_setting(name):
             assert len(str(error)) < 1000, (texts, str(error)[:200])  # noqa: PT017
         else:
             assert isinstance(config, experiment.config_type)
+    record_property(UNIT, 20 * EXAMPLES)
 
 
 def random_toml(choice):
@@ -66,7 +68,7 @@ def random_toml(choice):
     return choice.choice(damages)
 
 
-def test_toml_file_is_read_or_named(tmp_path):
+def test_toml_file_is_read_or_named(tmp_path, record_property):
     choice, path = random.Random(f"{SEED} TOML"), tmp_path / "settings.toml"
     for _ in range(20 * EXAMPLES):
         path.write_bytes(content := random_toml(choice))
@@ -76,6 +78,7 @@ def test_toml_file_is_read_or_named(tmp_path):
             assert str(path) in str(error), content  # noqa: PT017
         else:
             assert all(isinstance(text, str) for text in texts.values()), content
+    record_property(UNIT, 20 * EXAMPLES)
 
 
 SCRIPT = """
@@ -102,7 +105,8 @@ def random_script(choice):
 
 
 @pytest.mark.parametrize("number", range(2 * EXAMPLES))
-def test_script_is_measured_or_refused_in_one_line(number, tmp_path, capsys):
+def test_script_is_measured_or_refused_in_one_line(number, tmp_path, capsys, record_property):
+    record_property(UNIT, 1)
     choice = random.Random(f"{SEED} script {number}")
     script, description = random_script(choice)
     (tmp_path / "script.py").write_text(script)

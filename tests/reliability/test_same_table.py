@@ -42,7 +42,8 @@ def expected(one_torch_thread):
 
 @pytest.mark.parametrize("arrangement", SINGLE_CHANGES.values(), ids=SINGLE_CHANGES)
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # a worker is forked from a process with threads
-def test_arrangement_changes_no_bit(expected, arrangement):
+def test_arrangement_changes_no_bit(expected, arrangement, record_property):
+    record_property("arrangements", 1)
     assert digests(arrangement) == expected
 
 
@@ -54,23 +55,26 @@ def test_another_problem_has_other_bits(expected, monkeypatch):
 @pytest.mark.stress
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 @pytest.mark.parametrize("reading", [(0, 0, None), (1, 0, None), (64, 0, None), (7, 2, "fork")])
-def test_no_combination_changes_a_bit(expected, reading):
+def test_no_combination_changes_a_bit(expected, reading, record_property):
     for threads, level, order in itertools.product((1, 2, 3, 8), LEVELS, ("C", "F", "strided")):
         arrangement = Arrangement(threads, level, *reading, order)
+        record_property("arrangements", 1)
         assert digests(arrangement) == expected, arrangement
 
 
 @pytest.mark.stress
 @pytest.mark.parametrize("method", ["spawn", "forkserver"])  # each worker imports torch, which takes seconds
-def test_start_method_changes_no_bit(expected, method):
+def test_start_method_changes_no_bit(expected, method, record_property):
     for level in LEVELS:
+        record_property("arrangements", 1)
         assert digests(Arrangement(3, level, 7, 1, method, "F")) == expected
 
 
 @pytest.mark.stress
 @pytest.mark.parametrize("size", [2, 3])
 @pytest.mark.parametrize("arrangement", [Arrangement(), Arrangement(3, LEVELS[-1], 7, 0, None, "F")])
-def test_processes_of_a_group_change_no_bit(expected, arrangement, size, tmp_path):
+def test_processes_of_a_group_change_no_bit(expected, arrangement, size, tmp_path, record_property):
+    record_property("arrangements", 1)
     assert run_in_group(partial(digests_of_rank, arrangement=arrangement), size, tmp_path) == [expected] * size
 
 

@@ -4,4 +4,6 @@ import multiprocessing
 
 # The server itself runs no operators, so it has no threads that a fork would lose.
 FORK_SERVER = multiprocessing.get_context("forkserver")
-FORK_SERVER.set_forkserver_preload(["__main__", "layerbits", "torch._dynamo", "torch.distributed"])
+FORK_SERVER.set_forkserver_preload(
+    ["__main__", "layerbits.cli", "matplotlib.pyplot", "torch._dynamo", "torch.distributed"]
+)

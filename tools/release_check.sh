@@ -40,11 +40,10 @@ done
 step pip wheel --quiet --no-deps -C cmake.define.LAYERBITS_CUDA=PORTABLE -w "$work/wheel" "$work"/dist/*.tar.gz
 step auditwheel repair -w "$work/dist" "$work"/wheel/*.whl
 step install python "$work"/dist/*.whl
-step python tools/fuzz.py 20
-for kind in address undefined thread; do
-  step bash tools/sanitize.sh "$kind" 20
-done
-step pytest -m stress --dist=load  # most of these tests are in one file
+step python tools/reliability.py
+covered=(--ignore=tests/reliability/test_killed_commands.py --ignore=tests/reliability/test_same_table.py
+  --ignore-glob="*/tests/processes/test_killed_*.py")
+step pytest -m stress --dist=load "${covered[@]}"  # most of these tests are in one file
 step layerbits check --out "$work/coverage.csv"
 for name in $(layerbits list | awk '{print $1}'); do
   [ "$name" = mnist-cnn ] || step layerbits run "$name" --quick --out "$work/$name"

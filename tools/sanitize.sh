@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds the CPU kernels under a sanitizer of GCC and runs a fuzzer of native calls for MINUTES (default: 20):
 #
-#     bash tools/sanitize.sh address|undefined|thread [MINUTES]
+#     bash tools/sanitize.sh address|undefined|thread [MINUTES [SEED]]
 #
 # With `address` and `undefined` the tests of the kernels run too. The CUDA kernels on the host run under both, or with
 # `thread` under the checker of races. A report of a sanitizer ends the script with status 1. The builds in
@@ -14,7 +14,7 @@ case $kind in
   address) library=libasan.so cuda=cuda_memory ;;
   undefined) library=libubsan.so cuda=cuda_memory ;;
   thread) library=libtsan.so cuda=cuda_races ;;
-  *) echo "usage: bash tools/sanitize.sh address|undefined|thread [MINUTES]" >&2; exit 2 ;;
+  *) echo "usage: bash tools/sanitize.sh address|undefined|thread [MINUTES [SEED]]" >&2; exit 2 ;;
 esac
 
 build() { # configure and build a target in a folder
@@ -34,7 +34,7 @@ build build/sanitize-cuda "$cuda" -DLAYERBITS_CUDA_EMULATION=ON
 # so leaks are not reported.
 export ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 TSAN_OPTIONS=halt_on_error=1
 preload=$(g++ -print-file-name=$library)
-LD_PRELOAD=$preload python tools/release/fuzz_native.py "build/sanitize-$kind" "$minutes"
+LD_PRELOAD=$preload python tools/release/fuzz_native.py "build/sanitize-$kind" "$minutes" "${@:3}"
 
 if [ "$kind" != thread ]; then # the threads of torch, which is not instrumented, look like races
   package=build/sanitize-$kind/package

@@ -8,7 +8,7 @@ import json
 import math
 import os
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -146,17 +146,20 @@ def write_information(path: Path, tables: Mapping[int, InformationTable]) -> Non
     write_csv(path, ["epoch", *COLUMNS], rows)
 
 
-def rows_hash(table: InformationTable) -> str:
+def rows_hash(rows: Iterable[Iterable[object]]) -> str:
+    """Return the SHA-256 of the cells of rows as a file has them."""
+    return hashlib.sha256(json.dumps([list(map(str, cells)) for cells in rows]).encode()).hexdigest()
+
+
+def table_hash(table: InformationTable) -> str:
     """Return the SHA-256 of the rows of a table as information.csv has them."""
-    cells = [[str(cell) for cell in _cells(row).values()] for row in table]
-    return hashlib.sha256(json.dumps(cells).encode()).hexdigest()
+    return rows_hash(_cells(row).values() for row in table)
 
 
-def epochs_of_other_rows(tables: Mapping[int, InformationTable], settings: Mapping[str, Any]) -> list[int]:
-    """Return the epochs whose rows are not those that an information.json has recorded."""
-    hashes = settings.get(ROWS)
-    hashes = hashes if isinstance(hashes, dict) else {}
-    return [epoch for epoch, table in tables.items() if str(epoch) in hashes and hashes[str(epoch)] != rows_hash(table)]
+def epochs_of_other_rows(hashes: Mapping[int, str], recorded: object) -> list[int]:
+    """Return the epochs whose hash is not the one that an information.json has recorded."""
+    recorded = recorded if isinstance(recorded, dict) else {}
+    return [epoch for epoch, digest in hashes.items() if recorded.get(str(epoch), digest) != digest]
 
 
 def read_history(folder: str | os.PathLike[str]) -> InformationHistory:
@@ -202,7 +205,7 @@ def read_history(folder: str | os.PathLike[str]) -> InformationHistory:
         raise UsageError(f"{settings_path}: got limits {limits!r}, wanted numbers; name the folder of a Monitor")
     provenance = provenance_by_epoch(settings_path, settings)
     tables = read_information(table_path, limits, provenance)
-    others = epochs_of_other_rows(tables, settings)
+    others = epochs_of_other_rows({epoch: table_hash(table) for epoch, table in tables.items()}, settings.get(ROWS))
     if others:
         raise damaged_file(
             table_path,

@@ -37,12 +37,16 @@ from layerbits.training.history import (
     provenance_by_epoch,
     read_information,
     rows_hash,
+    table_hash,
     write_information,
 )
 from layerbits.training.measures import MEASURES_FILE, MeasureRow, read_measures, write_measures
 
 # Key of the epochs that `max_overhead` left out, in information.json.
 LEFT_OUT = "left_out"
+
+# Key of the hashes of the measures of each epoch in information.json, which bind measures.csv to it.
+MEASURE_ROWS = "measure_rows"
 
 # Settings that are hashes, and what other hashes mean.
 _ORDER = "or the same in another order (a loader with shuffle=True gives another each time; pass shuffle=False)"
@@ -124,14 +128,17 @@ class MonitorRecord:
         provenance = provenance_by_epoch(settings_path, content)
         tables = read_information(table_path, self.settings[LIMITS], provenance)
         self._check_rows(table_path, tables, row_keys)
-        others = epochs_of_other_rows(tables, content)
+        hashes = {epoch: table_hash(table) for epoch, table in tables.items()}
+        others = dict.fromkeys(epochs_of_other_rows(hashes, content.get(ROWS)), table_path)
+        hashes = {epoch: rows_hash(measured) for epoch, measured in rows.items()}
+        others |= dict.fromkeys(epochs_of_other_rows(hashes, content.get(MEASURE_ROWS)), measures_path)
         for epoch, table in tables.items():
             measured = {(row.layer, row.measure.partition("/")[0]) for row in rows.get(epoch, ())}
             if len(table) == len(row_keys) and str(epoch) in weights and measured >= set(measures):
                 if epoch in others:
                     warnings.warn(
-                        f"{shown(table_path)}: the rows of epoch {epoch} are not those that {SETTINGS_FILE} records, "
-                        "and are left out",
+                        f"{shown(others[epoch])}: the rows of epoch {epoch} are not those that {SETTINGS_FILE} "
+                        "records, and are left out",
                         RuntimeWarning,
                         stacklevel=stacklevel_of_user(),
                     )
@@ -178,8 +185,10 @@ class MonitorRecord:
         left_out = {LEFT_OUT: sorted(self.left_out)} if self.left_out else {}
         environments = {ENVIRONMENTS: environments_of(self.tables)} if self.tables else {}
         weights = {str(epoch): self.weights[epoch] for epoch in sorted(self.weights)}
-        rows = {str(epoch): rows_hash(self.tables[epoch]) for epoch in sorted(self.tables)}
-        content = {**self.settings, **left_out, **environments, WEIGHTS: weights, ROWS: rows}
+        rows = {str(epoch): table_hash(self.tables[epoch]) for epoch in sorted(self.tables)}
+        measured = {str(epoch): rows_hash(self.measures[epoch]) for epoch in sorted(self.measures)}
+        measures = {MEASURE_ROWS: measured} if any(self.measures.values()) else {}
+        content = {**self.settings, **left_out, **environments, WEIGHTS: weights, ROWS: rows, **measures}
         write_json(self.folder / SETTINGS_FILE, content, checksum=True)
 
     def state(self) -> dict[str, Any]:

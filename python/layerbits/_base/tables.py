@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import functools
 import hashlib
 import io
 import json
@@ -14,7 +13,7 @@ from typing import Any
 
 from layerbits._base.checksums import CHANGED, ChangedTableError, read_verified, write_verified
 from layerbits._base.errors import UsageError
-from layerbits._base.files import file_stamp, replacing
+from layerbits._base.files import replacing
 from layerbits._base.regular_files import read_regular
 from layerbits._base.table_run import RECORD_LIMIT
 from layerbits._base.validation import shown_repr
@@ -60,13 +59,8 @@ def read_csv(path: Path, columns: Sequence[str]) -> list[list[str]]:
     if any(len(row) != len(header) for row in rows):
         raise damaged_file(path, f"it has a row without {len(header)} cells")
     if not is_verified:
-        _warn_unverified(path, file_stamp(path))
+        warnings.warn(f"{path}: it has no checksum, so it is read unverified", RuntimeWarning, stacklevel=2)
     return rows
-
-
-@functools.cache  # one warning for a file, which a run may read several times
-def _warn_unverified(path: Path, stamp: tuple[int, int] | None) -> None:
-    warnings.warn(f"{path}: it has no checksum, so it is read unverified", RuntimeWarning, stacklevel=3)
 
 
 def reason_of(error: Exception) -> str:

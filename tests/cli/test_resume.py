@@ -33,9 +33,10 @@ def test_run_is_not_resumed_with_another_setting(finished_run, assert_one_error_
     assert_one_error_line("sigma: the run to resume has 0.005, got 0.01")
 
 
-def test_resuming_a_finished_run_changes_no_result(finished_run):
+def test_resuming_a_finished_run_changes_no_result(finished_run, capsys):
     before = run_tables(finished_run)
     assert main([*TINY_RUN, f"--out={finished_run}", "--resume"]) == 0
+    assert capsys.readouterr().out.startswith(f"szt-tanh: has finished before, into {finished_run}\n")
     assert run_tables(finished_run) == before
     assert run_status(finished_run) == "finished"
 

@@ -15,6 +15,7 @@ from layerbits.experiments import (
     Experiment,
     RunFolder,
     experiment_named,
+    is_finished,
     require_usable_device,
     settings_table,
     slowdown,
@@ -71,10 +72,11 @@ def _run(arguments: argparse.Namespace) -> int:
     path = arguments.out or Path("runs", f"{name}-{suffix}" if suffix else name)
     # Before the folder is made, because a data set may be missing.
     seconds = slowdown() * experiment.expected_seconds(config)
+    about = "has finished before" if is_finished(path) else f"about {duration(seconds)} on two cores"
     folder = RunFolder(path, experiment=name, config=config, resume=arguments.resume)
     try:
         with folder.running():
-            print_text(f"{name}: about {duration(seconds)} on two cores, into {path}")
+            print_text(f"{name}: {about}, into {path}")
             experiment.run(config, folder)
     except KeyboardInterrupt:
         return print_error(f"interrupted; results so far are in {path}: add --resume to the command to continue", 130)

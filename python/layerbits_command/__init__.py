@@ -28,6 +28,8 @@ def text_of(error: Exception) -> str:
     # The loader of the system has no error type of its own for this.
     if isinstance(error, MemoryError) or "failed to map" in text or "cannot allocate" in text.lower():
         text += "; the memory is full: raise its limit (ulimit -v), end other programs, or choose smaller settings"
+    if "can't start new thread" in text:
+        text += "; raise the limit of processes (ulimit -u), or set OMP_NUM_THREADS=1"
     return text
 
 

@@ -66,7 +66,7 @@ def is_interrupt(error: BaseException | None) -> bool:
 def naming_inputs(model: nn.Module, arguments: object) -> Iterator[None]:
     """Turn the errors of a network that cannot take its arguments in a ``with`` block into errors that name the inputs.
 
-    Errors of a back end and of missing CUDA memory are raised unchanged.
+    Errors of a back end, of missing CUDA memory and of missing threads are raised unchanged.
 
     Raises
     ------
@@ -85,6 +85,8 @@ def naming_inputs(model: nn.Module, arguments: object) -> Iterator[None]:
     except (RuntimeError, TypeError, IndexError, AttributeError) as error:  # a wrong shape, dtype, name, value or type
         if is_interrupt(error):
             raise KeyboardInterrupt from error
+        if "can't start new thread" in str(error):
+            raise
         if is_memory_error(error):
             raise MemoryError(
                 f"max_memory: got a pass of more memory than the system has ({error}); lower `max_memory` or `chunk`"

@@ -218,7 +218,7 @@ class Recorder:
 
     def _normal(self, streams: Sequence[NormalStream], signal: Tensor, rows: int) -> Tensor:
         normal = empty_for_draws((len(self.draws), rows, *signal.shape[1:]), signal)
-        if normal.is_cuda:
+        if normal.is_cuda or self.threads == 1:
             fill_rows(streams, normal)
         else:
 

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 _ROOT = Path(__file__).resolve().parent.parent
-_KILLS = 22  # of each of six commands by each of four signals; those after the end of a command do not count
+_KILLS = 28  # of each of six commands by each of four signals; those after the end of a command do not count
 _EXAMPLES = 100  # calls of each public name, and 1,012 damaged folders, in a run of the tests
 
 

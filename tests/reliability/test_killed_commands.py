@@ -78,6 +78,7 @@ def train():
 
 def execute(name, folder):
     """Run a command in a folder, with its output in a file, and end the process with its status."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup ignores it
     os.chdir(folder)
     output = os.open("output", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(output, 1)
@@ -174,7 +175,12 @@ def test_ended_command_continues_to_the_same_numbers(number, pair, command, tmp_
     assert contents(tmp_path / "results") == expected
 
 
-START = "import sys; from layerbits_command import main; sys.exit(main())"
+START = """
+import signal, sys
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup ignores it
+from layerbits_command import main
+sys.exit(main())
+"""
 
 
 def end_during_imports(command, moment, number):

@@ -44,6 +44,12 @@ def test_entropy_of_order_2_is_minus_the_log_of_the_mean_squared_kernel():
     assert estimate.value == pytest.approx(-math.log(np.exp(-squares / 1.3**2).mean()), abs=1e-12)
 
 
+@pytest.mark.parametrize("width", [1e-182, 1e-320])
+def test_tiny_width_separates_all_rows(width):
+    estimate = matrix_renyi_entropy(np.arange(20.0)[:, None], width=width)
+    assert estimate.value == pytest.approx(np.log(20))
+
+
 def test_default_width_is_the_median_distance_and_scales_with_the_rows():
     rows = normal_array(40, 3)
     squares = ((rows[:, None] - rows[None]) ** 2).sum(-1)

@@ -67,7 +67,8 @@ def matrix_renyi_entropy(
         raise ValueError("alpha: got 1, wanted a different order, such as 1.01")
     distances = pdist(rows)
     kernel_width = _median_width(distances) if width is None else check_positive("width", width)
-    gram = np.exp(-np.square(squareform(distances) / kernel_width) / 2) / len(rows)
+    with np.errstate(over="ignore"):  # exp(-inf) is 0
+        gram = np.exp(-np.square(squareform(distances) / kernel_width) / 2) / len(rows)
     value = _entropy(gram, alpha)
     label_information = None
     if labels is not None:

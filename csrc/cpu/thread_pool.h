@@ -40,7 +40,7 @@ Status parallel_for(int threads, int64_t items, Cancellation& cancellation,
 template <typename Work>
 Status parallel_for_short(int threads, int64_t items, Cancellation& cancellation,
                           const Work& work) {
-  const int64_t grain = 1 + items / (32 * int64_t(threads));
+  const int64_t grain = 1 + items / (32 * int64_t(std::max(threads, 1)));
   return parallel_for(threads, (items + grain - 1) / grain, cancellation, [&](int64_t piece) {
     for (int64_t i = piece * grain; i < std::min(items, (piece + 1) * grain); ++i) work(i);
   });

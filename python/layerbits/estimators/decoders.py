@@ -65,7 +65,7 @@ class WhitenedMixture(Decoder):
     def _whitened(self, points: Tensor) -> Tensor:
         whitened = torch.empty_like(points, memory_format=torch.contiguous_format)
         rows = max(1, _BLOCK_VALUES // max(1, points.shape[1:].numel()))
-        for block, target in zip(points.split(rows), whitened.split(rows), strict=True):
+        for block, target in zip(torch.split(points, rows), torch.split(whitened, rows), strict=True):
             target.copy_(block.double() @ self._whitening)
         return whitened
 

@@ -198,6 +198,8 @@ def test_rows_of_python_lists_are_refused_with_a_remedy_that_works(network, form
     rows = [{"input_ids": [i % 9, 2, 3], "labels": i % 2} for i in range(6)]
     with pytest.raises((TypeError, ValueError), match=r"Python lists.*collate_fn=transformers\.default_data_collator"):
         lb.layer_information(network(), form(rows), "labels", sigma=0.5)
+    with pytest.raises(ValueError, match=r"^inputs: got 4 times torch.int64 of shape \(2,\) in a pass"):
+        lb.layer_information(network(), DataLoader(rows, batch_size=2), sigma=0.5)
     loader = DataLoader(rows, batch_size=100, collate_fn=transformers.default_data_collator)
     assert len(lb.layer_information(network(), loader, "labels", sigma=0.5, queries=4)) == 5
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -92,9 +93,10 @@ def naming_inputs(model: nn.Module, arguments: object) -> Iterator[None]:
                 f"max_memory: got a pass of more memory than the system has ({error}); lower `max_memory` or `chunk`"
             ) from error
         tensors = list(all_tensors(arguments))
-        got = listed(
+        kinds = Counter(
             f"{tensor.dtype} of shape {'nested' if tensor.is_nested else tuple(tensor.shape)}" for tensor in tensors
         )
+        got = listed(kind if count == 1 else f"{count} times {kind}" for kind, count in kinds.items())
         if tensors and tensors[0].ndim:
             got += f" in a pass of {tensors[0].size(0)} rows"  # rarely all rows of the caller's inputs
         raise ValueError(

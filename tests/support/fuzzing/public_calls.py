@@ -9,6 +9,7 @@ import layerbits as lb
 from tests.support.fuzzing.odd_values import FUNCTIONS, ODD_VALUES
 from tests.support.fuzzing.usual_values import usual_values
 
+_LARGEST_DRAWN = 2**12
 PLOTS = ("curves", "distances", "information_plane", "intervals", "scatter", "sigma_profile")  # the rest are parts
 
 
@@ -67,5 +68,7 @@ def _odd(parameter):
         for name, make in ODD_VALUES.items()
         if not (takes_functions and name in FUNCTIONS)  # a function of the caller raises its own errors
     ]
-    drawn = st.one_of(st.integers(), st.floats(), st.text(max_size=5))
+    # Larger numbers of draws may ask for long work; numbers that are refused are among `ODD_VALUES`.
+    integers = st.integers(-_LARGEST_DRAWN, _LARGEST_DRAWN)
+    drawn = st.one_of(integers, st.floats(), st.text(max_size=5))
     return st.sampled_from(values) | drawn.map(lambda value: Argument(parameter.name, repr(value), lambda: value))

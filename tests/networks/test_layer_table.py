@@ -46,6 +46,10 @@ def test_table_prints_a_line_for_each_layer():
     ]
 
 
+def test_short_form_names_the_layers():
+    assert repr(table()) == "LayerTable(names=('0', '1', '2', '3', '4'), noisy=('1',))"
+
+
 def test_unknown_name_is_refused_with_the_names_of_the_layers():
     with pytest.raises(KeyError, match="layer: got '9', wanted one of 0, 1, 2, 3, 4"):
         table()["9"]

@@ -101,6 +101,9 @@ class LayerTable:
                 return row
         raise KeyError(f"layer: got {name!r}, wanted one of {listed(self.names)}")
 
+    def __repr__(self) -> str:
+        return f"LayerTable(names={self.names}, noisy={self.noisy})"
+
     def _repr_html_(self) -> str:
         return f"<pre>{html.escape(str(self))}</pre>"
 

@@ -11,6 +11,7 @@ import torch
 from scipy.special import entr
 
 from layerbits import MeasurementSettings, Monitor, UsageError, layer_information, read_history
+from layerbits._base import COLUMNS
 from layerbits.report import write_report
 from tests.support.answers import entropy
 from tests.support.early_ends import allowed_misses, excess_misses
@@ -104,6 +105,51 @@ def test_changed_table_has_a_remedy_that_fits(tmp_path):
         pytest.raises(UsageError, match=r"records; restore it, or delete information.json to use it unverified$"),
     ):
         read_history(tmp_path)
+
+
+def change_table(folder, change):
+    """Replace the lines of the rows of an information.csv that has no checksum and no settings."""
+    path = folder / "information.csv"
+    header, *lines = path.read_text().splitlines()
+    path.write_text("\n".join([header, *change(lines)]) + "\n")
+    for name in ("information.json", ".information.csv.sha256"):
+        (folder / name).unlink()
+
+
+def crossed(line, flag):
+    cells = dict(zip(COLUMNS, line.split(",")[1:], strict=True)) | {"lower": "2.5", "upper": "1.5", "flags": flag}
+    return ",".join([line.split(",")[0], *cells.values()])
+
+
+@pytest.mark.filterwarnings("ignore:.*unverified:RuntimeWarning")
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda lines: [*lines, *lines],
+            r"row 6 has the epoch, layer, quantity and estimator \(1, '1', 'I\(X;T\)', '.*'\), wanted others than "
+            r"those of row 1; restore it, or use another folder$",
+        ),
+        (
+            lambda lines: [*lines[:1], crossed(lines[1], ""), *lines[2:]],
+            r"row 2 has the lower end 2\.5, wanted ",
+        ),
+    ],
+)
+def test_row_that_contradicts_its_table_is_refused_by_number(tmp_path, change, message):
+    make_monitor(tmp_path).step(1)
+    change_table(tmp_path, change)
+    with pytest.raises(UsageError, match=rf"information\.csv: cannot be read: {message}"):
+        read_history(tmp_path)
+    with pytest.raises(UsageError, match=message):
+        write_report(tmp_path)
+
+
+@pytest.mark.filterwarnings("ignore:.*unverified:RuntimeWarning")
+def test_ends_that_cross_with_their_flag_are_read(tmp_path):
+    make_monitor(tmp_path).step(1)
+    change_table(tmp_path, lambda lines: [crossed(line, "ends_cross") for line in lines])
+    assert {(row.lower, row.upper) for _, row in read_history(tmp_path).rows} == {(2.5, 1.5)}
 
 
 def test_history_without_settings_has_an_unknown_confidence_and_no_changes(tmp_path):

@@ -19,6 +19,7 @@ from layerbits._base import (
     InformationTable,
     UsageError,
     check_path,
+    damaged_cell,
     damaged_file,
     read_csv,
     read_json,
@@ -87,18 +88,32 @@ def read_information(
     UsageError
         The file is missing or damaged.
     """
-    rows: dict[int, list[InformationRow]] = {}
+    cells_of_rows = read_csv(path, ["epoch", *COLUMNS])
     try:
-        for epoch, *cells in read_csv(path, ["epoch", *COLUMNS]):
-            rows.setdefault(int(epoch), []).append(_parse_row(cells))
-    except UsageError:
-        raise
+        rows_with_epochs = [(int(epoch), _parse_row(cells)) for epoch, *cells in cells_of_rows]
     except ValueError as error:
         raise damaged_file(path, str(error)) from error
+    _check_rows(path, rows_with_epochs)
+    rows: dict[int, list[InformationRow]] = {}
+    for epoch, row in rows_with_epochs:
+        rows.setdefault(epoch, []).append(row)
     return {
         epoch: InformationTable(tuple(epoch_rows), limits or {}, (provenance or {}).get(epoch, {}))
         for epoch, epoch_rows in rows.items()
     }
+
+
+def _check_rows(path: Path, rows: Sequence[tuple[int, InformationRow]]) -> None:
+    """Raise a UsageError if a row repeats an earlier one, or if its interval ends cross without their flag."""
+    numbers: dict[tuple[object, ...], int] = {}
+    for number, (epoch, row) in enumerate(rows, start=1):
+        names = epoch, row.layer, row.quantity, row.estimator
+        earlier = numbers.setdefault(names, number)
+        if earlier != number:
+            wanted = f"others than those of row {earlier}"
+            raise damaged_cell(path, number, "epoch, layer, quantity and estimator", names, wanted)
+        if row.lower > row.upper and "ends_cross" not in row.flags:
+            raise damaged_cell(path, number, "lower end", row.lower, f"at most the upper end, {row.upper}")
 
 
 def environments_of(tables: Mapping[int, InformationTable]) -> list[dict[str, object]]:

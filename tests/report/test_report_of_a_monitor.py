@@ -117,6 +117,13 @@ def test_table_alone_is_enough(tmp_path, write_information):
     assert page.images.keys() == {"information.png"}
 
 
+@pytest.mark.filterwarnings("error")
+def test_table_without_rows_and_checksum_is_refused_without_a_warning(tmp_path):
+    write_csv(tmp_path / "information.csv", ["epoch", *COLUMNS], [], checksum=False)
+    with pytest.raises(UsageError, match="nothing to show yet"):
+        write_report(tmp_path)
+
+
 def test_table_that_was_changed_is_refused_with_the_remedy(folder, capsys):
     path = folder / "information.csv"
     path.write_text(path.read_text().replace(",auto,", ",auto1,", 1))

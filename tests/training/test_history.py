@@ -152,6 +152,14 @@ def test_ends_that_cross_with_their_flag_are_read(tmp_path):
     assert {(row.lower, row.upper) for _, row in read_history(tmp_path).rows} == {(2.5, 1.5)}
 
 
+def test_warning_on_a_missing_checksum_shows_the_line_of_the_user(tmp_path):
+    make_monitor(tmp_path).step(1)
+    (tmp_path / ".information.csv.sha256").unlink()
+    with pytest.warns(RuntimeWarning, match="unverified") as warned:
+        read_history(tmp_path)
+    assert [warning.filename for warning in warned] == [__file__]
+
+
 def test_history_without_settings_has_an_unknown_confidence_and_no_changes(tmp_path):
     table = make_monitor(tmp_path).step(1)
     (tmp_path / "information.json").unlink()

@@ -43,6 +43,7 @@ from layerbits._base.table_run import RUN_RECORD
 from layerbits._base.tables import damaged_cell, damaged_file, read_csv, read_json, write_csv, write_json
 from layerbits._base.tensors_without_values import has_no_values
 from layerbits._base.types import Array, Doubles, Integers
+from layerbits._base.user_line import stacklevel_of_user
 from layerbits._base.validation import (
     check_confidence,
     check_count,
@@ -125,6 +126,7 @@ __all__ = [
     "shape_of",
     "shown",
     "shown_repr",
+    "stacklevel_of_user",
     "write_checksum",
     "write_csv",
     "write_json",

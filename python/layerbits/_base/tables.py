@@ -16,6 +16,7 @@ from layerbits._base.errors import UsageError
 from layerbits._base.files import replacing
 from layerbits._base.regular_files import read_regular
 from layerbits._base.table_run import RECORD_LIMIT
+from layerbits._base.user_line import stacklevel_of_user
 from layerbits._base.validation import shown_repr
 
 _CHECKSUM = "checksum"
@@ -59,7 +60,8 @@ def read_csv(path: Path, columns: Sequence[str]) -> list[list[str]]:
     if any(len(row) != len(header) for row in rows):
         raise damaged_file(path, f"it has a row without {len(header)} cells")
     if not is_verified:
-        warnings.warn(f"{path}: it has no checksum, so it is read unverified", RuntimeWarning, stacklevel=2)
+        message = f"{path}: it has no checksum, so it is read unverified"
+        warnings.warn(message, RuntimeWarning, stacklevel=stacklevel_of_user())
     return rows
 
 

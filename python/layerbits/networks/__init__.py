@@ -27,7 +27,6 @@ from layerbits.networks.execution.arguments import (
     naming_memory,
     rows_per_pass,
 )
-from layerbits.networks.execution.call_stack import stacklevel_of_user
 from layerbits.networks.execution.global_generators import global_states_restored
 from layerbits.networks.execution.module_state import evaluating
 from layerbits.networks.execution.own_hooks import own_hooks
@@ -122,7 +121,6 @@ __all__ = [
     "remove_noise",
     "rows_per_pass",
     "source_of",
-    "stacklevel_of_user",
     "unit_in_last_place",
     "unsharded",
 ]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import tempfile
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -139,7 +140,9 @@ def _copy_runs(folders: Sequence[Path], temporary: Path) -> tuple[list[CopiedRun
 def _check_tables(folder: Path, tables: Sequence[Table]) -> None:
     """Raise a UsageError that names a table which cannot be read."""
     if (folder / INFORMATION_FILE).exists():
-        read_history(folder)  # names the damage
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # a table without rows needs no checksum
+            read_history(folder)  # names the damage
     for table in tables:
         if table.rows is None:
             raise UsageError(f"{folder / table.name}: cannot be read, because it is no CSV in UTF-8; restore it")

@@ -21,10 +21,10 @@ from layerbits._base import (
     listed,
     read_json,
     shown,
+    stacklevel_of_user,
     write_json,
 )
 from layerbits.kernels import other_environment
-from layerbits.networks import stacklevel_of_user
 from layerbits.training.history import (
     ENVIRONMENTS,
     INFORMATION_FILE,

@@ -9,13 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from layerbits._base import stacklevel_of_user
 from layerbits.estimators.between_layers.chain import LayerPair, rows_of
 from layerbits.estimators.log_densities import Queries
 from layerbits.estimators.omitted_dimensions import OmittedDimensions
 from layerbits.estimators.signal_ranges import largest_distance
 from layerbits.kernels import NormalStream, RandomStream, derived_seed
 from layerbits.mixtures import fit_subspace
-from layerbits.networks import DropoutNoise, Passes, stacklevel_of_user
+from layerbits.networks import DropoutNoise, Passes
 
 _BYTES_OF_VALUE = 4  # in float32
 

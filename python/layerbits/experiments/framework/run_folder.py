@@ -26,11 +26,11 @@ from layerbits._base import (
     read_json,
     replacing,
     shown,
+    stacklevel_of_user,
     write_json,
 )
 from layerbits.experiments.framework.configuration import Configuration, device_of
 from layerbits.kernels import backends, cuda_devices, environment, other_environment
-from layerbits.networks import stacklevel_of_user
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -1,8 +1,7 @@
-"""Python's stack: its frames, the modules that run, the line of the user; whether a transform of torch.func runs."""
+"""Python's stack: its frames and the modules that run, and whether a transform of torch.func runs."""
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import os
 import sys
@@ -27,13 +26,6 @@ _GRAPH = "<eval_with_key>"
 # Folder of the code of torch that calls compiled graphs.
 _COMPILER = f"{Path(torch.__file__).parent / '_dynamo'}{os.sep}"
 
-# Prefixes of the files that stand between the user's line and a warning: layerbits, torch, and decorators by `with`.
-_INNER_FILES = (
-    f"{Path(__file__).parents[2]}{os.sep}",
-    f"{Path(torch.__file__).parent}{os.sep}",
-    contextlib.__file__,
-)
-
 
 def frames() -> Iterator[FrameType]:
     """Yield the frames of this thread, from the caller's outwards."""
@@ -41,14 +33,6 @@ def frames() -> Iterator[FrameType]:
     while frame is not None:
         yield frame
         frame = frame.f_back
-
-
-def stacklevel_of_user() -> int:
-    """Return the `stacklevel` with which a warning of the caller shows the line that calls layerbits or a network."""
-    for level, frame in enumerate(frames()):
-        if not frame.f_code.co_filename.startswith(_INNER_FILES):
-            return level
-    return 1
 
 
 def modules_inside(root: nn.Module) -> set[nn.Module]:

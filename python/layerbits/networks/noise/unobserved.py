@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from layerbits.networks.execution.call_stack import stacklevel_of_user
+from layerbits._base import stacklevel_of_user
 from layerbits.networks.execution.shadow import modules_by_name
 from layerbits.networks.observation.activation_functions import FUNCTIONS
 from layerbits.networks.observation.layer_calls import LayerCall, name_called

@@ -10,8 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import numpy as np
 from torch import Tensor, nn
 
-from layerbits._base import LayerSelectionError, listed, shown
-from layerbits.networks.execution.call_stack import stacklevel_of_user
+from layerbits._base import LayerSelectionError, listed, shown, stacklevel_of_user
 from layerbits.networks.execution.shadow import modules_by_name
 from layerbits.networks.observation.activation_functions import activation_function
 from layerbits.networks.observation.call_recorders import ACTIVATIONS

@@ -7,8 +7,7 @@ from collections.abc import Collection, Sequence
 
 from torch import Tensor
 
-from layerbits._base import LayerSelectionError, listed
-from layerbits.networks.execution.call_stack import stacklevel_of_user
+from layerbits._base import LayerSelectionError, listed, stacklevel_of_user
 from layerbits.networks.observation.layer_selection import Layers
 from layerbits.networks.passes.measured_network import OBSERVED_ROWS, MeasuredNetwork
 from layerbits.networks.passes.other_rows import (

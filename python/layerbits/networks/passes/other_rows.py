@@ -8,8 +8,7 @@ from collections.abc import Collection, Sequence
 import torch
 from torch import Tensor
 
-from layerbits._base import LayerSelectionError, listed
-from layerbits.networks.execution.call_stack import stacklevel_of_user
+from layerbits._base import LayerSelectionError, listed, stacklevel_of_user
 from layerbits.networks.execution.generators import generators_restored
 from layerbits.networks.execution.live_memory import LiveMemory, bytes_of_a_row
 from layerbits.networks.observation.layer_calls import LayerCall

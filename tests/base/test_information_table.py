@@ -201,6 +201,7 @@ def test_notebook_history_has_the_first_and_the_last_epoch():
     page = parsed(history._repr_html_())
     assert [row[0].text for row in page.findall(".//tr")[1:]] == ["1"] * 4 + ["10"] * 4
     assert history._repr_html_().startswith("3 epochs; the first and the last<")
+    assert InformationHistory({1: TABLE}, 0.95, False)._repr_html_().startswith("1 epoch<")
 
 
 @pytest.mark.parametrize("result", [InformationTable(()), InformationHistory({}, 0.95, False), SigmaProfile(())])

@@ -143,5 +143,5 @@ def test_notes_name_damaged_tables(run):
 def test_table_without_checksum_is_noted_and_shown(run):
     (run.path / ".curve.csv.sha256").unlink()
     report = write_report(run.path)
-    assert report.notes == (f"{run.path}: unverified, because they have no checksum: curve.csv",)
+    assert report.notes == (f"{run.path}: unverified, because it has no checksum: curve.csv",)
     assert HtmlPage(report.page).images.keys() == {"curve.png"}

@@ -10,7 +10,7 @@ from layerbits._base.information_table import COLUMNS, InformationTable, html_ro
 from layerbits._base.notebook_tables import html_table
 from layerbits._base.optional_packages import data_frame, data_set
 from layerbits._base.results import Estimate, InformationRow
-from layerbits._base.validation import check_count, check_real, check_type, listed
+from layerbits._base.validation import check_count, check_real, check_type, counted, listed
 
 if TYPE_CHECKING:
     import pandas
@@ -171,7 +171,7 @@ class InformationHistory:
         shown = dict.fromkeys((*self.epochs[:1], *self.epochs[-1:]))
         rows = [row for epoch in shown for row in html_rows(self.tables[epoch], str(epoch))]
         others = "; the first and the last" if len(self) > len(shown) else ""
-        return f"{len(self)} epochs{others}{html_table(('epoch', 'layer', 'quantity'), rows)}"
+        return f"{counted(len(self), 'epoch')}{others}{html_table(('epoch', 'layer', 'quantity'), rows)}"
 
     def __repr__(self) -> str:
         return f"InformationHistory(epochs={self.epochs}, layers={self.layers})"

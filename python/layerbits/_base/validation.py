@@ -36,6 +36,11 @@ def shown_repr(value: object) -> str:
         return shown(value)
 
 
+def counted(count: int, noun: str) -> str:
+    """Return a number with a noun, which has an s unless the number is 1."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
 def listed(names: Iterable[str]) -> str:
     """Return names as a text for messages, with the number of those behind the first 20."""
     names = list(names)

@@ -156,7 +156,7 @@ def saturation_notes(interval: Interval, log_n: float, separated_lower: float) -
     allowed = max(MARGIN, _ALLOWANCES * (log_n - separated_lower))
     may_be_log_n = log_n > 0 and interval.upper >= log_n - MARGIN
     is_saturated = may_be_log_n and shortfall <= min(allowed, _LARGEST_SHARE * log_n)
-    rounded_up = math.ceil(shortfall * 1e4) / 1e4  # the sentence stays true
+    rounded_up = max(math.ceil(shortfall * 1e4), 1) / 1e4  # the sentence stays true
     return [note("saturated", shortfall=rounded_up)] if is_saturated else []
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from layerbits import plots
-from layerbits._base import Doubles, InformationRow, damaged_file, read_csv
+from layerbits._base import Doubles, InformationRow, counted, damaged_file, read_csv
 from layerbits.report.thinning import evenly
 from layerbits.training import INFORMATION_FILE, MEASURES_FILE, read_history, read_measures, read_training
 
@@ -189,7 +189,7 @@ def over_seeds(name: str, runs: Sequence[RunCurves]) -> RunCurves | None:
         f"{len(runs)} seeds. Line: mean of the values. Dark band: range of the values. Pale band, rectangle: from the "
         "least lower to the largest upper end."
     )
-    remark += f" Left out: {n_left_out} epochs, which not all runs have." if n_left_out else ""
+    remark += f" Left out: {counted(n_left_out, 'epoch')}, which not all runs have." if n_left_out else ""
     return RunCurves(name, epochs, curves, runs[0].limits, remark)
 
 

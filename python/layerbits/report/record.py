@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from layerbits._base import RUN_RECORD, UsageError, read_json
+from layerbits._base import RUN_RECORD, UsageError, counted, read_json
 from layerbits.experiments import EXPERIMENTS, Experiment, with_settings
 from layerbits.report.information_figure import plot_information
 from layerbits.training import ENVIRONMENTS, ROWS, SETTINGS_FILE, WEIGHTS
@@ -83,7 +83,8 @@ def _monitor_record(folder: Path) -> dict[str, Any]:
         settings.pop(name, None)
     if not isinstance(weights, dict):
         raise UsageError(f"{path}: {WEIGHTS}: got {type(weights).__name__}, wanted hashes by epoch; use another folder")
-    measured = f"{len(weights)} epochs measured" if weights else "measured by another program, or an earlier version"
+    n_epochs = counted(len(weights), "epoch")
+    measured = f"{n_epochs} measured" if weights else "measured by another program, or an earlier version"
     empty: dict[str, Any] = {"versions": {}, "machine": {}, "timings": {}, "summary": {}}
     return {"experiment": "Information of layers", "status": measured, "configuration": settings} | empty
 

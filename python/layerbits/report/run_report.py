@@ -156,7 +156,8 @@ def _notes_on_files(run: CopiedRun) -> list[str]:
         table.name for table in run.tables if table.unverified and (written is None or Path(table.name).name in written)
     ]
     if unverified:
-        notes.append(f"{run.folder}: unverified, because they have no checksum: {listed(unverified)}")
+        have = "it has" if len(unverified) == 1 else "they have"
+        notes.append(f"{run.folder}: unverified, because {have} no checksum: {listed(unverified)}")
     return [*notes, *(note for suffix in ("csv", "png") for note in left_out_files(run.folder, suffix))]
 
 

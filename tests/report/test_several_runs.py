@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import layerbits as lb
-from layerbits._base import InformationRow, InformationTable
+from layerbits._base import InformationRow, InformationTable, write_csv
 from layerbits.cli import main
 from layerbits.report import write_report
 from layerbits.training.history import write_information
@@ -66,6 +66,14 @@ def test_folder_of_runs_stands_for_its_runs(write_run, tmp_path):
     assert report.page == tmp_path / "report.html"
     assert names(HtmlPage(report.page)) == ["a", "b"]
     assert names(HtmlPage(write_report([tmp_path, tmp_path / "a"], out=report.page).page)) == ["a", "b"]
+
+
+def test_page_says_that_a_run_without_a_quantity_has_no_panel(write_run, tmp_path):
+    sentence = "A run without a quantity or measure has no panel for it."
+    folders = [write_run(name, {1: 1.0}) for name in ("a", "b")]
+    assert sentence not in HtmlPage(write_report(folders, out=tmp_path / "two.html").page).text
+    write_csv(folders[0] / "measures.csv", ["epoch", "layer", "measure", "value"], [[1, "fc", "rank", 2]])
+    assert sentence in HtmlPage(write_report(folders, out=tmp_path / "two.html").page).text
 
 
 def test_band_over_seeds_spans_all_intervals_and_values(write_run, tmp_path):

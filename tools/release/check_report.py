@@ -15,6 +15,7 @@ import shutil
 import sys
 import tempfile
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,8 @@ def main() -> int:
             write_run(folder / "runs" / f"mine-seed{seed}", epochs=epochs, n_layers=3, seed=seed)
         write_run(folder / "runs" / "other", epochs=epochs[:7], n_layers=5, seed=9)
         write_run(folder / "long", epochs=range(1, 4001), n_layers=5, seed=0)
+        write_run(folder / "two" / "full", epochs=epochs, n_layers=3, seed=0)
+        _write_bare_run(folder / "two" / "bare", epochs)
         driver = _driver(folder / "profile")
         try:
             page = Page(driver, write_report(folder / "runs").page)
@@ -94,6 +97,7 @@ def main() -> int:
                 print(f"passed: {check.__name__.removeprefix('_check_')}")
             if pictures is not None:
                 _save_pictures(page, pictures)
+            _check_missing_quantities(Page(driver, write_report(folder / "two").page))
             _check_time(driver, write_report(folder / "long").page)
         finally:
             driver.quit()
@@ -241,6 +245,24 @@ def _check_isolation(page: Page) -> None:
     _require(requests == [], "no request")
     refused = [message for message in page.messages() if "Content Security Policy" in message]
     _require(len(refused) >= 3, "the policy refused image, request and script")
+
+
+def _write_bare_run(folder: Path, epochs: Sequence[int]) -> None:
+    """Write the tables of a training without labels and measures."""
+    write_run(folder, epochs=epochs, n_layers=3, seed=1)
+    (folder / "measures.csv").unlink()
+    path = folder / "information.csv"
+    header, *lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join([header, *(line for line in lines if "I(X;T)," in line)]))
+
+
+def _check_missing_quantities(page: Page) -> None:
+    for container, names in {"planes": ["full"], "curves": ["bare", "full"], "measures": ["full"]}.items():
+        _require(
+            [text.split()[0] for text in page.texts(f"#{container} h4")] == names, f"{container}: runs with values"
+        )
+    _require(page.messages() == [], "no message")
+    print("passed: missing_quantities")
 
 
 def _check_time(driver: webdriver.Chrome, path: Path) -> None:

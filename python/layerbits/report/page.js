@@ -16,6 +16,7 @@ const state = {
 const epochs = [...new Set([...data.information, ...data.points].flatMap((run) => run.epochs))].sort((a, b) => a - b);
 const lastIndex = (run) => run.epochs.findLastIndex((epoch) => epoch <= epochs[slider?.value]);
 const visibleRuns = (runs) => runs.filter((run) => !state.hiddenRuns.has(run.full));
+const withCurves = (quantities) => data.information.filter((run) => quantities.every((name) => name in run.curves));
 const visibleLayers = () => [...data.layers.entries()].filter(([index]) => !state.hiddenLayers.has(index));
 
 // The ends of an axis: those of all runs and epochs, with 0, so that runs can be compared and nothing moves.
@@ -101,14 +102,14 @@ function plotAll() {
   if (data.planes.length) {
     const pair = data.planes[byId("plane").value];
     const options = { layers, domain };
-    plotPanels(byId("planes"), data.information, (svg, run, last) => plotPlane(svg, run, pair, last, options));
+    plotPanels(byId("planes"), withCurves(pair), (svg, run, last) => plotPlane(svg, run, pair, last, options));
   }
   if (data.information.length) {
     const options = { layers, domain, epochs: extent(data.information.flatMap((run) => run.epochs)) };
-    const quantity = byId("quantity").value;
-    const plotCurve = (name) => (svg, run, last) => plotCurves(svg, run, name, last, options);
-    plotPanels(byId("curves"), data.information, plotCurve(quantity));
-    if (data.measures.length) plotPanels(byId("measures"), data.information, plotCurve(byId("measure").value));
+    const plotQuantity = (container, name) =>
+      plotPanels(container, withCurves([name]), (svg, run, last) => plotCurves(svg, run, name, last, options));
+    plotQuantity(byId("curves"), byId("quantity").value);
+    if (data.measures.length) plotQuantity(byId("measures"), byId("measure").value);
     fillTable();
   }
   plotAllPoints();

@@ -139,6 +139,8 @@ def _charts(charts: Mapping[str, Any], fallback: bytes) -> str:
         parts.append('<fieldset id="runs"><legend>Runs</legend></fieldset>')
     if charts["information"]:
         parts.append('<fieldset id="layers"><legend>Layers</legend></fieldset>')
+        if any(quantities.keys() - run["curves"].keys() for run in charts["information"]):
+            parts.append('<p class="quiet">A run without a quantity or measure has no panel for it.</p>')
         if charts["planes"]:
             pairs = [f"{y.partition(' in ')[0]} against {x}" for x, y in charts["planes"]]
             parts.append(

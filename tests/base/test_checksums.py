@@ -1,5 +1,6 @@
 """Tables that were changed after they were written are refused, and interrupted writes are not."""
 
+import codecs
 import json
 import os
 import shutil
@@ -54,6 +55,15 @@ def test_table_without_checksum_is_read_with_one_warning(table):
         for _ in range(2):
             assert read(table) == ROWS
     assert [str(warning.message) for warning in caught] == [f"{table}: it has no checksum, so it is read unverified"]
+
+
+@pytest.mark.filterwarnings("ignore:.*unverified:RuntimeWarning")
+def test_byte_order_mark_is_no_part_of_the_first_column(table):
+    table.write_bytes(codecs.BOM_UTF8 + table.read_bytes())
+    with pytest.raises(UsageError, match="it was changed"):
+        read(table)
+    (table.parent / ".t.csv.sha256").unlink()
+    assert read(table) == ROWS
 
 
 def write_in_run(folder, name="t.csv", **settings):

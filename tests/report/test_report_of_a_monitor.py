@@ -1,5 +1,6 @@
 """Reports of folders that no experiment made: those of a `Monitor`, and others with an information.csv."""
 
+import codecs
 import json
 from pathlib import Path
 
@@ -117,6 +118,16 @@ def test_table_alone_is_enough(tmp_path, write_information):
     assert "measured by another program" in page.text
     assert list(page.curves()) == ["last hidden"]
     assert page.images.keys() == {"information.png"}
+
+
+def test_table_with_a_byte_order_mark_is_shown(tmp_path, write_information):
+    path = tmp_path / "information.csv"
+    write_information(path)
+    (tmp_path / ".information.csv.sha256").unlink()
+    path.write_bytes(codecs.BOM_UTF8 + path.read_bytes())
+    page = HtmlPage(write_report(tmp_path).page)
+    assert list(page.curves()) == ["tanh1"]
+    assert page.texts[page.texts.index("information.csv") + 2].startswith("epoch, ")
 
 
 def test_table_without_rows_and_checksum_is_refused_without_a_warning(tmp_path):

@@ -50,7 +50,8 @@ def read_csv(path: Path, columns: Sequence[str]) -> list[list[str]]:
     """
     try:
         content, is_verified = read_verified(path)
-        header, *rows = list(csv.reader(io.StringIO(content.decode(), newline=""))) or [[]]
+        text = content.decode("utf-8-sig")  # Excel writes a byte order mark
+        header, *rows = list(csv.reader(io.StringIO(text, newline=""))) or [[]]
     except ChangedTableError as error:
         raise damaged_file(path, str(error), remedy=error.remedy) from error
     except (OSError, ValueError, csv.Error) as error:

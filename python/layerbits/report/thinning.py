@@ -50,7 +50,7 @@ def copy_table(source: Path, copy: Path, *, name: str, max_rows: int = MAX_ROWS)
     """
     copy.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with source.open(newline="", encoding="utf-8") as file:
+        with source.open(newline="", encoding="utf-8-sig") as file:
             columns, n_rows, part, note = _survey(file, max_rows)
             file.seek(0)
             with copy.open("w", newline="", encoding="utf-8") as target:

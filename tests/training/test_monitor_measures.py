@@ -89,14 +89,15 @@ def test_epoch_that_lost_a_measure_is_measured_again(tmp_path):
 
 
 def test_file_of_another_monitor_is_left_out(tmp_path):
-    make_monitor(tmp_path / "mine", ["class_separation"]).step(1)
+    mine = tmp_path / ("a" * 100)  # a path is shown in full
+    make_monitor(mine, ["class_separation"]).step(1)
     model = network()
     torch.nn.init.eye_(model[0].weight)
     make_monitor(tmp_path / "other", ["class_separation"], model=model).step(1)
     for name in ("measures.csv", ".measures.csv.sha256"):
-        shutil.copyfile(tmp_path / "other" / name, tmp_path / "mine" / name)
-    with pytest.warns(RuntimeWarning, match=r"mine/measures\.csv: the rows of epoch 1 are not those"):
-        resumed = make_monitor(tmp_path / "mine", ["class_separation"])
+        shutil.copyfile(tmp_path / "other" / name, mine / name)
+    with pytest.warns(RuntimeWarning, match=r"aa/measures\.csv: the rows of epoch 1 are not those"):
+        resumed = make_monitor(mine, ["class_separation"])
     assert not resumed.tables
 
 

@@ -59,6 +59,7 @@ from layerbits._base.validation import (
     refuse_sparse,
     shape_of,
     shown,
+    shown_path,
     shown_repr,
 )
 
@@ -127,6 +128,7 @@ __all__ = [
     "require_package",
     "shape_of",
     "shown",
+    "shown_path",
     "shown_repr",
     "stacklevel_of_user",
     "write_checksum",

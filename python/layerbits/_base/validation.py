@@ -14,6 +14,7 @@ import numpy as np
 from layerbits._base.types import Doubles
 
 _LONGEST_TEXT = 80  # characters of a value in a message
+_LONGEST_PATH = 1000
 _LARGEST_COUNT = 2**128 - 1  # seeds may have 128 bits
 _MOST_NAMES = 20  # names of layers in a message
 
@@ -26,6 +27,11 @@ def shown(value: object, *, longest: int = _LONGEST_TEXT) -> str:
         return f"a value of type {type(value).__name__} without a text"
     text = text if text.isprintable() else repr(text)
     return text if len(text) <= longest else f"{text[:longest]}..."
+
+
+def shown_path(path: str | os.PathLike[str]) -> str:
+    """Return a path for messages: the text of `shown`, of a longer path too."""
+    return shown(os.fspath(path), longest=_LONGEST_PATH)
 
 
 def shown_repr(value: object) -> str:

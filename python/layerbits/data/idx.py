@@ -18,14 +18,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from layerbits._base import DataError, check_count, check_type, shown
+from layerbits._base import DataError, check_count, check_type, shown_path
 from layerbits.data.images import LabelledImages
 
 _TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 _GZIP = b"\x1f\x8b"
 _MAX_DIMENSIONS = 32  # the limit of NumPy 1
 _CHUNK = 2**20
-_LONGEST_PATH = 1000  # characters of a path in a message
 
 
 def read_idx(path: str | os.PathLike[str]) -> npt.NDArray[Any]:
@@ -124,11 +123,6 @@ def read_labelled_images(
         inputs=torch.from_numpy(pixels[:, None].astype(np.float32)).div_(255),
         labels=torch.from_numpy(class_numbers.astype(np.int64)),
     )
-
-
-def shown_path(path: str | os.PathLike[str]) -> str:
-    """Return a path for messages: the text of `shown`, of a longer path too."""
-    return shown(os.fspath(path), longest=_LONGEST_PATH)
 
 
 def _read_bytes(path: str | os.PathLike[str], *, ndim: int, wanted: str) -> npt.NDArray[np.uint8]:

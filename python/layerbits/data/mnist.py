@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from layerbits._base import DataError, check_path
-from layerbits.data.idx import read_labelled_images, shown_path
+from layerbits._base import DataError, check_path, shown_path
+from layerbits.data.idx import read_labelled_images
 from layerbits.data.images import LabelledImages
 
 MNIST_SOURCE = "the MNIST database of handwritten digits (yann.lecun.com/exdb/mnist, or any mirror of it)"

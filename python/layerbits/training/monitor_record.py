@@ -20,7 +20,7 @@ from layerbits._base import (
     file_stamp,
     listed,
     read_json,
-    shown,
+    shown_path,
     stacklevel_of_user,
     write_json,
 )
@@ -137,7 +137,7 @@ class MonitorRecord:
             if len(table) == len(row_keys) and str(epoch) in weights and measured >= set(measures):
                 if epoch in others:
                     warnings.warn(
-                        f"{shown(others[epoch])}: the rows of epoch {epoch} are not those that {SETTINGS_FILE} "
+                        f"{shown_path(others[epoch])}: the rows of epoch {epoch} are not those that {SETTINGS_FILE} "
                         "records, and are left out",
                         RuntimeWarning,
                         stacklevel=stacklevel_of_user(),
@@ -145,7 +145,7 @@ class MonitorRecord:
                 else:
                     self.add(epoch, table, str(weights[str(epoch)]), rows.get(epoch, ()))
         self.left_out = set(left_out)
-        self.warn_of_other_environment(shown(table_path))
+        self.warn_of_other_environment(shown_path(table_path))
 
     def warn_of_other_environment(self, source: str) -> None:
         """Warn if a table from the source was measured with other versions, threads or instruction sets."""

@@ -26,6 +26,7 @@ from layerbits._base import (
     read_json,
     replacing,
     shown,
+    shown_path,
     stacklevel_of_user,
     write_json,
 )
@@ -175,7 +176,7 @@ class RunFolder:
         self._record["environments"] = [*(item for item in earlier if item != present), present]
         if earlier and (changes := other_environment(earlier[-1])):
             warnings.warn(
-                f"{shown(self.path)}: the run had another {changes}; new numbers may differ",
+                f"{shown_path(self.path)}: the run had another {changes}; new numbers may differ",
                 RuntimeWarning,
                 stacklevel=stacklevel_of_user(),
             )

@@ -139,7 +139,7 @@ def test_inputs_of_another_type_are_refused(bad_inputs):
 )
 def test_inputs_that_the_network_cannot_take_are_named(bad_inputs, inputs):
     noisy = noisify(mlp(), sigma=SIGMA, inputs=inputs)
-    with pytest.raises(ValueError, match=r"^inputs: got torch\..* of shape .*, which the network cannot take: "):
+    with pytest.raises(ValueError, match=r"^inputs: got .*torch\..* of shape .*, which the network cannot take: "):
         propagate(noisy, bad_inputs)
 
 

@@ -37,7 +37,6 @@ def test_memory_of_a_reduction_is_that_of_a_block():
 
 
 DECODER = """
-import numpy as np
 import torch
 from layerbits.estimators.classes import Classes
 from layerbits.estimators.decoders import WhitenedMixture

@@ -43,7 +43,8 @@ _MAX_DIMENSIONS = 32
 # on scalar networks.
 _WIDENING = 0.09
 
-# Points are whitened in float64, so many values at a time: float32 would lose digits, and a copy of all takes memory.
+# Points are whitened in float64, because float32 would lose digits, in blocks of this many values: a copy of all points
+# would take twice the memory of the draws.
 _BLOCK_VALUES = 2**20
 
 

@@ -124,9 +124,9 @@ def layer_information(
         a row set the number of rows of a pass; the free memory does not, so results repeat. Layers whose signals do not
         fit together are measured in turn, with passes of their own and the same noise. A single layer behind noise that
         does not fit is projected on at most 256 principal axes: that takes the memory of two of its draws (three, if
-        sigma is no single number) and 2 KiB a unit, and may raise its upper bound. The bounds of a layer behind noise
-        then take up to eight times the bytes of its signals, or of their coordinates on these axes. Another budget may
-        change the rounding of torch's matrix products.
+        sigma is no single number) and 2 KiB a unit, and may raise its upper bound. Beside this budget, the bounds of
+        a layer behind noise take up to nine times the bytes of its signals, or of their coordinates on these axes.
+        Another budget may change the rounding of torch's matrix products.
     simultaneous : bool
         Whether all intervals of the table hold together with probability `confidence`: the risk is divided by their
         number, so each interval is wider.

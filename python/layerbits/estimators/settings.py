@@ -45,8 +45,8 @@ class MeasurementSettings:
     estimator : {"auto", "draws", "known", "paper"}
         Estimator of layers behind noise, as in `layer_information`.
     max_memory : int
-        Budget in bytes, at least 1 MiB, for passes and recorded signals. The bounds of a layer behind noise take up to
-        eight times the bytes of its signals besides.
+        Budget in bytes, at least 1 MiB, for passes and recorded signals. Beside this budget, the bounds of a layer
+        behind noise take up to nine times the bytes of its signals.
     simultaneous : bool
         Whether all intervals of a table, or of all epochs of a `Monitor`, hold together with probability `confidence`.
 

@@ -28,7 +28,7 @@ _SEED = 0
 def interventions_differ(network: MeasuredNetwork, inputs: Sequence[Tensor], sources: Mapping[str, Sources]) -> bool:
     """Return whether the signal of a layer changes with the input, or with noisy values, that are none of its sources.
 
-    If the parameters change meanwhile, no change is found.
+    A pass in which other layers run is such a change. If the parameters change meanwhile, no change is found.
 
     Parameters
     ----------
@@ -37,28 +37,40 @@ def interventions_differ(network: MeasuredNetwork, inputs: Sequence[Tensor], sou
     inputs : sequence of Tensor of shape (n, ...)
         The inputs.
     sources : mapping of str to frozenset of Source
-        The sources of each layer, which the operations of a pass show.
+        The sources of each layer, which the operations of a pass show, in the order of the pass.
     """
+    layers = list(sources)
+    without_input = [layer for layer in layers if INPUT not in sources[layer]]
+    changes = {tuple(group): _later_without(group, sources) for group in _groups(layers)}
+    if not without_input and not any(changes.values()):
+        return False
     weights, rows = network.weights, [tensor[:_ROWS] for tensor in inputs]
     signals = _signals(network, rows, {})
+    if signals.keys() != sources.keys():
+        return not weights.have_changed()
     # Kernels that add in any order give other roundings in equal passes.
-    are_equal = (
-        torch.equal if _agree(signals, _signals(network, rows, signals), list(signals), torch.equal) else are_close
-    )
+    are_equal = torch.equal if _agree(signals, _signals(network, rows, signals), layers, torch.equal) else are_close
     generator = torch.Generator().manual_seed(_SEED)
     other_values = {layer: _other_values(signal, generator) for layer, signal in signals.items()}
     # Reversed, because the last rows may be the first.
     other_rows = [tensor[-_ROWS:].flip(0) for tensor in inputs]
-    unchanged = [layer for layer in signals if INPUT not in sources[layer]]
-    if unchanged and not _agree(signals, _signals(network, other_rows, signals), unchanged, are_equal):
+    if without_input and not _agree(signals, _signals(network, other_rows, signals), without_input, are_equal):
         return not weights.have_changed()
-    for group in _groups(list(signals)):
-        changed = {Source("layer", layer) for layer in group}
-        unchanged = [layer for layer in signals if not changed & sources[layer]]
+    for group, unchanged in changes.items():
         values = {**signals, **{layer: other_values[layer] for layer in group}}
         if unchanged and not _agree(signals, _signals(network, rows, values), unchanged, are_equal):
             return not weights.have_changed()
     return False
+
+
+def _later_without(group: Sequence[str], sources: Mapping[str, Sources]) -> list[str]:
+    """Return the layers without sources in a group; those before the whole group, which it cannot change, are left out.
+
+    Both the group and `sources` are in the order of the pass.
+    """
+    layers = list(sources)
+    changed = {Source("layer", layer) for layer in group}
+    return [layer for layer in layers[layers.index(group[0]) + 1 :] if not changed & sources[layer]]
 
 
 def _signals(network: MeasuredNetwork, rows: Sequence[Tensor], values: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -104,7 +104,7 @@ def observe_dependence(network: MeasuredNetwork, inputs: Sequence[Tensor]) -> De
     sources = {layer: first.sources.get(layer, NOTHING) for layer in layers}
     if branches or len(first.sources) < len(layers):
         return DependenceGraph(sources, "may branch on values: it reads numbers, or sizes that depend on them")
-    if network.adds_noise and interventions_differ(network, inputs, sources):
+    if network.adds_noise and interventions_differ(network, inputs, first.sources):
         return _unknown(network, "has paths between layers that its operations do not show, as of another thread")
     return DependenceGraph(sources, has_fixed_shapes=first.tracking.shows_sizes)
 

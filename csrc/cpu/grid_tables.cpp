@@ -43,27 +43,37 @@ GridTables::GridTables(double fraction, double tolerance, double roundoff, const
 // In long double, so that the values have no rounding error but that of their double.
 void GridTables::set_translations() {
   transform_.resize(kOrder * kOrder);
-  long double cosines[kOrder][kOrder];  // [k][node]
+  long double cosines[kOrder][kOrder];   // [k][node]
+  long double products[kOrder][kOrder];  // [r][s]: exp of the product of two nodes
+  long double nodes[kOrder];             // in units of sigma
+  for (int s = 0; s < kOrder; ++s) {
+    const long double node = cosine(1, s);
+    nodes_[s] = double(node);
+    nodes[s] = node * half_ / fraction_;
+  }
   for (int k = 0; k < kOrder; ++k)
     for (int s = 0; s < kOrder; ++s) {
       cosines[k][s] = cosine(k, s) * (k == 0 ? 1 : 2) / kOrder;
       transform_[s * kOrder + k] = double(cosines[k][s]);
+      products[k][s] = std::exp(nodes[k] * nodes[s]);
     }
-  for (int s = 0; s < kOrder; ++s) nodes_[s] = double(cosine(1, s));
   translations_.resize(size_t(2 * reach_ + 1) * kOrder * kOrder);
   // The translation by -offset mirrors points and centers: node r becomes kOrder - 1 - r, and T_k
   // changes its sign for odd k.
   for (int64_t offset = 0; offset <= reach_; ++offset) {
     double* forward = translations_.data() + shift(offset) * kOrder * kOrder;
     double* backward = translations_.data() + shift(-offset) * kOrder * kOrder;
+    const long double delta = (long double)(offset)*step_ / fraction_;
+    // With the nodes v of points and u of centers, the kernel, relative to that of v alone, is
+    // exp((v^2 - (delta + v - u)^2) / 2) = exp(-(delta - u)^2 / 2) exp(-v delta) exp(v u).
+    long double of_center[kOrder], of_point[kOrder];
+    for (int s = 0; s < kOrder; ++s) {
+      of_center[s] = std::exp(-(delta - nodes[s]) * (delta - nodes[s]) / 2);
+      of_point[s] = std::exp(-nodes[s] * delta);
+    }
     for (int r = 0; r < kOrder; ++r) {
-      const long double v = cosine(1, r) * half_ / fraction_;
-      const long double delta = (long double)(offset)*step_ / fraction_;
       long double kernel[kOrder];
-      for (int s = 0; s < kOrder; ++s) {
-        const long double x = delta + v - cosine(1, s) * half_ / fraction_;
-        kernel[s] = std::exp((v * v - x * x) / 2);
-      }
+      for (int s = 0; s < kOrder; ++s) kernel[s] = of_center[s] * of_point[r] * products[r][s];
       for (int k = 0; k < kOrder; ++k) {
         long double sum = 0;
         for (int s = 0; s < kOrder; ++s) sum += cosines[k][s] * kernel[s];

@@ -173,12 +173,31 @@ class GriddedSum {
   std::atomic<int64_t> near_pairs_{0};  // computed by near_centers.h, with unused lanes
 };
 
-// The costs in nanoseconds of both methods on Zen 4 with AVX2, which favor all pairs: 50 for a
-// center and 1000 for a point that has a cell of its own, 2 ms for the tables, and 0.25 for a pair.
+// Returns an upper bound of the number of cells with points; their number if it is not known.
 template <typename T>
-bool is_worthwhile(const Mixture<T>& mixture) {
+double cells_with_points(const Mixture<T>& mixture, double width) {
+  const int64_t m = mixture.points.rows;
+  double lowest = kInfinity, highest = -kInfinity;
+  for (int64_t i = 0; i < m; ++i) {
+    const double point = double(mixture.points(i, 0));
+    lowest = std::min(lowest, point), highest = std::max(highest, point);
+  }
+  const double cells =
+      ((highest - lowest) / (width * mixture.sigma) + 1) * double(mixture.point_groups.count());
+  return cells < double(m) ? cells : double(m);
+}
+
+// The costs in nanoseconds of both methods, which favor all pairs: 50 for a center, 100 for a
+// point, 1000 for a cell with points, 0.3 ms for the tables of wide cells and 1 ms for those of
+// narrow ones, and 0.25 for a pair in float or 0.6 in double, as with AVX-512 (twice as much with
+// AVX2).
+template <typename T>
+bool is_worthwhile(const Mixture<T>& mixture, double width) {
   const double n = double(mixture.centers.rows), m = double(mixture.points.rows);
-  return 50 * n + 1000 * m + 2e6 < 0.25 * all_pairs(mixture);
+  const double of_pairs = (std::is_same_v<T, float> ? 0.25 : 0.6) * all_pairs(mixture);
+  const double without_cells = 50 * n + 100 * m + (width > 1 ? 3e5 : 1e6);
+  return without_cells < of_pairs &&
+         without_cells + 1000 * cells_with_points(mixture, width) < of_pairs;
 }
 
 }  // namespace
@@ -191,12 +210,12 @@ Status gridded_log_sum_exp(const MixtureProblem<T>& problem, const Accuracy& acc
     return gridded_plane_log_sum_exp(problem, accuracy, log_sum, execution, done);
   if (problem.mixture.points.cols != 1) return {};
   const bool automatic = accuracy.method == Method::kAuto;
-  if (automatic && !is_worthwhile(problem.mixture)) return {};
   constexpr double kRoundoffs = 18;
   const double tolerance = error_tolerance<T>(accuracy);
+  const GridCells cells = GridTables::line_cells(tolerance);
+  if (automatic && !is_worthwhile(problem.mixture, cells.width)) return {};
   const GridTables tables(problem.scaling.fraction, tolerance,
-                          kRoundoffs * std::numeric_limits<T>::epsilon(),
-                          GridTables::line_cells(tolerance));
+                          kRoundoffs * std::numeric_limits<T>::epsilon(), cells);
   // Points far from all centers, or many centers at the edge of such points, are faster pruned.
   const double max_pairs = automatic ? all_pairs(problem.mixture) / 8 : kInfinity;
   GriddedSum<T> sum(problem, tables, {tolerance, max_pairs}, log_sum);

@@ -182,6 +182,14 @@ def test_auto_chooses_the_grid_for_many_pairs(dtype):
     assert used_method(points, centers[:500], 0.3) == "dense"
 
 
+@BOTH_DTYPES
+def test_auto_chooses_the_grid_for_points_that_share_cells(dtype):
+    rng = np.random.default_rng(0)
+    points, centers = (rng.uniform(-1, 1, (n, 1)).astype(dtype) for n in (8192, 2048))
+    assert used_method(points, centers, 0.02) == "gridded"
+    assert used_method(points, centers, 1e-4) != "gridded"  # points with cells of their own
+
+
 def test_auto_does_not_sum_many_pairs_without_expansions():
     # Every point is 20 sigma from a cell of 20,000 centers.
     centers = np.random.default_rng(0).uniform(0, 0.1, (20_000, 1))

@@ -25,8 +25,12 @@ from layerbits.statistics import ByCondition
 # exp takes at least five times as long where its result underflows.
 _SMALLEST_EXPONENT = -700.0
 
-# Pairs of a query and a center that are summed together, so that intermediate arrays stay in the caches.
-_PAIRS_IN_CHUNK = 2**18
+# Pairs of a query and a center whose products are computed together: the centers are read once for many rows, and the
+# products take 32 MiB.
+_PAIRS_IN_CHUNK = 2**22
+
+# Pairs that are summed together, so that intermediate arrays stay in the caches.
+_PAIRS_IN_SUM = 2**18
 
 
 def common_noise_surprisals(
@@ -82,11 +86,12 @@ def _in_one_pass(channels: Sequence[KnownChannel], noise: Tensor) -> tuple[list[
         for row in range(start, stop, rows)
     ]
     processes = channels[0].workers.processes
+    square_norms = channels[0].centers.square().sum(1)
 
     def sums_of_chunks() -> list[tuple[slice, Doubles]]:
         own = chunks[processes.rank :: processes.size]
         return [
-            (chunk, _sums_in_one_pass(channels, noise[chunk], chunk, (start, stop)))
+            (chunk, _sums_in_one_pass(channels, noise[chunk], square_norms, chunk, (start, stop)))
             for start, stop, chunk in progress(own, name="inputs", total=len(own))
         ]
 
@@ -104,33 +109,36 @@ def _in_one_pass(channels: Sequence[KnownChannel], noise: Tensor) -> tuple[list[
 
 
 def _sums_in_one_pass(
-    channels: Sequence[KnownChannel], noise: Tensor, chunk: slice, own_class: tuple[int, int]
+    channels: Sequence[KnownChannel], noise: Tensor, square_norms: Tensor, chunk: slice, own_class: tuple[int, int]
 ) -> Doubles:
     """Return sums for each sigma and input of a chunk, whose class has the inputs from one number to another.
 
     They are the log-sums at the queries over all centers and over those of the class, relative to the exponent of the
     query's own center, and the log-sum of the pairwise bound: shape (sigmas, inputs, 2 queries + 1).
     """
-    centers = channels[0].centers
-    squares, products = _squares_and_products(centers[chunk], noise, centers)
-    sums = []
-    for sigma in (channel.sigma for channel in channels):
-        exponents = torch.add(products, squares[:, None], alpha=0.5 / sigma).mul_(-1 / sigma)
-        parts = exponents.clamp_(min=_SMALLEST_EXPONENT).tensor_split(own_class, -1)
-        log_sums = torch.stack([part.logsumexp(-1) for part in parts])
-        of_pairs = (squares / sigma / (-8 * sigma)).logsumexp(-1, keepdim=True)
-        sums.append(torch.cat([log_sums.logsumexp(0), log_sums[1], of_pairs], -1))
-    return torch.stack(sums).numpy(force=True)
+    n_rows = max(1, _PAIRS_IN_SUM // (len(square_norms) * noise.shape[1]))
+    squares_and_products = _squares_and_products(channels[0].centers, square_norms, noise, chunk)
+    sums_of_rows = []
+    for squares, products in zip(*(torch.split(tensor, n_rows) for tensor in squares_and_products), strict=True):
+        sums = []
+        for sigma in (channel.sigma for channel in channels):
+            exponents = torch.add(products, squares[:, None], alpha=0.5 / sigma).mul_(-1 / sigma)
+            parts = exponents.clamp_(min=_SMALLEST_EXPONENT).tensor_split(own_class, -1)
+            log_sums = torch.stack([part.logsumexp(-1) for part in parts])
+            of_pairs = (squares / sigma / (-8 * sigma)).logsumexp(-1, keepdim=True)
+            sums.append(torch.cat([log_sums.logsumexp(0), log_sums[1], of_pairs], -1))
+        sums_of_rows.append(torch.stack(sums))
+    return torch.cat(sums_of_rows, 1).numpy(force=True)
 
 
-def _squares_and_products(rows: Tensor, noise: Tensor, centers: Tensor) -> tuple[Tensor, Tensor]:
+def _squares_and_products(centers: Tensor, square_norms: Tensor, noise: Tensor, chunk: slice) -> tuple[Tensor, Tensor]:
     """Compute |s_i - s_j|^2, shape (m, n), and z . (s_i - s_j), shape (m, queries, n), for m rows of the n centers.
 
     The error of a matrix product is at most d eps |s_i| |s_j|. If the squared distance is below an eighth of
     |s_i|^2 + |s_j|^2, this error is too large, and differences are computed directly. Otherwise the error of the
     squared distance is at most 16 d eps |s_i - s_j|^2, and the error of the product at most 4 d eps |z| |s_i - s_j|.
     """
-    norms = rows.square().sum(1)[:, None] + centers.square().sum(1)
+    rows, norms = centers[chunk], square_norms[chunk, None] + square_norms
     squares = torch.addmm(norms, rows, centers.mT, alpha=-2)
     products = (noise * rows[:, None]).sum(-1, keepdim=True) - noise @ centers.mT
     is_near = squares < norms / 8

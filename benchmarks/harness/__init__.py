@@ -1,6 +1,6 @@
 """Timing, facts of the machine and targets; imports no problem and no method."""
 
-from benchmarks.harness.machine import machine_facts
+from benchmarks.harness.machine import machine_facts, on_avx512
 from benchmarks.harness.targets import Target
 from benchmarks.harness.timing import CHUNKS, DEFAULT_CHUNK, Rounds, Spread, fastest_chunk, measure, page_faults, ratio
 
@@ -13,6 +13,7 @@ __all__ = [
     "fastest_chunk",
     "machine_facts",
     "measure",
+    "on_avx512",
     "page_faults",
     "ratio",
 ]

@@ -27,6 +27,11 @@ def machine_facts() -> dict[str, str | float]:
     } | {package: _version(package) for package in _PACKAGES}
 
 
+def on_avx512() -> bool:
+    """Return whether the kernels of this machine use AVX-512; targets differ between AVX-512 and AVX2."""
+    return str(cpu().level()) == "avx512"
+
+
 def _cpu_model() -> str:
     path = Path("/proc/cpuinfo")
     lines = path.read_text().splitlines() if path.exists() else []

@@ -9,6 +9,7 @@ import torch
 from layerbits.estimators.classes import Classes
 from layerbits.estimators.decoder_bound import DecoderBounds
 from layerbits.estimators.decoder_candidates import TrialSplit
+from layerbits.estimators.layer_behind_noise import noisy_layer_estimates
 from layerbits.estimators.log_densities import Queries
 from layerbits.estimators.noisy_sample import NoisySample
 from layerbits.estimators.plug_in_bound import plug_in
@@ -100,3 +101,13 @@ def test_assumed_range_depends_on_the_trial_queries_and_not_on_the_final_ones(pa
     moved = dataclasses.replace(queries, bases=bases)
     ratios = [bounds(of_sample, draws).wide.largest_log_ratio for of_sample in (queries, moved)]
     assert (ratios[0] < ratios[1]) if changes else (ratios[0] == ratios[1])
+
+
+def test_a_slice_has_three_decoders_and_no_entropies():
+    queries, draws = sample()
+    classes, split = Classes.of(None, len(draws)), TrialSplit(queries, np.arange(len(draws)), 4)
+    of_slice = NoisySample(queries, draws, is_slice=True)
+    tried = DecoderBounds.of(of_slice, split, plug_in(queries, draws, classes), classes, RISK).candidates
+    assert [candidate.name for candidate in tried] == ["mixture", "Gaussian", "Gaussian and mixture"]
+    estimates = noisy_layer_estimates([of_slice], classes, RISK, np.random.default_rng(0))
+    assert set(estimates) == {"I(X;T)"}

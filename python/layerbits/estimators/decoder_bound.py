@@ -21,6 +21,7 @@ Some queries of the first half of the passes choose the decoder, and all queries
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 
 import numpy as np
@@ -55,6 +56,10 @@ from layerbits.statistics import (
 
 # No more decoders are tried once the gap between a decoder bound and the plug-in bound is below this (nats).
 _SMALL_GAP = 0.01
+
+# The first candidates, which are tried for a slice. On 256 slices of the SZT network the best of them was at most .005
+# nats below the best of all, and .00006 nats on average.
+_CANDIDATES_OF_SLICE = 3
 
 _INFORMATION = QUANTITIES[0]  # I(X;T)
 
@@ -128,13 +133,17 @@ class DecoderBounds:
         """
         draws, queries = sample.draws, sample.queries
         weight = unseen_probability(math.prod(split.final.shape), risk)
-        trial_plug_in = _trial_plug_in(split, draws.shape[1], plug_in, classes)
-        tried_candidates: list[Candidate] = []
-        for candidate in candidates(split, draws, plug_in, classes):
-            tried_candidates.append(candidate)
-            gap = trial_plug_in - _trial_bound(candidate, _INFORMATION, weight)
-            if len(tried_candidates) > 1 and gap < _SMALL_GAP:
-                break
+        possible = candidates(split, draws, plug_in, classes)
+        if sample.is_slice:
+            tried_candidates = list(itertools.islice(possible, _CANDIDATES_OF_SLICE))
+        else:
+            trial_plug_in = _trial_plug_in(split, draws.shape[1], plug_in, classes)
+            tried_candidates = []
+            for candidate in possible:
+                tried_candidates.append(candidate)
+                gap = trial_plug_in - _trial_bound(candidate, _INFORMATION, weight)
+                if len(tried_candidates) > 1 and gap < _SMALL_GAP:
+                    break
         tried_candidates += caller_candidates(split, draws, sample.callers, classes)
         bases = queries.bases[:, : split.passes], queries.bases[:, split.passes :]
         wide = WideDensity.of(draws, bases, queries.sigma, sample.diameter, queries.alpha)

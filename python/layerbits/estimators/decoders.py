@@ -25,6 +25,7 @@ from layerbits._base import Doubles, Integers
 from layerbits.estimators.classes import Classes
 from layerbits.estimators.decoder import Decoder
 from layerbits.estimators.draw_moments import DrawMoments, cholesky_root
+from layerbits.estimators.line_gaussians import LineGaussians, are_faster
 from layerbits.estimators.log_densities import (
     Queries,
     log_sums_by_class,
@@ -124,8 +125,11 @@ def decoders(draws: Tensor, classes: Classes, sigma: float) -> Iterator[Decoder]
     # A fresh draw has, around the mean of r draws, the covariance of a draw times 1 + 1/r.
     predictive = 1 + 1 / r
     if dim <= _MAX_DIMENSIONS:
-        covariances = moments.deviations.mT @ moments.deviations / (r - 1)
-        yield Gaussians(moments.means, moments.noise + predictive * covariances, classes, sigma)
+        covariances = moments.noise + predictive * (moments.deviations.mT @ moments.deviations / (r - 1))
+        if dim == 1 and are_faster(covariances[:, 0, 0], classes):
+            yield LineGaussians(moments.means, covariances[:, 0, 0], classes, sigma)
+        else:
+            yield Gaussians(moments.means, covariances, classes, sigma)
     covariance = moments.noise + predictive * moments.covariance
     yield WhitenedMixture("shared Gaussian", moments.means[:, None].to(draws.dtype), covariance, classes, sigma)
     means, error_covariance = moments.shrunk_means

@@ -54,6 +54,8 @@ def noisy_layer_estimates(
     shape, n_draws = decoder_sample.queries.shape, decoder_sample.draws.shape[1]
     estimates = {}
     for quantity in classes.quantities:
+        if quantity.is_entropy and decoder_sample.is_slice:
+            continue
         plug_in_bound = combined.bound(quantity)
         bounds = Bounds(plug_in_bound, decoders.bound(quantity, shares.lower * risk), combined.own_share(quantity))
         if quantity.is_entropy:

@@ -137,7 +137,14 @@ def estimate_samples(
         else:
             callers = caller_decoders(source.decoders, source.seed, source.index)
             noisy_samples = [
-                NoisySample(*sample.split(queries), sample.dimension_loss, sample.diameter, callers, sample.omitted)
+                NoisySample(
+                    *sample.split(queries),
+                    sample.dimension_loss,
+                    sample.diameter,
+                    callers,
+                    sample.omitted,
+                    sample.is_slice,
+                )
                 for sample, queries in zip(samples, streams, strict=False)
             ]
             choice = stream(source.seed, RandomStream.TRIAL_INPUTS, source.index)

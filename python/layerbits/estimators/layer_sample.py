@@ -78,6 +78,8 @@ class LayerSample:
         Behind noise, the omitted dimensions at the queries; None if there are none.
     frames : RandomFramesView or None
         The frames whose slices the coordinates are; None if the coordinates belong together.
+    is_slice : bool
+        Whether this is one of the random slices of a layer, as in `NoisySample`.
     """
 
     signals: Tensor
@@ -90,6 +92,7 @@ class LayerSample:
     diameter: float = math.inf
     omitted: OmittedDimensions | None = None
     frames: RandomFramesView | None = None
+    is_slice: bool = False
 
     @property
     def draws(self) -> int:

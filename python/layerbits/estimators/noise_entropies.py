@@ -92,11 +92,13 @@ class NoiseEntropy:
 def entropies_of_layer(
     estimates: Mapping[str, TwoSidedEstimate], sample: LayerSample, risk: float
 ) -> dict[str, TwoSidedEstimate]:
-    """Return h(T) and h(T|X) of a layer from estimates that lack the entropy of the noise.
+    """Return h(T) and h(T|X) of a layer from estimates that lack the entropy of the noise; none of a slice.
 
     `risk` is the probability with which each end of an interval may be wrong. Behind noise with `alpha`, the ends of
     `estimates` have half of it.
     """
+    if sample.is_slice:
+        return {}
     names = ("h(T)", "h(T|X)")
     if sample.alpha and not sample.is_exact:
         noise = NoiseEntropy.of(sample.signals, sample.sigma, sample.alpha, sample.diameter, risk / 2)

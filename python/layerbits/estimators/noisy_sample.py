@@ -30,6 +30,9 @@ class NoisySample:
         Decoders of the caller, which compete with the built-in ones.
     omitted : OmittedDimensions or None
         The omitted dimensions at the queries, as in `LayerSample`; None if there are none.
+    is_slice : bool
+        Whether this is one of the random slices of a layer. It has no entropies, and few decoders: the mean over the
+        slices is uncertain by tenths of a nat, and decoders differ by hundredths.
     """
 
     queries: Queries
@@ -38,6 +41,7 @@ class NoisySample:
     diameter: float = math.inf
     callers: tuple[CallerDecoder, ...] = ()
     omitted: OmittedDimensions | None = None
+    is_slice: bool = False
 
     def loss(self, risk: float) -> float:
         """Return an upper bound, of this risk, of the information that the omitted dimensions would add."""

@@ -110,10 +110,13 @@ def plug_in(queries: Queries, draws: Tensor, classes: Classes) -> PlugIn:
         entropies = log_densities.map(lambda values: JackknifeMean.of_terms(-values.mean(1, keepdims=True)))
     else:
         jackknife = _Jackknife.of(n_draws, n_queries, own_sums)
+        marginal = jackknife.entropy(log_sums.marginal, log_densities.marginal)
         entropies = ByCondition(
             given_input=jackknife.entropy(log_sums.given_input, log_densities.given_input),
-            given_class=jackknife.entropy(log_sums.given_class, log_densities.given_class),
-            marginal=jackknife.entropy(log_sums.marginal, log_densities.marginal),
+            given_class=jackknife.entropy(log_sums.given_class, log_densities.given_class)
+            if len(classes.members) > 1
+            else marginal,
+            marginal=marginal,
         )
     own_shares = log_sums.map(lambda values: float(np.exp(queries.noise_log_density - values).mean()))
     return PlugIn(entropies, mixture_log_densities(queries, classes, log_sums_without_queries, n_draws), own_shares)

@@ -7,7 +7,7 @@ import os as _os
 
 from layerbits.kernels.arrays import as_floats, as_number, as_sigma, as_tensor, check_plain
 from layerbits.kernels.back_ends import Backend, backends, cuda_devices
-from layerbits.kernels.cpu_threads import single_threaded_torch, threads
+from layerbits.kernels.cpu_threads import map_in_threads, single_threaded_torch, threads
 from layerbits.kernels.digests import digest, tensor_bytes
 from layerbits.kernels.environments import environment, other_environment
 from layerbits.kernels.forked_child import prepare_forked_child as _prepare_forked_child
@@ -63,6 +63,7 @@ __all__ = [
     "log_sum_exp_full",
     "log_sum_exp_isotropic",
     "log_sums",
+    "map_in_threads",
     "other_environment",
     "resolve_devices",
     "shared_distance_histogram",

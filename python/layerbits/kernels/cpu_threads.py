@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import TypeVar
 
 import torch
 from torch.utils.data import get_worker_info
 
 from layerbits.kernels.back_ends import cpu
+
+_Result = TypeVar("_Result")
 
 # Threads of the kernels inside single_threaded_torch, where torch's own setting is 1.
 _kernel_threads: ContextVar[int | None] = ContextVar("kernel_threads", default=None)
@@ -46,6 +50,26 @@ def single_threaded_torch() -> Iterator[None]:
         if os.getpid() == process:  # not in a child that was forked inside the block
             torch.set_num_threads(torch_threads)
         _kernel_threads.reset(token)
+
+
+def map_in_threads(function: Callable[[int], _Result], count: int) -> list[_Result]:
+    """Return ``function(0)``, ..., ``function(count - 1)``, computed in `threads` threads, each with kernels of one.
+
+    It is faster than kernels of several threads where the calls have many short kernels between operations of NumPy.
+    """
+    is_inference = torch.is_inference_mode_enabled()  # a setting of each thread
+
+    def call(number: int) -> _Result:
+        token = _kernel_threads.set(1)
+        try:
+            with torch.inference_mode(is_inference):
+                return function(number)
+        finally:
+            _kernel_threads.reset(token)
+
+    # Torch's number of threads belongs to the process: calls that limit it by themselves would restore it in any order.
+    with single_threaded_torch(), ThreadPoolExecutor(threads()) as pool:
+        return list(pool.map(call, range(count)))
 
 
 def _wanted_threads() -> int:

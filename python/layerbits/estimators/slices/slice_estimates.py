@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 
@@ -12,6 +12,7 @@ from layerbits.estimators.classes import Classes
 from layerbits.estimators.layer_sample import LayerSample
 from layerbits.estimators.slices.frame_mean import SLICE_SHARE, frame_mean
 from layerbits.estimators.two_sided_estimate import Point, TwoSidedEstimate
+from layerbits.kernels import map_in_threads
 from layerbits.mixtures import line_information
 from layerbits.statistics import Interval
 
@@ -43,14 +44,19 @@ def random_slice_estimates(
     assert frames is not None
     names = [quantity.name for quantity in classes.quantities if not quantity.is_entropy]
     is_line = is_exact and frames.size == 1
-    by_slice: list[Mapping[str, TwoSidedEstimate]] = []
-    for number, slice_samples in enumerate(_slices(samples)):
+
+    def estimate_slice(number: int) -> Mapping[str, TwoSidedEstimate]:
+        of_slice = [_slice(sample, frames.size, number) for sample in samples]
         if is_line:
-            by_slice.append(_line_estimates(slice_samples[0], classes))
-            continue
-        estimates = estimate(slice_samples, SLICE_SHARE * risk / frames.count, number)
-        ceiling = _gaussian_ceiling(slice_samples[0]) if is_exact else math.inf
-        by_slice.append({name: _below(estimates[name], ceiling) for name in names})
+            return _line_estimates(of_slice[0], classes)
+        estimates = estimate(of_slice, SLICE_SHARE * risk / frames.count, number)
+        ceiling = _gaussian_ceiling(of_slice[0]) if is_exact else math.inf
+        return {name: _below(estimates[name], ceiling) for name in names}
+
+    if samples[0].workers.processes.size == 1 and samples[0].signals.device.type == "cpu":
+        by_slice = map_in_threads(estimate_slice, frames.count)
+    else:  # processes share the sums of a slice, in the same order
+        by_slice = list(map(estimate_slice, range(frames.count)))
     largest = min(frames.ceiling, frames.ceiling_of_function if is_exact else math.inf)
     frame_risk = risk if is_line else (1 - SLICE_SHARE) * risk
     return {
@@ -59,17 +65,10 @@ def random_slice_estimates(
     }
 
 
-def _slices(samples: Sequence[LayerSample]) -> Iterator[list[LayerSample]]:
-    """Yield the samples of each slice."""
-    frames = samples[0].frames
-    assert frames is not None
-    for start in range(0, frames.count * frames.size, frames.size):
-        yield [
-            dataclasses.replace(
-                sample, signals=sample.signals[..., start : start + frames.size].contiguous(), frames=None
-            )
-            for sample in samples
-        ]
+def _slice(sample: LayerSample, size: int, number: int) -> LayerSample:
+    """Return the sample of a slice, of `size` coordinates."""
+    signals = sample.signals[..., number * size : (number + 1) * size].contiguous()
+    return dataclasses.replace(sample, signals=signals, frames=None, is_slice=True)
 
 
 def _line_estimates(sample: LayerSample, classes: Classes) -> dict[str, TwoSidedEstimate]:

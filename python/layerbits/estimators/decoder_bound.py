@@ -102,8 +102,8 @@ class DecoderBounds:
         The decoders that were tried.
     split : TrialSplit
         The queries.
-    wide : WideDensity
-        The prior of T.
+    wide : WideDensity or None
+        The prior of T, for entropies; None for a slice.
     classes : Classes
         The classes of the inputs.
     risk : float
@@ -116,7 +116,7 @@ class DecoderBounds:
 
     candidates: tuple[Candidate, ...]
     split: TrialSplit
-    wide: WideDensity
+    wide: WideDensity | None
     classes: Classes
     risk: float
     weight: float
@@ -145,8 +145,10 @@ class DecoderBounds:
                 if len(tried_candidates) > 1 and gap < _SMALL_GAP:
                     break
         tried_candidates += caller_candidates(split, draws, sample.callers, classes)
-        bases = queries.bases[:, : split.passes], queries.bases[:, split.passes :]
-        wide = WideDensity.of(draws, bases, queries.sigma, sample.diameter, queries.alpha)
+        wide = None
+        if not sample.is_slice:
+            bases = queries.bases[:, : split.passes], queries.bases[:, split.passes :]
+            wide = WideDensity.of(draws, bases, queries.sigma, sample.diameter, queries.alpha)
         omitted = sample.omitted and sample.omitted.with_assumed_range(split.passes)
         return cls(tuple(tried_candidates), split, wide, classes, risk, weight, omitted)
 
@@ -179,6 +181,7 @@ class DecoderBounds:
 
     def _entropy_upper_bound(self, quantity: Quantity, candidate: Candidate) -> DecoderBound:
         """Bound the mean of -log q(t|A) from above."""
+        assert self.wide is not None
         pairs = ((candidate.at_trial, self.split.trial), (candidate.at_final, self.split.final))
         trial, final = (
             terms(quantity, _with_priors(log_densities, self.wide.log_density(queries), self.weight))

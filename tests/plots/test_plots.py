@@ -2,8 +2,9 @@
 
 import importlib.util
 from importlib import resources
-from itertools import pairwise
+from itertools import combinations, pairwise
 
+import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 
@@ -47,16 +48,46 @@ def test_band_is_bounded_by_the_ends_of_the_intervals():
     assert axes.lines[0].get_ydata().tolist() == [1, 2, 2]
 
 
+def linear(color):
+    """Return the linear intensities of a colour in sRGB."""
+    return np.array([part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in to_rgb(color)])
+
+
 def luminance(color):
     """Return the relative luminance of a colour as WCAG 2.2 defines it."""
-    parts = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in to_rgb(color)]
-    return 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2]
+    return linear(color) @ [0.2126, 0.7152, 0.0722]
 
 
 @pytest.mark.parametrize(("paper", "dark"), [("#ffffff", False), ("#16191c", True)])
 def test_colours_have_a_contrast_to_the_paper_of_a_page(paper, dark):
     style = resources.files("layerbits.report").joinpath("page.css").read_text()
     assert f"--paper: {paper};" in style
-    for color in (*plots.sequence_colors(9, dark=dark), *plots.class_colors(5, dark=dark)):
+    for color in (*plots.sequence_colors(9, dark=dark), *plots.class_colors(8, dark=dark)):
         lighter, darker = sorted((luminance(color), luminance(paper)), reverse=True)
         assert (lighter + 0.05) / (darker + 0.05) >= 3
+
+
+# Machado, Oliveira and Fernandes, A Physiologically-based Model for Simulation of Color Vision Deficiency (2009).
+VISION = {
+    "normal": np.eye(3),
+    "protanopia": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    "deuteranopia": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+    "tritanopia": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
+}
+
+
+def oklab(intensities):
+    """Return the coordinates of a colour in Oklab (Ottosson, 2020), where equal distances look equal."""
+    cones = [[0.412221, 0.536333, 0.051446], [0.211903, 0.680700, 0.107397], [0.088302, 0.281719, 0.629979]]
+    axes = [[0.210454, 0.793618, -0.004072], [1.977998, -2.428592, 0.450594], [0.025904, 0.782772, -0.808676]]
+    return np.array(axes) @ np.cbrt(np.array(cones) @ intensities)
+
+
+@pytest.mark.parametrize("vision", VISION)
+def test_colours_of_eight_classes_are_as_far_apart_as_those_of_okabe_and_ito(vision):
+    def least_distance(colors):
+        seen = [oklab(np.clip(np.array(VISION[vision]) @ linear(color), 0, 1)) for color in colors]
+        return min(np.linalg.norm(a - b) for a, b in combinations(seen, 2))
+
+    okabe_ito = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#56B4E9", "#F0E442"]
+    assert least_distance(plots.class_colors(8)) >= least_distance(okabe_ito)

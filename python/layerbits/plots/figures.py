@@ -20,9 +20,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.ticker import Formatter
 
-# Okabe and Ito, Color Universal Design (2008), first those with a contrast of at least 3:1 to white.
-_OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#56B4E9", "#F0E442")
-CLASS_COLORS = _OKABE_ITO[:2]
+# Okabe and Ito, Color Universal Design (2008). Three of their colours have a contrast below 3:1 to white; there, indigo
+# and wine of Tol, Colour Schemes (2021), and a violet stand for these three.
+_SHARED_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
+_CLASS_COLORS = (*_SHARED_COLORS, "#000000", "#332288", "#882255", "#9944FF")
+_CLASS_COLORS_ON_DARK = (*_SHARED_COLORS, "#ffffff", "#E69F00", "#56B4E9", "#F0E442")
+CLASS_COLORS = _CLASS_COLORS[:2]
 MARKERS = "osD^vP*X<>"
 _LINESTYLES = ("-", "--", "-.", ":")
 _GREY = "#666666"
@@ -89,11 +92,11 @@ def sequence_colors(count: int, *, dark: bool = False) -> list[tuple[float, floa
 def class_colors(count: int, *, dark: bool = False) -> list[Color]:
     """Return `count` colours for classes: up to 8 that colour-blind readers can tell apart, else a sequence.
 
-    With `dark`, for a dark background: white in place of black.
+    With `dark`, for a dark background. The contrast of each to the background is at least 3:1.
     """
-    if count > len(_OKABE_ITO):
+    if count > len(_CLASS_COLORS):
         return list(sequence_colors(count, dark=dark))
-    return ["#ffffff" if dark and color == "#000000" else color for color in _OKABE_ITO[:count]]
+    return list((_CLASS_COLORS_ON_DARK if dark else _CLASS_COLORS)[:count])
 
 
 def curve_panel(axes: Axes, *, ylabel: str, xlabel: str = "") -> None:

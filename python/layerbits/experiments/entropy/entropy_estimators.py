@@ -85,7 +85,7 @@ _ESTIMATORS: Mapping[str, Callable[[Doubles, EstimatorSettings, int], float]] = 
     BINNING: _binning,
 }
 ESTIMATORS = (PLUG_IN, *_ESTIMATORS)
-COLORS = dict(zip(ESTIMATORS, ("#0072B2", "#E69F00", "#009E73", "#CC79A7"), strict=True))  # Okabe and Ito
+COLORS = dict(zip(ESTIMATORS, plots.class_colors(len(ESTIMATORS)), strict=True))
 
 
 def plot_entropies(axes: Axes, rows: Sequence[Any], *, lower: float, upper: float) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _PLOTTED_POINTS = 600
-_COLORS = ("#0072B2", "#E69F00", "#009E73")  # Okabe and Ito
+_COLORS = plots.class_colors(CLASSES)
 
 
 def plot_figure(config: Config, path: Path, name: str) -> None:

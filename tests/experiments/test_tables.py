@@ -59,12 +59,20 @@ def test_interrupted_table_is_completed_without_measuring_its_rows_again(tmp_pat
     assert measured == [0, 1, 2, 3, 4]
 
 
-@pytest.mark.parametrize("text", ["name,root\n", "name,root,value\na,1.5,2\n", "name,root,value\na,1,2\nb,2,4\n"])
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("name,root\n", "it has columns"),
+        ("name,root,value\na,1,2\na,1.5,2\n", "row 2: invalid literal"),
+        ("name,root,value\na,1,2\na,1\n", "row 2 has 2 cells, wanted 3"),
+        ("name,root,value\na,1,2\nb,2,4\n", "it has 2 rows"),
+    ],
+)
 @pytest.mark.filterwarnings("ignore:.*unverified:RuntimeWarning")
-def test_table_with_other_columns_types_or_rows_is_refused(tmp_path, text):
+def test_table_with_other_columns_types_or_rows_is_refused(tmp_path, text, words):
     path = tmp_path / "squares.csv"
     path.write_text(text)
-    with pytest.raises(UsageError, match=r"squares\.csv: cannot be read"):
+    with pytest.raises(UsageError, match=rf"squares\.csv: cannot be read: {words}"):
         fill_table(path, Square, [1], square, key=key)
 
 

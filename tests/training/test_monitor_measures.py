@@ -107,11 +107,16 @@ def test_folder_of_other_measures_is_refused(tmp_path):
         make_monitor(tmp_path, NAMES)
 
 
-@pytest.mark.parametrize("content", ["abc", "epoch,layer,measure,value\n1,1,binned_entropy,x\n"])
-def test_damaged_file_is_named(content, tmp_path):
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [("abc", "it has columns"), ("epoch,layer,measure,value\n1,1,binned_entropy,x\n", "row 1: could not convert")],
+)
+@pytest.mark.filterwarnings("ignore:.*unverified:RuntimeWarning")
+def test_damaged_file_is_named(content, words, tmp_path):
     make_monitor(tmp_path, ["binned_entropy"]).step(1)
     (tmp_path / "measures.csv").write_text(content)
-    with pytest.raises(lb.UsageError, match=r"measures.csv: cannot be read"):
+    (tmp_path / ".measures.csv.sha256").unlink()
+    with pytest.raises(lb.UsageError, match=rf"measures.csv: cannot be read: {words}"):
         make_monitor(tmp_path, ["binned_entropy"])
 
 

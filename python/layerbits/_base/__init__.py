@@ -40,7 +40,7 @@ from layerbits._base.results import (
     html_row,
 )
 from layerbits._base.table_run import RUN_RECORD
-from layerbits._base.tables import damaged_cell, damaged_file, read_csv, read_json, write_csv, write_json
+from layerbits._base.tables import damaged_cell, damaged_file, parse_csv, read_csv, read_json, write_csv, write_json
 from layerbits._base.tensors_without_values import has_no_values
 from layerbits._base.types import Array, Doubles, Integers
 from layerbits._base.user_line import stacklevel_of_user
@@ -117,6 +117,7 @@ __all__ = [
     "listed",
     "missing_attribute",
     "open_regular",
+    "parse_csv",
     "progress",
     "progress_bar",
     "read_csv",

@@ -7,9 +7,9 @@ import hashlib
 import io
 import json
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from layerbits._base.checksums import CHANGED, ChangedTableError, read_verified, write_verified
 from layerbits._base.errors import UsageError
@@ -17,9 +17,11 @@ from layerbits._base.files import replacing
 from layerbits._base.regular_files import read_regular
 from layerbits._base.table_run import RECORD_LIMIT
 from layerbits._base.user_line import stacklevel_of_user
-from layerbits._base.validation import shown_repr
+from layerbits._base.validation import counted, shown_repr
 
 _CHECKSUM = "checksum"
+
+_Row = TypeVar("_Row")
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]], *, checksum: bool = True) -> None:
@@ -58,12 +60,24 @@ def read_csv(path: Path, columns: Sequence[str]) -> list[list[str]]:
         raise damaged_file(path, reason_of(error)) from error
     if header != list(columns):
         raise damaged_file(path, f"it has columns {header}, wanted {list(columns)}")
-    if any(len(row) != len(header) for row in rows):
-        raise damaged_file(path, f"it has a row without {len(header)} cells")
+    for number, row in enumerate(rows, start=1):
+        if len(row) != len(header):
+            raise damaged_file(path, f"row {number} has {counted(len(row), 'cell')}, wanted {len(header)}")
     if not is_verified:
         message = f"{path}: it has no checksum, so it is read unverified"
         warnings.warn(message, RuntimeWarning, stacklevel=stacklevel_of_user())
     return rows
+
+
+def parse_csv(path: Path, columns: Sequence[str], parse: Callable[[Sequence[str]], _Row]) -> list[_Row]:
+    """Read a table by `read_csv`, and parse the cells of each row; a ValueError of `parse` becomes a UsageError."""
+    parsed = []
+    for number, cells in enumerate(read_csv(path, columns), start=1):
+        try:
+            parsed.append(parse(cells))
+        except ValueError as error:
+            raise damaged_file(path, f"row {number}: {error}") from error
+    return parsed
 
 
 def reason_of(error: Exception) -> str:

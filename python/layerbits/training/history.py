@@ -21,7 +21,7 @@ from layerbits._base import (
     check_path,
     damaged_cell,
     damaged_file,
-    read_csv,
+    parse_csv,
     read_json,
     write_csv,
 )
@@ -64,11 +64,12 @@ def read_training(path: Path) -> list[TrainingRow]:
     UsageError
         The file is missing or damaged.
     """
-    rows = read_csv(path, TrainingRow._fields)
-    try:
-        return [TrainingRow(int(epoch), split, float(loss), float(accuracy)) for epoch, split, loss, accuracy in rows]
-    except ValueError as error:
-        raise damaged_file(path, str(error)) from error
+
+    def parse(cells: Sequence[str]) -> TrainingRow:
+        epoch, split, loss, accuracy = cells
+        return TrainingRow(int(epoch), split, float(loss), float(accuracy))
+
+    return parse_csv(path, TrainingRow._fields, parse)
 
 
 def write_training(path: Path, rows: Sequence[TrainingRow]) -> None:
@@ -88,11 +89,7 @@ def read_information(
     UsageError
         The file is missing or damaged.
     """
-    cells_of_rows = read_csv(path, ["epoch", *COLUMNS])
-    try:
-        rows_with_epochs = [(int(epoch), _parse_row(cells)) for epoch, *cells in cells_of_rows]
-    except ValueError as error:
-        raise damaged_file(path, str(error)) from error
+    rows_with_epochs = parse_csv(path, ["epoch", *COLUMNS], lambda cells: (int(cells[0]), _parse_row(cells[1:])))
     _check_rows(path, rows_with_epochs)
     rows: dict[int, list[InformationRow]] = {}
     for epoch, row in rows_with_epochs:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from layerbits._base import COLUMNS, Integers, UsageError, damaged_file, flat_name, read_csv, shown_repr, write_csv
+from layerbits._base import COLUMNS, Integers, UsageError, flat_name, parse_csv, shown_repr, write_csv
 from layerbits.estimators import Problem
 from layerbits.geometry import DistanceHistogram, binned_entropy, class_separation, pairwise_distance_histogram
 from layerbits.networks import Passes, copy_with_weights, network_without_noise, record
@@ -109,13 +109,14 @@ def measure_scalars(rows: Iterable[MeasureRow]) -> dict[str, float]:
 def read_measures(path: Path) -> dict[int, tuple[MeasureRow, ...]]:
     """Read a measures.csv and return the rows of each epoch; UsageError if the file is missing or damaged."""
     rows: dict[int, tuple[MeasureRow, ...]] = {}
-    for epoch, layer, measure, value in read_csv(path, [_EPOCH, *MeasureRow._fields]):
-        try:
-            row = int(epoch), MeasureRow(layer, measure, float(value))
-        except ValueError as error:
-            raise damaged_file(path, str(error)) from error
-        rows[row[0]] = (*rows.get(row[0], ()), row[1])
+    for epoch, row in parse_csv(path, [_EPOCH, *MeasureRow._fields], _parse_row):
+        rows[epoch] = (*rows.get(epoch, ()), row)
     return rows
+
+
+def _parse_row(cells: Sequence[str]) -> tuple[int, MeasureRow]:
+    epoch, layer, measure, value = cells
+    return int(epoch), MeasureRow(layer, measure, float(value))
 
 
 def write_measures(path: Path, rows: Mapping[int, Iterable[MeasureRow]]) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from layerbits._base import damaged_cell, damaged_file, progress, read_csv, write_csv
+from layerbits._base import damaged_cell, damaged_file, parse_csv, progress, write_csv
 from layerbits.training import single_threaded
 
 _Row = TypeVar("_Row", bound=tuple[Any, ...])  # a NamedTuple of str, int and float
@@ -33,11 +33,11 @@ def read_table(path: Path, row_type: type[_Row]) -> list[_Row]:
     if not path.exists():
         return []
     parsers = typing.get_type_hints(row_type).values()
-    rows = read_csv(path, _columns(row_type))
-    try:
-        return [row_type(*(parse(cell) for parse, cell in zip(parsers, row, strict=True))) for row in rows]
-    except ValueError as error:
-        raise damaged_file(path, str(error)) from error
+
+    def parse(cells: Sequence[str]) -> _Row:
+        return row_type(*(parser(cell) for parser, cell in zip(parsers, cells, strict=True)))
+
+    return parse_csv(path, _columns(row_type), parse)
 
 
 def fill_table(

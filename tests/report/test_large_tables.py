@@ -108,6 +108,18 @@ def test_runs_of_a_page_share_its_rows(tmp_path, monkeypatch):
     assert [len(content["epochs"]) for content in page.data["information"]] == [50, 50]
 
 
+@pytest.mark.parametrize(("n_epochs", "number", "is_part"), [(150, 1000, True), (20, 200, False)])
+@pytest.mark.filterwarnings("ignore:.*unverified:RuntimeWarning")
+def test_note_on_a_damaged_row_says_if_rows_of_a_part_are_counted(n_epochs, number, is_part, tmp_path, monkeypatch):
+    monkeypatch.setattr(run_report, "MAX_ROWS", 1000)
+    rows = list(information_rows(n_epochs, 10))
+    rows[-1][4] = "x"
+    write_csv(tmp_path / "information.csv", ["epoch", *COLUMNS], rows, checksum=False)
+    with pytest.raises(UsageError, match=rf"information.csv: cannot be read: row {number}: could not") as raised:
+        write_report(tmp_path)
+    assert ("counted in the part that the page shows" in str(raised.value)) == is_part
+
+
 def test_long_table_that_was_changed_is_not_read(tmp_path, monkeypatch):
     monkeypatch.setattr(checksums, "_SECONDS_BETWEEN_READS", 0.0)
     folder, path = tmp_path / "run", tmp_path / "run" / "information.csv"

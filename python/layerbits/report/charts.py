@@ -66,7 +66,10 @@ def _read(
             try:
                 part = read(path.parent, _name(runs, run.name, variant))
             except UsageError as error:
-                notes.append(f"no chart: {error}".replace(str(run.snapshot), str(run.folder)))
+                name = path.relative_to(run.snapshot).as_posix()
+                is_thinned = any(table.thinned for table in run.tables if table.name == name)
+                remark = "; its rows are counted in the part that the page shows" if is_thinned else ""
+                notes.append(f"no chart: {error}{remark}".replace(str(run.snapshot), str(run.folder)))
             else:
                 if part is not None:
                     parts[position, variant] = part

@@ -122,7 +122,7 @@ def test_plane_has_a_marker_for_each_layer_and_a_bar_of_epochs(ax):
     assert bar.get_ylim() == pytest.approx((1, 100))
 
 
-@pytest.mark.parametrize("epochs", [(0, 1, 2), (1, 2, 5), (1, 3, 40)])
+@pytest.mark.parametrize("epochs", [(0, 1, 2), (1, 2, 5), (1, 3, 40), (3, 4, 5), (99, 100, 101)])
 @pytest.mark.parametrize("plot", [plots.curves, plots.information_plane])
 def test_epochs_are_labelled_by_whole_numbers(ax, plot, epochs):
     plot(InformationHistory(dict.fromkeys(epochs, table(1.0)), 0.95, False), ax=ax)

@@ -87,6 +87,7 @@ def main() -> int:
         write_run(folder / "long", epochs=range(1, 4001), n_layers=5, seed=0)
         write_run(folder / "two" / "full", epochs=epochs, n_layers=3, seed=0)
         _write_bare_run(folder / "two" / "bare", epochs)
+        write_run(folder / "short", epochs=[3, 4], n_layers=2, seed=0)
         driver = _driver(folder / "profile")
         try:
             page = Page(driver, write_report(folder / "runs").page)
@@ -98,6 +99,7 @@ def main() -> int:
             if pictures is not None:
                 _save_pictures(page, pictures)
             _check_missing_quantities(Page(driver, write_report(folder / "two").page))
+            _check_short_training(Page(driver, write_report(folder / "short").page))
             _check_time(driver, write_report(folder / "long").page)
         finally:
             driver.quit()
@@ -263,6 +265,12 @@ def _check_missing_quantities(page: Page) -> None:
         )
     _require(page.messages() == [], "no message")
     print("passed: missing_quantities")
+
+
+def _check_short_training(page: Page) -> None:
+    labels = page.texts("#curves svg .axis text[text-anchor=middle]:not([transform])")
+    _require(labels == ["3", "4", "epoch"], f"epochs are labelled by whole numbers; got {labels}")
+    print("passed: short_training")
 
 
 def _check_time(driver: webdriver.Chrome, path: Path) -> None:

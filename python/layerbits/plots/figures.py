@@ -29,6 +29,7 @@ CLASS_COLORS = _CLASS_COLORS[:2]
 MARKERS = "osD^vP*X<>"
 _LINESTYLES = ("-", "--", "-.", ":")
 _GREY = "#666666"
+_ROUNDING = 1e-9  # relative errors of the positions of ticks
 
 Color = str | tuple[float, float, float, float]
 _Curve = Sequence[float] | Doubles
@@ -111,13 +112,17 @@ def curve_panel(axes: Axes, *, ylabel: str, xlabel: str = "") -> None:
     axes.set_axisbelow(True)
 
 
-def plain_numbers() -> Formatter:
-    """Return labels of a logarithmic axis without powers of ten, which overlap on an axis of about one decade."""
+def plain_numbers(*, whole: bool = False) -> Formatter:
+    """Return labels of a logarithmic axis without powers of ten, which overlap on an axis of about one decade.
+
+    With `whole`, only whole numbers have a label.
+    """
     from matplotlib.ticker import LogFormatter
 
     class PlainNumbers(LogFormatter):
         def __call__(self, x: float, pos: int | None = None) -> str:
-            return f"{x:g}" if super().__call__(x, pos) else ""
+            is_labelled = super().__call__(x, pos) and not (whole and abs(x - round(x)) > _ROUNDING * x)
+            return f"{x:g}" if is_labelled else ""
 
     return PlainNumbers()
 
@@ -129,8 +134,8 @@ def label_epochs(axis: Axis) -> None:
     if axis.get_scale() == "linear":
         axis.set_major_locator(MaxNLocator(integer=True))
     else:
-        axis.set_major_formatter(plain_numbers())
-        axis.set_minor_formatter(plain_numbers())
+        axis.set_major_formatter(plain_numbers(whole=True))
+        axis.set_minor_formatter(plain_numbers(whole=True))
 
 
 def curve_styles(labels: Sequence[str]) -> list[CurveStyle]:

@@ -40,16 +40,17 @@ function scale([low, high], [start, end], isLogarithmic = false) {
   return (value) => start + ((map(value) - map(low)) / span) * (end - start);
 }
 
-function ticks([low, high], isLogarithmic, most) {
+// Return at most about `most` positions of ticks, whose distances are at least `least` on a linear axis.
+function ticks([low, high], isLogarithmic, most, least = 0) {
   const values = [];
   if (isLogarithmic) {
     const steps = high / low < 200 ? [1, 2, 5] : [1];
     for (let power = Math.floor(Math.log10(low)); 10 ** power <= high; power++) {
       values.push(...steps.map((step) => step * 10 ** power).filter((value) => value >= low && value <= high));
     }
-    return values.length ? values : ticks([low, high], false, most);
+    return values.length ? values : ticks([low, high], false, most, least);
   }
-  const rough = (high - low) / most || 1;
+  const rough = Math.max((high - low) / most, least) || 1;
   const unit = 10 ** Math.floor(Math.log10(rough));
   const step = unit * ([1, 2, 5].find((multiple) => multiple * unit >= rough) ?? 10);
   for (let index = Math.ceil(low / step); index * step <= high + step * 1e-9; index++) values.push(index * step);
@@ -57,7 +58,7 @@ function ticks([low, high], isLogarithmic, most) {
 }
 
 // Empty `svg`, plot axes in it, and return the scales of both axes.
-function axes(svg, { x, y, xLabel, yLabel, isLogarithmic = false }) {
+function axes(svg, { x, y, xLabel, yLabel, isLogarithmic = false, leastStep = 0 }) {
   const width = svg.parentElement.clientWidth || 480;
   const height = Math.min(420, Math.max(260, width * 0.7));
   const [left, right, top, bottom] = [52, width - 12, 14, height - 42];
@@ -71,7 +72,7 @@ function axes(svg, { x, y, xLabel, yLabel, isLogarithmic = false }) {
     add(grid, "path", { d: `M${left} ${position}H${right}` });
     add(grid, "text", { x: left - 6, y: position + 4, "text-anchor": "end" }, String(+value.toPrecision(6)));
   }
-  for (const value of ticks(x, isLogarithmic, width / 90)) {
+  for (const value of ticks(x, isLogarithmic, width / 90, leastStep)) {
     add(grid, "path", { d: `M${scales.x(value)} ${bottom}v4` });
     const text = String(+value.toPrecision(6));
     const center = Math.min(scales.x(value), width - 4 * text.length); // a digit has at most 8 pixels

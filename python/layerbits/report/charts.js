@@ -68,7 +68,8 @@ function plotPlane(svg, run, [xName, yName], last, { layers, domain }) {
 function plotCurves(svg, run, quantity, last, { layers, domain, epochs }) {
   const isLogarithmic = epochs[0] > 0;
   const x = epochs[0] < epochs[1] ? epochs : [epochs[0] * 0.9 - !isLogarithmic, epochs[0] * 1.1 + 1];
-  const scales = axes(svg, { x, y: domain(quantity), xLabel: "epoch", yLabel: quantity, isLogarithmic });
+  const y = domain(quantity);
+  const scales = axes(svg, { x, y, xLabel: "epoch", yLabel: quantity, isLogarithmic, leastStep: 1 });
   if (run.limits[quantity]) limitLine(svg, run.limits[quantity], scales, false);
   if (last >= 0) {
     const position = scales.x(run.epochs[last]);

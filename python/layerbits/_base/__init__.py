@@ -24,7 +24,7 @@ from layerbits._base.folder_lock import LOCK_FILE, FolderLock
 from layerbits._base.information_history import InformationHistory
 from layerbits._base.information_table import COLUMNS, InformationTable, flat_name
 from layerbits._base.installed_versions import installed_version
-from layerbits._base.notebook_tables import fixed, html_histogram, html_table
+from layerbits._base.notebook_tables import fixed, html_histogram, html_table, html_text_table
 from layerbits._base.optional_packages import data_frame, data_set, require_package
 from layerbits._base.progress_bars import progress, progress_bar
 from layerbits._base.regular_files import open_regular, read_regular
@@ -112,6 +112,7 @@ __all__ = [
     "html_histogram",
     "html_row",
     "html_table",
+    "html_text_table",
     "installed_version",
     "is_verified",
     "listed",

@@ -1,4 +1,4 @@
-"""Tables in HTML, as notebooks show them: intervals with a bar from the lower to the upper end, and histograms."""
+"""Tables in HTML, as notebooks show them: intervals with a bar from the lower to the upper end, histograms, texts."""
 
 from __future__ import annotations
 
@@ -70,6 +70,12 @@ def html_table(titles: Sequence[str], rows: Sequence[HtmlRow]) -> str:
         cell = f"<td>{bar}</td>" if has_bars else ""
         lines += f"<tr>{_cells(row)}{cell}<td>{_notes(row.note, set(row.flags) - common)}</td></tr>"
     return f"{_table(heads, lines)}{f'<div>All rows: {_notes(str(), common)}</div>' if common else ''}"
+
+
+def html_text_table(titles: Sequence[str], *rows: Sequence[str]) -> str:
+    """Return an HTML table of texts."""
+    lines = ("".join(f"<td>{html.escape(text)}</td>" for text in row) for row in rows)
+    return _table(_heads(titles), "".join(f"<tr>{line}</tr>" for line in lines))
 
 
 def html_histogram(name: str, counts: Mapping[str, Integers], lower: float, upper: float) -> str:

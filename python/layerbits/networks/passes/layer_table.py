@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import html
 import itertools
 from collections.abc import Iterator
 
 from torch import nn
 
-from layerbits._base import listed
+from layerbits._base import html_text_table, listed
 from layerbits.networks.execution.arguments import check_module
 from layerbits.networks.execution.global_generators import global_states_restored
 from layerbits.networks.execution.shadow import unwrapped
@@ -105,12 +104,16 @@ class LayerTable:
         return f"LayerTable(names={self.names}, noisy={self.noisy})"
 
     def _repr_html_(self) -> str:
-        return f"<pre>{html.escape(str(self))}</pre>"
+        return html_text_table(*self._cells())
+
+    def _cells(self) -> list[tuple[str, ...]]:
+        """Return the titles of the columns, and the texts of each row."""
+        titles = ("name", "type", "shape", "noisy", "output")
+        rows = ((row.name, row.type, str(row.shape), _mark(row.noisy), _mark(row.output)) for row in self.rows)
+        return [titles, *rows]
 
     def __str__(self) -> str:
-        cells = [("name", "type", "shape", "noisy", "output")]
-        for row in self.rows:
-            cells.append((row.name, row.type, str(row.shape), _mark(row.noisy), _mark(row.output)))
+        cells = self._cells()
         widths = [max(len(line[column]) for line in cells) for column in range(5)]
         lines = ("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in cells)
         return "\n".join(line.rstrip() for line in lines)

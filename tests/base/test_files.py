@@ -48,7 +48,7 @@ def test_text_with_commas_quotes_and_newlines_is_read_back(tmp_path):
 @pytest.mark.parametrize("content", ["", "a\n1\n", "a,b,c\n1,2,3\n", "b,a\n1,2\n", "a,b\n1\n"])
 def test_table_with_other_columns_or_a_short_row_is_refused(tmp_path, content):
     (tmp_path / "t.csv").write_text(content)
-    with pytest.raises(UsageError, match=r"it has (columns|a row)"):
+    with pytest.raises(UsageError, match=r"it has columns|row 1 has 1 cell, wanted 2;"):
         read_csv(tmp_path / "t.csv", ["a", "b"])
 
 

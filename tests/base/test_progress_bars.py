@@ -1,4 +1,4 @@
-"""Progress bars in a notebook."""
+"""Progress bars: in a notebook, and the time at which they appear."""
 
 import importlib.util
 import sys
@@ -25,3 +25,14 @@ def test_notebook_without_widgets_imports_bars_without_a_warning(monkeypatch):
         spec.loader.exec_module(bars)
     assert not caught
     assert list(bars.progress([1, 2], name="epochs", total=2)) == [1, 2]
+
+
+def test_text_of_a_bar_appears_after_the_delay(monkeypatch, capsys):
+    monkeypatch.setattr(progress_bars, "_DISABLED", False)
+    bar = progress_bars.progress_bar([1], name="epochs", total=1)
+    progress_bars.show_text(bar, "early")
+    assert capsys.readouterr().err == ""
+    bar.start_t -= 3
+    progress_bars.show_text(bar, "late")
+    assert "late" in capsys.readouterr().err
+    bar.close()

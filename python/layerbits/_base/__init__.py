@@ -26,7 +26,7 @@ from layerbits._base.information_table import COLUMNS, InformationTable, flat_na
 from layerbits._base.installed_versions import installed_version
 from layerbits._base.notebook_tables import fixed, html_histogram, html_table, html_text_table
 from layerbits._base.optional_packages import data_frame, data_set, require_package
-from layerbits._base.progress_bars import progress, progress_bar
+from layerbits._base.progress_bars import progress, progress_bar, show_text
 from layerbits._base.regular_files import open_regular, read_regular
 from layerbits._base.results import (
     BEFORE_ROUNDING,
@@ -129,6 +129,7 @@ __all__ = [
     "replacing",
     "require_package",
     "shape_of",
+    "show_text",
     "shown",
     "shown_path",
     "shown_repr",

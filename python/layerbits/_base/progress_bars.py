@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 import warnings
 from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar
@@ -14,6 +15,7 @@ with warnings.catch_warnings():  # in a notebook without ipywidgets, where bars 
     warnings.simplefilter("ignore", TqdmWarning)
     from tqdm.auto import tqdm
 
+_DELAY = 2.0  # seconds
 _Item = TypeVar("_Item")
 
 # With None, tqdm shows bars only if stderr is a terminal; in a notebook, it is none.
@@ -26,6 +28,11 @@ def progress(items: Iterable[_Item], *, name: str, total: int) -> Iterator[_Item
 
 
 def progress_bar(items: Iterable[_Item], *, name: str, total: int) -> tqdm[Any]:
-    """Return a progress bar that iterates over the items; its ``set_postfix_str`` adds a text."""
+    """Return a progress bar that iterates over the items; `show_text` adds a text."""
     has_no_stderr = sys.stderr is None or sys.stderr.closed  # tqdm writes to it all the same
-    return tqdm(items, desc=name, total=total, disable=has_no_stderr or _DISABLED, delay=2)
+    return tqdm(items, desc=name, total=total, disable=has_no_stderr or _DISABLED, delay=_DELAY)
+
+
+def show_text(bar: tqdm[Any], text: str) -> None:
+    """Write a text behind a progress bar; before its delay, tqdm alone would show the bar with the text."""
+    bar.set_postfix_str(text, refresh=not bar.disable and time.time() >= bar.start_t + _DELAY)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Iterator, Mapping
 
-from layerbits._base import InformationRow, InformationTable, progress_bar
+from layerbits._base import InformationRow, InformationTable, progress_bar, show_text
 from layerbits.estimators.data_processing import Chains
 from layerbits.estimators.known_layer import KnownLayer, known_layers, refuse_draws
 from layerbits.estimators.layer_groups import part_groups
@@ -39,14 +40,15 @@ def measure_layers(problem: Problem, settings: MeasurementSettings, n_tables: in
     risk = settings.risk_of_each(problem.n_rows * n_tables)
     rounds = {name: LayerRounds(problem, settings, name, risk, chains.shares(name)) for name in problem.parts}
     with progress_bar((), name="information", total=len(rounds)) as progress:
+        show = functools.partial(show_text, progress)
         for name, samples, seconds_of_passes in _samples(problem, settings):
-            rounds[name].measure(samples, seconds_of_passes, progress.set_postfix_str)
+            rounds[name].measure(samples, seconds_of_passes, show)
             samples.clear()  # freed before the passes of the next group
         progress.update(len(rounds))
         # A further round of one layer may widen the ends that others took over, so these may need rounds of their own.
         while wide_layers := _wide_layers(rounds, chains, settings.tolerance):
             progress.update(-len(wide_layers))
-            run_rounds(wide_layers, deadline, progress.set_postfix_str, progress.update)
+            run_rounds(wide_layers, deadline, show, progress.update)
     measurements = _by_label_set(rounds)
     rows: list[InformationRow] = []
     information: dict[str, InformationRow] = {}

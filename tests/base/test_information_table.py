@@ -153,6 +153,11 @@ def test_notebook_table_has_a_bar_for_each_information_on_the_axis_to_the_larges
     assert value.get("d") == "M80.0 5.0v4"
 
 
+def test_notebook_does_not_narrow_the_bars():
+    (style,) = parsed(TABLE._repr_html_()).findall("style")
+    assert ".layerbits svg {max-width: none !important}" in style.text  # JupyterLab sets 100 % of the cell
+
+
 def test_notebook_table_escapes_notes_and_marks_warnings():
     notes = [row[-1].text for row in parsed(TABLE._repr_html_()).findall(".//tr")[1:]]
     assert notes == [None, None, "\N{WARNING SIGN} <raise> draws", None]

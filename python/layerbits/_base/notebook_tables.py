@@ -16,7 +16,8 @@ _LEAST_BAR = 3  # pixels, or a narrow interval would be invisible below the mark
 _BLUE, _GREY = "#0072B2", "#888888"  # both visible on white and on black
 _STYLE = (
     "<style>.layerbits td, .layerbits th {text-align: left !important; vertical-align: top} "
-    ".layerbits td.number {text-align: right !important; font-variant-numeric: tabular-nums; white-space: nowrap}"
+    ".layerbits td.number {text-align: right !important; font-variant-numeric: tabular-nums; white-space: nowrap} "
+    ".layerbits svg {max-width: none !important}"  # JupyterLab would cut pictures beside long notes
     "</style>"
 )
 _WARNINGS = {

@@ -77,7 +77,7 @@ def _is_vacuous(bounds: Sequence[Bound], dim: int, name: str) -> bool:
 
 def _plot_samples_needed(axes: Axes, needed_rows: Sequence[SamplesNeeded], error: float) -> None:
     sources = list(dict.fromkeys(row.source for row in needed_rows))
-    for source, color in zip(sources, plots.sequence_colors(len(sources)), strict=True):
+    for source, color in zip(sources, plots.class_colors(len(sources)), strict=True):
         points = [(row.dim, row.log_samples / math.log(10)) for row in needed_rows if row.source == source]
         axes.plot(*zip(*points, strict=True), _SOURCE_STYLES.get(source, _MEASURED_STYLE), color=color, label=source)
     plots.curve_panel(axes, xlabel="dimension d", ylabel=f"log10 of the samples for {error:g} nats")

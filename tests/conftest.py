@@ -63,6 +63,7 @@ def pytest_collection_modifyitems(items):
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtestloop():
+    gc.freeze()  # garbage collection does not look at the tests and their imports again
     gc.enable()
 
 

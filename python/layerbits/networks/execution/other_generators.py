@@ -33,9 +33,9 @@ class OtherGenerators:
         before, self._states = self._states, self._present_states()
         return self._states != before
 
-    def _present_states(self) -> list[bytes]:
-        global_states = random.getstate(), np.random.get_state()  # noqa: NPY002 - networks may use the global generator
-        return [pickle.dumps(state) for state in (*global_states, *self._generators)]
+    def _present_states(self) -> list[object]:
+        states = np.random.get_state(), *self._generators  # noqa: NPY002 - networks may use the global generator
+        return [random.getstate(), *map(pickle.dumps, states)]
 
 
 def _generators(model: nn.Module) -> Iterator[object]:

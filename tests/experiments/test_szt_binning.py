@@ -16,7 +16,7 @@ from layerbits.training import read_information
 LOG_N = math.log(4096)
 # An epoch is one step, on a quarter of the inputs.
 SMALL = {"epochs": 450, "learning_rate": 1.6e-2, "batch_size": 1024, "test_fraction": 0.75, "evaluations": 4,
-         "measurements": 10, "draws": 4, "queries": 2, "scatter_epochs": (450,)}  # fmt: skip
+         "measurements": 8, "draws": 4, "queries": 2, "scatter_epochs": (450,)}  # fmt: skip
 TINY = BinningSettings(
     widths=(4, 3), epochs=5, evaluations=3, measurements=3, draws=2, queries=2, learning_rate=0.01, scatter_epochs=(5,)
 )

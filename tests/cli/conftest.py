@@ -3,6 +3,7 @@
 import pytest
 
 from layerbits.cli import main
+from tests.support.short_runs import few_pixels, no_layout, one_probe  # noqa: F401
 from tests.support.tiny_run import TINY_RUN
 
 

@@ -4,24 +4,9 @@ import dataclasses
 import functools
 
 import pytest
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from layerbits.experiments import EXPERIMENTS, RunFolder
-from layerbits.experiments.framework import run_folder
-
-
-@pytest.fixture(scope="session", autouse=True)
-def few_pixels():
-    """Save figures with few pixels, which take a quarter of the time of a figure of the usual size."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run_folder, "_FIGURE_DPI", 30)
-        yield
-
-
-@pytest.fixture(autouse=True)
-def _no_layout(monkeypatch):
-    """Do not arrange the panels of figures, which takes half the time; fixtures of a module make arranged figures."""
-    monkeypatch.setattr(ConstrainedLayoutEngine, "execute", lambda *_: None)
+from tests.support.short_runs import few_pixels, no_layout, one_probe  # noqa: F401
 
 
 @pytest.fixture(scope="session")

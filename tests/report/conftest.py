@@ -8,6 +8,7 @@ from layerbits import plots
 from layerbits._base import COLUMNS, read_csv, write_csv
 from layerbits.experiments import EXPERIMENTS, Configuration, Experiment, RunFolder
 from layerbits.experiments.framework.run_folder import save_figure
+from tests.support.short_runs import few_pixels, no_layout, one_probe  # noqa: F401
 
 
 @dataclasses.dataclass(frozen=True)

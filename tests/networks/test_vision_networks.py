@@ -87,9 +87,20 @@ def built(name):
     return model, torch.randn(4, 3, size, size)
 
 
+@functools.cache
+def built_with_noise(name):
+    model, images = built(name)
+    return lb.noisify(copy.deepcopy(model), sigma=0.1, inputs=images)
+
+
 @pytest.fixture
 def model(name, one_thread):
     return copy.deepcopy(built(name)[0])
+
+
+@pytest.fixture
+def noisy(name, one_thread):
+    return copy.deepcopy(built_with_noise(name))
 
 
 @pytest.fixture
@@ -188,17 +199,16 @@ def gradients_of_step(model, images):
 
 class TestVisionNetwork:
     @every_network
-    def test_hidden_activation_functions_are_layers_in_the_order_of_the_data(self, model, images):
+    def test_hidden_activation_functions_are_layers_in_the_order_of_the_data(self, model, noisy, images):
         names = list(signals_of_pass(model, images))
-        lb.noisify(model, sigma=0.1, inputs=images)
-        assert list(lb.noise_of(model)) == names
-        assert list(lb.layers(model, images).noisy) == names
+        assert list(lb.noise_of(noisy)) == names
+        assert list(lb.layers(noisy, images).noisy) == names
 
     @every_network
-    def test_each_layer_has_the_values_of_its_operator(self, model, images):
+    def test_each_layer_has_the_values_of_its_operator(self, model, noisy, images):
         with ActivationOperators() as operators:
             output_of(model, images)
-        activations = lb.layer_activations(lb.noisify(model, sigma=0.1, inputs=images), images)
+        activations = lb.layer_activations(noisy, images)
         assert len(activations) == len(operators.values)
         assert all(map(torch.equal, activations.values(), operators.values))
 
@@ -209,11 +219,11 @@ class TestVisionNetwork:
         assert list(lb.noise_of(classifier)) == [f"0.{name}" for name in names]
 
     @every_kind
-    def test_each_call_has_its_own_noise(self, model, images):
-        names = list(lb.noise_of(lb.noisify(model, sigma=0.1, inputs=images)))
+    def test_each_call_has_its_own_noise(self, model, noisy, images):
+        names = list(lb.noise_of(noisy))
         sigma = {name: 0.05 * (1 + index % 3) for index, name in enumerate(names)}
         signals, noisy_values = Calls(), Calls()
-        hook_signals(lb.remove_noise(model), signals)
+        hook_signals(model, signals)
         hook_noisy_values(lb.noisify(model, sigma=sigma, inputs=images), noisy_values)
         assert {name: noise.sigma for name, noise in lb.noise_of(model).items()} == sigma
         for training in (False, True):
@@ -228,14 +238,14 @@ class TestVisionNetwork:
                 assert abs(float(noise.square().mean().sqrt()) - sigma[name]) < bound, name
 
     @every_small_kind
-    def test_network_trains_with_noise(self, model, images):
-        plain = gradients_of_step(copy.deepcopy(model), images)
-        weights = {name: parameter.clone() for name, parameter in model.named_parameters()}
-        gradients = gradients_of_step(lb.noisify(model, sigma=0.1, inputs=images), images)
+    def test_network_trains_with_noise(self, model, noisy, images):
+        plain = gradients_of_step(model, images)
+        weights = {name: parameter.clone() for name, parameter in noisy.named_parameters()}
+        gradients = gradients_of_step(noisy, images)
         assert gradients.keys() == plain.keys()
         assert all(gradient.isfinite().all() for gradient in gradients.values())
         assert all(gradients[name].any() for name, gradient in plain.items() if gradient.any())
-        assert not all(torch.equal(parameter, weights[name]) for name, parameter in model.named_parameters())
+        assert not all(torch.equal(parameter, weights[name]) for name, parameter in noisy.named_parameters())
 
     @every_small_kind
     def test_measurement_uses_the_signals_of_the_network_and_does_not_change_it(self, model, images):
@@ -273,9 +283,8 @@ class TestVisionNetwork:
 @pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize("name", ["densenet", "timm mobilenet", "timm vit"])
 def test_checkpointed_network_has_the_gradients_of_the_network_without_checkpoints(name):
-    model, images = built(name)
-    model = lb.noisify(copy.deepcopy(model), sigma=0.1, inputs=images)
-    checkpointed, calls = copy.deepcopy(model), []
+    images = built(name)[1]
+    model, checkpointed, calls = copy.deepcopy(built_with_noise(name)), copy.deepcopy(built_with_noise(name)), []
     for module in checkpointed.modules():
         if hasattr(module, "memory_efficient"):
             module.memory_efficient = True

@@ -121,10 +121,10 @@ def test_readouts_are_measured():
 
 
 def test_tolerance_is_reached_by_more_queries():
-    options = {"estimator": "known", "layers": "3"}
-    first = layer_information(tanh_layers(), INPUTS, **options)["3", "I(X;T)"]
+    inputs, options = INPUTS[:12], {"estimator": "known", "layers": "3"}
+    first = layer_information(tanh_layers(), inputs, **options)["3", "I(X;T)"]
     tolerance = 0.85 * (first.upper - first.lower) / 2
-    row = layer_information(tanh_layers(), INPUTS, tolerance=tolerance, **options)["3", "I(X;T)"]
+    row = layer_information(tanh_layers(), inputs, tolerance=tolerance, **options)["3", "I(X;T)"]
     assert row.note == ""
     assert (row.upper - row.lower) / 2 <= tolerance
 
@@ -254,11 +254,12 @@ def test_label_sets_share_queries_and_samples(monkeypatch, estimator):
         return original(model, label_sets, *arguments)
 
     monkeypatch.setattr(known_layer, "estimates_of_label_sets", counted)
-    other = (INPUTS[:, 1] > 0).long()
-    both = layer_information(tanh_layers(), INPUTS, {"a": LABELS, "b": other}, estimator=estimator, draws=8, layers="3")
+    inputs, options = INPUTS[:12], {"estimator": estimator, "draws": 8, "layers": "3"}
+    label_sets = {"a": LABELS[:12], "b": (inputs[:, 1] > 0).long()}
+    both = layer_information(tanh_layers(), inputs, label_sets, **options)
     assert calls == [2]
-    for name, labels in (("a", LABELS), ("b", other)):
-        alone = layer_information(tanh_layers(), INPUTS, {name: labels}, estimator=estimator, draws=8, layers="3")
+    for name, labels in label_sets.items():
+        alone = layer_information(tanh_layers(), inputs, {name: labels}, **options)
         for quantity in ("I(X;T)", f"I(T;{name})", f"I(X;T|{name})"):
             row, of_both = alone["3", quantity], both["3", quantity]
             assert (row.lower, row.upper) == (of_both.lower, of_both.upper), quantity

@@ -14,6 +14,9 @@ from layerbits._base import Doubles
 # Largest stake, relative to the stake at which a single term at the lower_limit makes the wealth 0.
 _LARGEST_STAKE = 0.9
 
+# Passes of together so many terms are forecast together: NumPy takes longer for the calls than for so few numbers.
+_BLOCK_TERMS = 2**15
+
 
 def lower_mean_bound(
     passes: Sequence[Doubles], *, lower_limit: float, upper_limit: float, risk: float, fixed_count: bool = True
@@ -54,19 +57,21 @@ def lower_mean_bound(
         return lower_limit
     target = -math.log(risk)
     sizes = [len(terms) for terms in passes]
+    counts = np.cumsum(sizes[1:])
     stakes, shifted_terms = [], []
-    for k, (forecasts, squared_error) in enumerate(_forecasts(passes), start=1):
-        deviations = forecasts - forecasts.sum() / len(forecasts)
-        span = upper_limit - lower_limit + float(deviations.max())
-        largest_stake = _LARGEST_STAKE / span if span > 0 else 1.0
-        count = sum(sizes[1:] if fixed_count else sizes[1 : k + 1])
-        # For small stakes the log wealth is count (mean - m) stake - count squared_error stake^2 / 2. `best_stake`
-        # minimizes the distance mean - m at which the log wealth reaches the target.
-        best_stake = math.sqrt(2 * target / (count * squared_error)) if squared_error > 0 else math.inf
-        stakes.append(min(largest_stake, best_stake))
-        shifted_terms.append(passes[k] - deviations)
+    for block, forecasts, squared_errors in _forecasts(passes):
+        deviations = forecasts - forecasts.sum(1, keepdims=True) / forecasts.shape[1]
+        spans = upper_limit - lower_limit + deviations.max(1)
+        count = counts[-1] if fixed_count else counts[block.start - 1 : block.stop - 1]
+        # For small stakes the log wealth is count (mean - m) stake - count squared_error stake^2 / 2. `best_stakes`
+        # minimize the distance mean - m at which the log wealth reaches the target.
+        with np.errstate(divide="ignore"):
+            largest_stakes = np.where(spans > 0, _LARGEST_STAKE / spans, 1.0)
+            best_stakes = np.sqrt(2 * target / (count * squared_errors))
+        stakes.append(np.minimum(largest_stakes, best_stakes))
+        shifted_terms.append((np.array([passes[k] for k in block]) - deviations).ravel())
 
-    stake_of_term, all_terms = np.repeat(stakes, sizes[1:]), np.concatenate(shifted_terms)
+    stake_of_term, all_terms = np.repeat(np.concatenate(stakes), sizes[1:]), np.concatenate(shifted_terms)
 
     def excess(mean: float) -> float:
         """Return the log wealth less the target."""
@@ -120,32 +125,46 @@ def student_margin(variances: Doubles, freedom: int, risk: float) -> float:
     return -float(stdtrit(combined_freedom, risk)) * math.sqrt(total)
 
 
-def _forecasts(passes: Sequence[Doubles]) -> Iterator[tuple[Doubles, float]]:
-    """Yield forecasts of each pass after the first, shape (n,), and an estimate of their mean square error.
+def _forecasts(passes: Sequence[Doubles]) -> Iterator[tuple[range, Doubles, Doubles]]:
+    """Yield blocks of passes after the first, their forecasts, and estimates of the mean square errors of these.
 
-    The forecasts depend on the earlier passes alone.
+    The forecasts of a block have the shape (passes, n). They depend on the earlier passes alone.
     """
-    yield np.full(len(passes[1]), passes[0].mean()), float(passes[0].var())
+    yield range(1, 2), np.full((1, len(passes[1])), passes[0].mean()), np.array([passes[0].var()])
     # Passes over the inputs in one order have similar terms at one relative position. At each position the earlier
     # passes have a mean and a sum of squared deviations, which a pass of the same size updates (Welford).
     means = squares = passes[0]
-    for k in range(2, len(passes)):
-        latest, n = passes[k - 1], len(passes[k])
-        if k > 2 and n == len(latest):
-            deviations = latest - means
-            means = means + deviations / k
-            squares = squares + deviations * (latest - means)
-        else:
-            positions = 2 * np.arange(n) + 1
-            aligned_terms = np.array([terms[positions * len(terms) // (2 * n)] for terms in passes[:k]])
-            means = aligned_terms.mean(0)
-            squares = np.square(aligned_terms - means).sum(0)
-        # Sums and counts take a third of the time of NumPy's mean and var.
-        overall_mean = means.sum() / n
-        centered = means - overall_mean
-        variance_within = float(squares.sum()) / n / (k - 1)
-        variance_between = max(0.0, float(np.square(centered).sum()) / n - variance_within / k)
+    for block in _blocks([len(terms) for terms in passes]):
+        moments = []
+        for k in block:
+            latest, n = passes[k - 1], len(passes[k])
+            if k > 2 and n == len(latest):
+                deviations = latest - means
+                means = means + deviations / k
+                squares = squares + deviations * (latest - means)
+            else:
+                positions = 2 * np.arange(n) + 1
+                aligned_terms = np.array([terms[positions * len(terms) // (2 * n)] for terms in passes[:k]])
+                means = aligned_terms.mean(0)
+                squares = np.square(aligned_terms - means).sum(0)
+            moments.append((means, squares))
+        all_means, all_squares = map(np.array, zip(*moments, strict=True))
+        counts = np.array(block)
+        overall_means = all_means.mean(1, keepdims=True)
+        variances_within = all_squares.mean(1) / (counts - 1)
+        variances_between = np.maximum(0.0, all_means.var(1) - variances_within / counts)
         # A forecast is the mean at its position, moved towards the overall mean.
-        shrinkage = variance_between / (variance_between + variance_within / k) if variance_between > 0 else 0.0
-        forecasts = overall_mean + shrinkage * centered
-        yield forecasts, variance_within + variance_between * (1 - shrinkage)
+        totals = variances_between + variances_within / counts
+        shrinkage = np.divide(variances_between, totals, out=np.zeros(len(counts)), where=variances_between > 0)
+        forecasts = overall_means + shrinkage[:, None] * (all_means - overall_means)
+        yield block, forecasts, variances_within + variances_between * (1 - shrinkage)
+
+
+def _blocks(sizes: Sequence[int]) -> Iterator[range]:
+    """Yield ranges of passes from the third on, of equal sizes, whose terms are few enough to be copied together."""
+    start = 2
+    for stop in range(3, len(sizes) + 1):
+        length = stop - start
+        if stop == len(sizes) or sizes[stop] != sizes[start] or (length + 1) * sizes[start] > _BLOCK_TERMS:
+            yield range(start, stop)
+            start = stop

@@ -79,7 +79,8 @@ class InformationTerms:
         return unseen_probability(sum(map(len, self.decoder[1:])), self.risk)
 
     def _mixed(self, terms: Sequence[Doubles]) -> list[Doubles]:
-        return [mix_with_prior(values, self._prior_weight) for values in terms]
+        prior_weight = self._prior_weight
+        return [mix_with_prior(values, prior_weight) for values in terms]
 
     def _lower_end(self, terms: Sequence[Doubles], risk: float) -> float:
         lower_limit = math.log(self._prior_weight)

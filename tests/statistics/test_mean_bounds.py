@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from layerbits.statistics import lower_mean_bound, upper_mean_bound
+from layerbits.statistics import lower_mean_bound, mean_bounds, upper_mean_bound
 
 RISK, SEEDS = 0.05, 400
 MAX_WRONG = stats.binom.ppf(1 - 1e-6, SEEDS, RISK)
@@ -115,6 +115,17 @@ def test_passes_of_different_sizes_are_covered():
         return lower_mean_bound(passes, lower_limit=0.0, upper_limit=1.0, risk=RISK)
 
     assert sum(bound(seed) > 0.5 for seed in range(SEEDS)) <= MAX_WRONG
+
+
+@pytest.mark.parametrize("fixed_count", [True, False])
+def test_bound_does_not_depend_on_how_many_passes_are_forecast_together(monkeypatch, fixed_count):
+    generator, options = np.random.default_rng(0), {"lower_limit": 0.0, "upper_limit": 1.0, "risk": RISK}
+    passes = [generator.random(n) for n in (4, *[10] * 8, *[6] * 5)]
+    bounds = []
+    for terms in (2**15, 25, 1):
+        monkeypatch.setattr(mean_bounds, "_BLOCK_TERMS", terms)
+        bounds.append(lower_mean_bound(passes, **options, fixed_count=fixed_count))
+    assert bounds[0] == bounds[1] == bounds[2] > 0
 
 
 def test_passes_may_end_at_any_time_if_their_count_is_not_fixed():

@@ -133,8 +133,12 @@ def _sigma_of(layer: str, activations: Tensor, share: float, queries: int, seed:
         information = _information(coordinates, sigmas, queries, seed)
         if information[-1] >= wanted_information:
             position = int(np.argmax(information >= wanted_information))
-            finer_sigmas = np.geomspace(sigmas[max(0, position - 1)], sigmas[position], _SIGMAS)
-            information = np.maximum.accumulate(_information(coordinates, finer_sigmas, queries, seed))
+            if position == 0:
+                return float(sigmas[0])
+            finer_sigmas = np.geomspace(sigmas[position - 1], sigmas[position], _SIGMAS)
+            between = _information(coordinates, finer_sigmas[1:-1], queries, seed)  # with the same noise
+            ends = information[[position - 1, position]]
+            information = np.maximum.accumulate(np.insert(ends, 1, between))
             return math.exp(np.interp(wanted_information, information, np.log(finer_sigmas)))
     raise ValueError(
         f"share: got {share}, but the activations of {layer!r} are equal for so many inputs that no sigma leaves "

@@ -30,10 +30,10 @@ build "build/sanitize-$kind" _cpu -DCMAKE_INTERPROCEDURAL_OPTIMIZATION=OFF -DCMA
   -DCMAKE_CXX_FLAGS="-fsanitize=$kind -fno-sanitize-recover=all -fno-omit-frame-pointer -g1"
 build build/sanitize-cuda "$cuda" -DLAYERBITS_CUDA_EMULATION=ON
 
-# The interpreter is not instrumented, so the runtime of the sanitizer is loaded first. Python frees little at its end,
-# so leaks are not reported.
+# The interpreter is not instrumented, so the runtime of the sanitizer is loaded first, and with it that of C++, in which
+# it looks for the function that throws. Python frees little at its end, so leaks are not reported.
 export ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 TSAN_OPTIONS=halt_on_error=1
-preload=$(g++ -print-file-name=$library)
+preload="$(g++ -print-file-name=$library) $(g++ -print-file-name=libstdc++.so)"
 LD_PRELOAD=$preload python tools/release/fuzz_native.py "build/sanitize-$kind" "$minutes" "${@:3}"
 
 if [ "$kind" != thread ]; then # the threads of torch, which is not instrumented, look like races

@@ -1,5 +1,6 @@
 """The ISA level: the best level by default, another level by name, and a lower level by LAYERBITS_MAX_ISA."""
 
+import os
 import subprocess
 import sys
 
@@ -76,7 +77,7 @@ def test_max_isa_set_before_the_start_has_effect():
     folder = _cpu.__file__.rpartition("/")[0]
     output = subprocess.run(
         [sys.executable, "-c", code, folder],
-        env={"LAYERBITS_MAX_ISA": LEVELS[-1]},
+        env=os.environ | {"LAYERBITS_MAX_ISA": LEVELS[-1]},
         capture_output=True,
         text=True,
         check=True,

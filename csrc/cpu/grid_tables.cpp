@@ -85,7 +85,7 @@ void GridTables::set_translations() {
 }
 
 void GridTables::set_bounds() {
-  const double p = kOrder, log_factorial = std::lgamma(p + 1);
+  const double p = kOrder, log_factorial = std::log(std::tgamma(p + 1));
   const double interpolation = 2 * std::pow(radius_ / 2, p) * kSlack;
   lebesgue_ = 2 / kPi * std::log(p) + 1;
   beyond_ = kSlack * std::exp(-std::pow(nearest(double(reach_ + 1)), 2) / 2);

@@ -42,7 +42,8 @@ PlaneTables::PlaneTables(double fraction, double tolerance, double cell_width)
 
 void PlaneTables::set_suprema() {
   const double p = kOrder, h = radius_;
-  const double log_interpolation = std::log(2 * kSlack) + p * std::log(h / 2) - std::lgamma(p + 1);
+  const double log_interpolation =
+      std::log(2 * kSlack) + p * std::log(h / 2) - std::log(std::tgamma(p + 1));
   for (const Factor factor : {kBetween, kLargest})
     for (int64_t slope = -reach(); slope <= reach(); ++slope) {
       const double y = double(slope) * width_;

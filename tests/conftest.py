@@ -67,13 +67,23 @@ def pytest_runtestloop():
     gc.enable()
 
 
+def _torch_threads(number):
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture
 def one_thread():
     """Keep torch to one thread: on busy cores the threads of small operators wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+    yield from _torch_threads(1)
+
+
+@pytest.fixture
+def two_threads():
+    """Let torch have two threads."""
+    yield from _torch_threads(2)
 
 
 def pytest_terminal_summary(terminalreporter):

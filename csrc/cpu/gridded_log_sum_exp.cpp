@@ -173,7 +173,7 @@ class GriddedSum {
   std::atomic<int64_t> near_pairs_{0};  // computed by near_centers.h, with unused lanes
 };
 
-// Returns an upper bound of the number of cells with points; their number if it is not known.
+// Returns an upper bound of the number of cells with points; that of points if it is not known.
 template <typename T>
 double cells_with_points(const Mixture<T>& mixture, double width) {
   const int64_t m = mixture.points.rows;
@@ -184,7 +184,7 @@ double cells_with_points(const Mixture<T>& mixture, double width) {
   }
   const double cells =
       ((highest - lowest) / (width * mixture.sigma) + 1) * double(mixture.point_groups.count());
-  return cells < double(m) ? cells : double(m);
+  return cells > 0 && cells < double(m) ? cells : double(m);  // negative if all points are NaN
 }
 
 // The costs in nanoseconds of both methods, which favor all pairs: 50 for a center, 100 for a

@@ -8,14 +8,6 @@ import torch
 from layerbits.kernels import map_in_threads, threads
 
 
-@pytest.fixture
-def two_threads():
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.mark.usefixtures("two_threads")
 def test_results_are_in_order_and_kernels_have_one_thread():
     wanted = threads()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from layerbits.kernels import _cpu, as_sigma
+from layerbits.kernels import _cpu, as_sigma, isotropic_log_sums, log_sum_exp_isotropic, sharding
 from layerbits.kernels.shared_operations import choose_method
 
 pytestmark = pytest.mark.cpu_only("processes share the work of the CPU alone")
@@ -48,3 +48,18 @@ def test_counts_of_shares_sum_to_those_of_all_pairs(count, metric):
 def test_shares_outside_their_number_are_refused(share):
     with pytest.raises(ValueError, match=r"^share: got \(-?\d, \d\), wanted \(index, count\), index < count$"):
         _cpu.largest_distance(random_points(2, 1), share=share)
+
+
+@pytest.mark.parametrize(("dim", "wanted"), [(2, 1e-7), (3, None)])
+def test_log_sums_have_the_tolerance_by_which_processes_choose_a_method(monkeypatch, dim, wanted):
+    """Beyond two dimensions `choose_method` assumes the default tolerance."""
+    tolerances = []
+
+    def recording(*arguments, tolerance, **options):
+        tolerances.append(tolerance)
+        return log_sum_exp_isotropic(*arguments, tolerance=tolerance, **options)
+
+    monkeypatch.setattr(sharding, "log_sum_exp_isotropic", recording)
+    points = random_points(10, dim)
+    isotropic_log_sums(points, points, as_sigma(0.1))
+    assert tolerances == [wanted]

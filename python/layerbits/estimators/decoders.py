@@ -2,7 +2,8 @@
 
 Each decoder is a mixture with equally many components for every input:
 
-- in up to 32 dimensions, a Gaussian for each input with its own covariance, because tanh makes covariances differ;
+- in up to 32 dimensions, a Gaussian for each input with its own covariance, because tanh makes covariances differ; in
+  one dimension, if there are many inputs, almost a Gaussian (`LineGaussians`);
 - a Gaussian for each input with a covariance that all inputs share;
 - the same with means that are moved towards their average, because in many dimensions the errors of means add up;
 - in more than 16 dimensions, with these means, a Gaussian for each input with its own low-rank covariance;

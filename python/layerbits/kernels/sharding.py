@@ -29,13 +29,13 @@ _PIECE_ROWS = 4096
 # core. An exchange takes about as long.
 _LEAST_WORK = 2**23
 
-# Largest change of a log-sum, in nats: about that of float32, far below the standard errors of estimates. A grid for
-# a tolerance below 1e-8 needs four times as many cells.
-_TOLERANCE = 1e-7
-
 # Up to this number of dimensions "auto" may sum by a grid, whose fall-back depends on all points. A grid takes little
 # time, so every process computes the sums.
 _GRIDDED_DIMENSIONS = 2
+
+# Largest change of a log-sum in these dimensions, in nats: about that of float32, far below the standard errors of
+# estimates. A grid for a tolerance below 1e-8 needs four times as many cells.
+_GRID_TOLERANCE = 1e-7
 
 Devices = Iterable[str | torch.device] | None
 
@@ -100,8 +100,9 @@ def isotropic_log_sums(
 ) -> Doubles:
     """Return `log_sum_exp_isotropic` on the host, computed by `workers`, with the bits of one process.
 
-    By pruning and grids each log-sum may change by `_TOLERANCE`, in float64 too.
+    In up to two dimensions each log-sum may change by `_GRID_TOLERANCE`, in float64 too.
     """
+    tolerance = _GRID_TOLERANCE if points.shape[1] <= _GRIDDED_DIMENSIONS else None
     if _is_shared(points, (centers,), workers) and points.device.type == "cpu":
         if points.shape[1] <= _GRIDDED_DIMENSIONS:
             workers = NO_WORKERS
@@ -114,7 +115,7 @@ def isotropic_log_sums(
 
     def operation(points: Tensor, centers: Tensor, *weights: Tensor) -> Tensor:
         return log_sum_exp_isotropic(
-            points, centers, sigma, weights=next(iter(weights), None), method=method, tolerance=_TOLERANCE
+            points, centers, sigma, weights=next(iter(weights), None), method=method, tolerance=tolerance
         )
 
     components = (centers,) if weights is None else (centers, weights)

@@ -16,9 +16,15 @@ constexpr double kIndexSlack = 0x1p-10;
 // otherwise rounding, which grows with exp(|delta| step), needs narrow cells.
 constexpr double kCoarse = 1e-8;
 
-long double cosine(int k, int node) {
-  return std::cos(3.14159265358979323846264338L * k * (2 * node + 1) / (2 * kOrder));
-}
+// T_k at the Chebyshev nodes.
+struct Cosines {
+  long double at[kOrder][kOrder];  // [k][node]
+  Cosines() {
+    for (int k = 0; k < kOrder; ++k)
+      for (int s = 0; s < kOrder; ++s)
+        at[k][s] = std::cos(3.14159265358979323846264338L * k * (2 * s + 1) / (2 * kOrder));
+  }
+};
 
 }  // namespace
 
@@ -42,18 +48,19 @@ GridTables::GridTables(double fraction, double tolerance, double roundoff, const
 
 // In long double, so that the values have no rounding error but that of their double.
 void GridTables::set_translations() {
+  static const Cosines cosine;
   transform_.resize(kOrder * kOrder);
   long double cosines[kOrder][kOrder];   // [k][node]
   long double products[kOrder][kOrder];  // [r][s]: exp of the product of two nodes
   long double nodes[kOrder];             // in units of sigma
   for (int s = 0; s < kOrder; ++s) {
-    const long double node = cosine(1, s);
+    const long double node = cosine.at[1][s];
     nodes_[s] = double(node);
     nodes[s] = node * half_ / fraction_;
   }
   for (int k = 0; k < kOrder; ++k)
     for (int s = 0; s < kOrder; ++s) {
-      cosines[k][s] = cosine(k, s) * (k == 0 ? 1 : 2) / kOrder;
+      cosines[k][s] = cosine.at[k][s] * (k == 0 ? 1 : 2) / kOrder;
       transform_[s * kOrder + k] = double(cosines[k][s]);
       products[k][s] = std::exp(nodes[k] * nodes[s]);
     }

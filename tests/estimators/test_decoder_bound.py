@@ -1,6 +1,7 @@
 """The choice of a decoder by the first half of the queries, and its evaluation at the second half."""
 
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
@@ -8,8 +9,10 @@ import torch
 
 from layerbits.estimators.classes import Classes
 from layerbits.estimators.decoder_bound import DecoderBounds
-from layerbits.estimators.decoder_candidates import TrialSplit
+from layerbits.estimators.decoder_candidates import TrialSplit, candidates
+from layerbits.estimators.decoders import decoders
 from layerbits.estimators.layer_behind_noise import noisy_layer_estimates
+from layerbits.estimators.line_gaussians import LineGaussians
 from layerbits.estimators.log_densities import Queries
 from layerbits.estimators.noisy_sample import NoisySample
 from layerbits.estimators.plug_in_bound import plug_in
@@ -103,11 +106,31 @@ def test_assumed_range_depends_on_the_trial_queries_and_not_on_the_final_ones(pa
     assert (ratios[0] < ratios[1]) if changes else (ratios[0] == ratios[1])
 
 
-def test_a_slice_has_three_decoders_and_no_entropies():
+def test_a_slice_has_two_decoders_and_no_entropies():
     queries, draws = sample()
     classes, split = Classes.of(None, len(draws)), TrialSplit(queries, np.arange(len(draws)), 4)
     of_slice = NoisySample(queries, draws, is_slice=True)
     tried = DecoderBounds.of(of_slice, split, plug_in(queries, draws, classes), classes, RISK).candidates
-    assert [candidate.name for candidate in tried] == ["mixture", "Gaussian", "Gaussian and mixture"]
+    assert [candidate.name for candidate in tried] == ["mixture", "Gaussian"]
     estimates = noisy_layer_estimates([of_slice], classes, RISK, np.random.default_rng(0))
     assert set(estimates) == {"I(X;T)"}
+
+
+def test_line_gaussians_are_evaluated_at_all_queries_of_a_trial_in_one_call(monkeypatch):
+    """Each query has the log densities of a call for its part alone."""
+    generator = torch.Generator().manual_seed(3)
+    bases = torch.randn(1024, 5, 1, generator=generator, dtype=torch.float64)
+    queries = Queries.around(bases, SIGMA, torch.randn(bases.shape, generator=generator, dtype=torch.float64))
+    draws = bases[:, :1] + 0.05 * torch.randn(1024, 12, 1, generator=generator, dtype=torch.float64)
+    classes, split = Classes.of(None, len(draws)), TrialSplit(queries, np.arange(0, 1024, 2), 2)
+    decoder = next(decoders(draws, classes, SIGMA))
+    assert isinstance(decoder, LineGaussians)
+    shapes, original = [], LineGaussians.log_densities
+    monkeypatch.setattr(LineGaussians, "log_densities", lambda *args: shapes.append(args[1].shape) or original(*args))
+    _, gaussian = itertools.islice(candidates(split, draws, plug_in(queries, draws, classes), classes), 2)
+    for part, log_densities in ((split.trial, gaussian.at_trial), (split.final, gaussian.at_final)):
+        alone = original(decoder, part)
+        # A sum on a grid may change by 1e-7 nats.
+        assert np.allclose(log_densities.marginal, alone.marginal, rtol=0, atol=2e-7)
+        assert np.array_equal(log_densities.given_input, alone.given_input)
+    assert shapes == [(512 * 2 + 1024 * 3, 1)]

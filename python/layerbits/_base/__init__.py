@@ -24,6 +24,7 @@ from layerbits._base.folder_lock import LOCK_FILE, FolderLock
 from layerbits._base.information_history import InformationHistory
 from layerbits._base.information_table import COLUMNS, InformationTable, flat_name
 from layerbits._base.installed_versions import installed_version
+from layerbits._base.log_sums import log_add_exp, log_sum_exp
 from layerbits._base.notebook_tables import fixed, html_histogram, html_table, html_text_table
 from layerbits._base.optional_packages import data_frame, data_set, require_package
 from layerbits._base.progress_bars import progress, progress_bar, show_text
@@ -116,6 +117,8 @@ __all__ = [
     "installed_version",
     "is_verified",
     "listed",
+    "log_add_exp",
+    "log_sum_exp",
     "missing_attribute",
     "open_regular",
     "parse_csv",

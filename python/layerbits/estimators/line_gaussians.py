@@ -10,17 +10,16 @@ nats.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from layerbits._base import Doubles, Integers
+from layerbits._base import Doubles, Integers, log_add_exp, log_sum_exp
 from layerbits.estimators.classes import Classes
 from layerbits.estimators.decoder import Decoder
-from layerbits.estimators.log_densities import Queries, log_sum, log_sums_by_class
-from layerbits.kernels import as_sigma, isotropic_log_sums
+from layerbits.estimators.log_densities import Queries, log_sums_by_class
+from layerbits.kernels import GRID_TOLERANCE, as_sigma, log_sum_exp_isotropic
 from layerbits.statistics import ByCondition
 
 # An isotropic sum at a point takes about as long as this number of terms with variances of their own.
@@ -34,37 +33,46 @@ class LineGaussians(Decoder):
 
     def __init__(self, means: Tensor, variances: Tensor, classes: Classes, sigma: float) -> None:
         super().__init__(classes)
-        self._means, self._sigma = means, sigma
+        self._means, self._sigma = means.double(), sigma
+        self._origin = self._means.mean()
         values = variances.numpy(force=True)
         steps = np.log2(values / values.min())
         self._steps = steps.astype(np.int64)  # of the smaller variance
         self._weights = np.exp2(steps - self._steps) - 1  # of the larger one
         self._deviations = np.sqrt(values.min() * np.exp2(np.arange(self._steps.max() + 2)))
+        # All Gaussians, those of one variance in sequence.
+        both_steps = np.concatenate([self._steps, self._steps + 1])
+        both_weights = np.concatenate([1 - self._weights, self._weights])
+        order = np.argsort(both_steps, kind="stable")
+        order = order[both_weights[order] > 0]
+        self._all_steps, self._all_weights = both_steps[order], both_weights[order]
+        self._all_inputs = order % len(steps)
 
     def _log_sums(self, queries: Queries) -> ByCondition[Doubles]:
-        points = queries.points.flatten(0, 1)
+        points = queries.points.double().flatten() - self._origin
+        deviations = torch.from_numpy(self._deviations).to(points)
 
         def log_sums_over(inputs: Integers | slice) -> Doubles:
-            return log_sum(np.stack(list(parts(np.arange(len(self._steps))[inputs])))).reshape(queries.shape)
-
-        def parts(inputs: Integers) -> Iterator[Doubles]:
-            for step, deviation in enumerate(self._deviations):
-                weights = self._weights_of(step, inputs)
-                members = inputs[weights > 0]
-                if len(members):
-                    centers = self._means[members].to(points.dtype)
-                    of_members = torch.from_numpy(weights[weights > 0]).to(centers)
-                    log_sums = isotropic_log_sums(points, centers, as_sigma(deviation), of_members, queries.workers)
-                    yield log_sums + math.log(self._sigma / deviation)
+            # The Gaussians of one variance are a group, with their deviation as the unit.
+            is_input = np.zeros(len(self._steps), bool)
+            is_input[inputs] = True
+            members = is_input[self._all_inputs]
+            steps, counts = np.unique(self._all_steps[members], return_counts=True)
+            centers = self._means[self._all_inputs[members]] - self._origin
+            log_sums = log_sum_exp_isotropic(
+                (points / deviations[steps, None]).reshape(-1, 1),
+                centers / deviations[self._all_steps[members], None],
+                as_sigma(1.0),
+                weights=torch.from_numpy(self._all_weights[members]).to(points),
+                point_offsets=torch.arange(len(steps) + 1) * len(points),
+                center_offsets=torch.from_numpy(np.append(0, np.cumsum(counts))),
+                tolerance=GRID_TOLERANCE,
+            ).numpy(force=True)
+            volumes = np.log(self._sigma / self._deviations[steps])
+            return log_sum_exp(log_sums.reshape(len(steps), *queries.shape) + volumes[:, None, None])
 
         class_log_sums, all_log_sums = log_sums_by_class(queries, self._classes, log_sums_over)
         return ByCondition(self._own_log_densities(queries), class_log_sums, all_log_sums)
-
-    def _weights_of(self, step: int, inputs: Integers) -> Doubles:
-        """Return the weights of the variance with this number in the densities of some inputs."""
-        steps, weights = self._steps[inputs], self._weights[inputs]
-        of_variance: Doubles = np.where(steps == step, 1 - weights, np.where(steps + 1 == step, weights, 0.0))
-        return of_variance
 
     def _own_log_densities(self, queries: Queries) -> Doubles:
         """Return the log densities (n, q) of the inputs of the queries."""
@@ -77,8 +85,7 @@ class LineGaussians(Decoder):
                 log_densities.append(
                     np.log(weights)[:, None] + np.log(self._sigma / deviations) - (distances / deviations) ** 2 / 2
                 )
-        own: Doubles = np.logaddexp(*log_densities)
-        return own
+        return log_add_exp(*log_densities)
 
 
 def are_faster(variances: Tensor, classes: Classes) -> bool:

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from layerbits._base import Doubles, Integers
+from layerbits._base import Doubles, Integers, log_add_exp, log_sum_exp
 from layerbits.estimators.classes import Classes
 from layerbits.estimators.diagonal_gaussians import DiagonalGaussians, dropout_variances
 from layerbits.kernels import NO_WORKERS, Workers, as_sigma, isotropic_log_sums, log_sum_exp_isotropic, log_sums
@@ -116,27 +116,17 @@ def mixture_log_densities(
     queries: Queries, classes: Classes, log_sums: ByCondition[Doubles], components: int
 ) -> LogDensities:
     """Return log densities of mixtures from log-sums over their components, `components` for each input."""
-    sizes = classes.sizes(queries.inputs)
-    return ByCondition(
-        given_input=log_sums.given_input - math.log(components) - queries.noise_log_density,
-        given_class=log_sums.given_class - np.log(sizes * components) - queries.noise_log_density,
-        marginal=log_sums.marginal - math.log(classes.n_inputs * components) - queries.noise_log_density,
-    )
+    of_components = log_sums.map(lambda values: values - math.log(components) - queries.noise_log_density)
+    marginal = of_components.marginal - math.log(classes.n_inputs)
+    if len(classes.members) == 1:
+        return ByCondition(of_components.given_input, marginal, marginal)
+    in_class = of_components.given_class - np.log(classes.sizes(queries.inputs))
+    return ByCondition(of_components.given_input, in_class, marginal)
 
 
 def mixed(log_density: Doubles, admixture: Doubles, weight: float) -> Doubles:
     """Return the log density of a mixture in which the second density has the given weight."""
-    mixture: Doubles = np.logaddexp(math.log1p(-weight) + log_density, math.log(weight) + admixture)
-    return mixture
-
-
-def log_sum(parts: Doubles) -> Doubles:
-    """Return the log-sum-exp over the first axis, several times as fast as `numpy.logaddexp.reduce`."""
-    maxima = parts.max(axis=0)
-    maxima = np.where(maxima > -math.inf, maxima, 0.0)  # -inf - -inf would be NaN
-    with np.errstate(divide="ignore"):
-        log_sums: Doubles = np.log(np.exp(parts - maxima).sum(axis=0)) + maxima
-    return log_sums
+    return log_add_exp(math.log1p(-weight) + log_density, math.log(weight) + admixture)
 
 
 def log_sums_by_class(
@@ -152,7 +142,7 @@ def log_sums_by_class(
         return over_all, over_all
     parts = np.stack([log_sums_over(members) for members in classes.members])
     own_class = classes.numbers[queries.inputs][None, :, None]
-    return np.take_along_axis(parts, own_class, axis=0)[0], log_sum(parts)
+    return np.take_along_axis(parts, own_class, axis=0)[0], log_sum_exp(parts)
 
 
 def mixture_log_sums(queries: Queries, centers: Tensor, classes: Classes) -> tuple[Doubles, Doubles]:
@@ -183,7 +173,10 @@ def own_log_sums(queries: Queries, centers: Tensor, parts: int) -> Doubles:
     if queries.alpha:
         components = DiagonalGaussians.around(centers, queries.sigma, queries.alpha)
         return components.own_log_sums(queries.points, parts)
-    n, draws = centers.shape[:2]
+    n, draws, dim = centers.shape
+    if draws == parts and dim == 1:  # no sums: a kernel would take longer to pack the groups
+        squares = ((queries.points.double() - centers.double().mT) / queries.sigma).square_()
+        return np.ascontiguousarray(squares.div_(-2).permute(2, 0, 1).numpy(force=True))
     starts = np.arange(n)[:, None] * draws + np.arange(parts) * draws // parts
     log_sums = log_sum_exp_isotropic(
         queries.points.repeat_interleave(parts, 0).flatten(0, 1),

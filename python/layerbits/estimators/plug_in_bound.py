@@ -17,20 +17,19 @@ by bounded differences would hold for any number of draws, but its margin is a f
 from __future__ import annotations
 
 import dataclasses
-import functools
 import math
 from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor
 
-from layerbits._base import Doubles
+from layerbits._base import Doubles, log_add_exp, log_sum_exp
 from layerbits.estimators.classes import Classes
 from layerbits.estimators.log_densities import (
     LogDensities,
     Queries,
-    log_sum,
     mixture_log_densities,
     mixture_log_sums,
     own_log_sums,
@@ -100,23 +99,25 @@ def plug_in(queries: Queries, draws: Tensor, classes: Classes) -> PlugIn:
     draw_sums = mixture_log_sums(queries, draws, classes)
     base_sums = mixture_log_sums(queries, queries.bases, classes)
     # A sum over all draws is the sum over the draws without queries plus the sum over the bases of the queries.
-    own_sums = np.logaddexp(own_draw_sums, own_base_sums)
-    log_sums = ByCondition(log_sum(own_sums), *map(np.logaddexp, draw_sums, base_sums))
-    log_sums_without_queries = ByCondition(log_sum(own_draw_sums), *draw_sums)
+    own_sums = log_add_exp(own_draw_sums, own_base_sums)
+    marginal = log_add_exp(draw_sums[1], base_sums[1])
+    in_class = marginal if len(classes.members) == 1 else log_add_exp(draw_sums[0], base_sums[0])
+    log_sums = ByCondition(log_sum_exp(own_sums), in_class, marginal)
+    log_sums_without_queries = ByCondition(log_sum_exp(own_draw_sums), *draw_sums)
 
     n_draws, n_queries = draws.shape[1], queries.shape[1]
     log_densities = mixture_log_densities(queries, classes, log_sums, n_draws + n_queries)
     if n_queries < _MIN_PARTS:
         entropies = log_densities.map(lambda values: JackknifeMean.of_terms(-values.mean(1, keepdims=True)))
     else:
-        jackknife = _Jackknife.of(n_draws, n_queries, own_sums)
-        marginal = jackknife.entropy(log_sums.marginal, log_densities.marginal)
+        jackknife = _Jackknife.of(n_draws, own_sums, log_sums.given_input)
+        marginal_entropy = jackknife.entropy(log_sums.marginal, log_densities.marginal)
         entropies = ByCondition(
             given_input=jackknife.entropy(log_sums.given_input, log_densities.given_input),
             given_class=jackknife.entropy(log_sums.given_class, log_densities.given_class)
             if len(classes.members) > 1
-            else marginal,
-            marginal=marginal,
+            else marginal_entropy,
+            marginal=marginal_entropy,
         )
     own_shares = log_sums.map(lambda values: float(np.exp(queries.noise_log_density - values).mean()))
     return PlugIn(entropies, mixture_log_densities(queries, classes, log_sums_without_queries, n_draws), own_shares)
@@ -128,43 +129,42 @@ class _Jackknife:
 
     Attributes
     ----------
-    own_log_sums : array of shape (parts, n, q)
-        Log-sums over each part of the draws of the query's input.
-    weights : array of shape (parts, parts)
-        weights[p, k]: weight of part k when part p is left out; the input keeps its total weight.
+    own_log_sum : array of shape (n, q)
+        Log-sums over all draws of the query's input.
+    own_shares : Tensor of shape (parts, n, q)
+        The density given the query's input without a part of its draws, divided by that with all parts.
     remaining : bool array of shape (parts, q)
         remaining[p, j]: whether query j remains when part p is left out.
     """
 
-    own_log_sums: Doubles
-    weights: Doubles
+    own_log_sum: Doubles
+    own_shares: Tensor
     remaining: npt.NDArray[np.bool_]
 
     @classmethod
-    def of(cls, n_draws: int, n_queries: int, own_log_sums: Doubles) -> _Jackknife:
-        """Return the parts of draws without and with queries, cut as in the function `own_log_sums`."""
-        n_parts = len(own_log_sums)
+    def of(cls, n_draws: int, own_log_sums: Doubles, own_log_sum: Doubles) -> _Jackknife:
+        """Return the parts of `n_draws` draws and of the queries, from log-sums (parts, n, q) over both, by input.
+
+        The parts are cut as in the function `own_log_sums`.
+        """
+        n_parts, _, n_queries = own_log_sums.shape
         cuts = np.arange(n_parts + 1) * n_queries // n_parts
         sizes = np.diff(np.arange(n_parts + 1) * n_draws // n_parts) + np.diff(cuts)
         total = n_draws + n_queries
-        weights = (1 - np.eye(n_parts)) * total / (total - sizes)[:, None]
+        weights = (1 - np.eye(n_parts)) * total / (total - sizes)[:, None]  # the input keeps its total weight
+        shares_of_parts = torch.from_numpy(own_log_sums - own_log_sum).exp_()
         remaining = np.ones((n_parts, n_queries), bool)
         for part, (start, stop) in enumerate(pairwise(cuts)):
             remaining[part, start:stop] = False
-        return cls(own_log_sums, weights, remaining)
-
-    @functools.cached_property
-    def own_log_sum(self) -> Doubles:
-        """Log-sums over all draws of the query's input, (n, q)."""
-        return log_sum(self.own_log_sums)
+        return cls(own_log_sum, torch.tensordot(torch.from_numpy(weights), shares_of_parts, 1), remaining)
 
     def entropy(self, log_sums: Doubles, log_densities: Doubles) -> JackknifeMean:
         """Return minus the mean log density (n, q) of a mixture with these log-sums (n, q) and its jackknife."""
-        share_of_other_inputs = -np.expm1(np.minimum(self.own_log_sum - log_sums, 0))
-        shares_of_parts = np.exp(self.own_log_sums - log_sums)
+        own_log_share = torch.from_numpy(np.minimum(self.own_log_sum - log_sums, 0))
         # The density without a part, divided by the whole density: positive at remaining queries, whose bases remain.
-        share = share_of_other_inputs + np.tensordot(self.weights, shares_of_parts, 1)
-        changed = log_densities + np.log(np.where(self.remaining[:, None], share, 1))
+        share = own_log_share.exp() * self.own_shares - own_log_share.expm1()
+        share.masked_fill_(torch.from_numpy(~self.remaining)[:, None], 1)
+        changed = log_densities + share.log_().numpy()
         query_weights = self.remaining / self.remaining.sum(1, keepdims=True)
         means = -np.einsum("pnq,pq->np", changed, query_weights)
         mean = -log_densities.mean(1, keepdims=True)

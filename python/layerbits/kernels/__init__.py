@@ -30,11 +30,20 @@ from layerbits.kernels.random_streams import (
     stream,
     uniform_like,
 )
-from layerbits.kernels.sharding import NO_WORKERS, Devices, Workers, isotropic_log_sums, log_sums, resolve_devices
+from layerbits.kernels.sharding import (
+    GRID_TOLERANCE,
+    NO_WORKERS,
+    Devices,
+    Workers,
+    isotropic_log_sums,
+    log_sums,
+    resolve_devices,
+)
 from layerbits.kernels.shared_operations import shared_distance_histogram, shared_largest_distance
 
 __all__ = [
     "ALONE",
+    "GRID_TOLERANCE",
     "NO_WORKERS",
     "Backend",
     "Devices",

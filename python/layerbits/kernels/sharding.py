@@ -35,7 +35,7 @@ _GRIDDED_DIMENSIONS = 2
 
 # Largest change of a log-sum in these dimensions, in nats: about that of float32, far below the standard errors of
 # estimates. A grid for a tolerance below 1e-8 needs four times as many cells.
-_GRID_TOLERANCE = 1e-7
+GRID_TOLERANCE = 1e-7
 
 Devices = Iterable[str | torch.device] | None
 
@@ -100,9 +100,9 @@ def isotropic_log_sums(
 ) -> Doubles:
     """Return `log_sum_exp_isotropic` on the host, computed by `workers`, with the bits of one process.
 
-    In up to two dimensions each log-sum may change by `_GRID_TOLERANCE`, in float64 too.
+    In up to two dimensions each log-sum may change by `GRID_TOLERANCE`, in float64 too.
     """
-    tolerance = _GRID_TOLERANCE if points.shape[1] <= _GRIDDED_DIMENSIONS else None
+    tolerance = GRID_TOLERANCE if points.shape[1] <= _GRIDDED_DIMENSIONS else None
     if _is_shared(points, (centers,), workers) and points.device.type == "cpu":
         if points.shape[1] <= _GRIDDED_DIMENSIONS:
             workers = NO_WORKERS

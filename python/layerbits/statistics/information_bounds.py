@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from layerbits._base import Doubles
+from layerbits._base import Doubles, log_add_exp
 from layerbits.statistics.interval import Interval
 from layerbits.statistics.mean_bounds import lower_mean_bound, upper_mean_bound
 
@@ -31,8 +31,7 @@ def mix_with_prior(terms: Doubles, weight: float) -> Doubles:
 
     The new terms are at least log(weight). A term loses at most -log(1 - weight) nats.
     """
-    mixed_terms: Doubles = np.logaddexp(terms + math.log1p(-weight), math.log(weight))
-    return mixed_terms
+    return log_add_exp(terms + math.log1p(-weight), math.log(weight))
 
 
 def split_passes(terms: Doubles) -> list[Doubles]:

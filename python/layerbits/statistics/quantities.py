@@ -34,8 +34,10 @@ class ByCondition(Generic[_Value]):
         return self.given_class if condition is Condition.CLASS else self.marginal
 
     def map(self, function: Callable[[_Value], _Result]) -> ByCondition[_Result]:
-        """Apply a function to each value."""
-        return ByCondition(function(self.given_input), function(self.given_class), function(self.marginal))
+        """Apply a function to each value, once to a value of two conditions: with one class, p(t|y) is p(t)."""
+        marginal = function(self.marginal)
+        in_class = marginal if self.given_class is self.marginal else function(self.given_class)
+        return ByCondition(function(self.given_input), in_class, marginal)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from layerbits._base import Doubles
+from layerbits._base import Doubles, log_add_exp
 from layerbits.estimators.diagonal_gaussians import dropout_variances
 from layerbits.estimators.log_densities import Queries, own_log_sums
 
@@ -35,7 +35,7 @@ def conditional_log_densities(queries: Queries, signals: Tensor, evaluated: int)
     single_queries = Queries(points, bases, queries.sigma, noise, indices, alpha=queries.alpha)
     draws = signals.reshape(-1, n_draws, dim)
     log_sums = own_log_sums(single_queries, draws, parts=1)[0]
-    log_p = np.logaddexp(noise, log_sums) - math.log(n_draws + 1) - noise
+    log_p = log_add_exp(noise, log_sums) - math.log(n_draws + 1) - noise
     mixture = log_sums - math.log(n_draws) - noise
     gaussian = _gaussian_log_density(points[:, 0], draws, queries.sigma, queries.alpha)[:, None] - noise
     log_p, mixture, gaussian = (log_density.reshape(queries.shape) for log_density in (log_p, mixture, gaussian))

@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 from torch import Tensor
 
-from layerbits._base import Doubles, Integers
+from layerbits._base import Doubles, Integers, log_add_exp
 from layerbits.estimators.between_layers.pair_sample import PairSample
 from layerbits.estimators.classes import Classes
 from layerbits.estimators.decoder import Decoder
@@ -84,7 +84,7 @@ def marginal_log_densities(
     n_components = n_inputs * (n_draws + evaluated)
     omitted, largest_omitted = _omitted_terms(sample, evaluated, weight)
     return MarginalDensities(
-        plug_in=np.logaddexp(pool_log_sums, base_log_sums) - math.log(n_components) - final.noise_log_density,
+        plug_in=log_add_exp(pool_log_sums, base_log_sums) - math.log(n_components) - final.noise_log_density,
         bounded=mixed(log_pool if best is mixture else best(final), wide.log_density(final), weight),
         bounded_at_trial=mixed(best(trial), wide.log_density(trial), weight),
         trial_inputs=inputs,

@@ -11,11 +11,10 @@ import dataclasses
 import math
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 from scipy.special import chdtr, chdtrc
 
-from layerbits._base import Doubles
+from layerbits._base import Doubles, log_add_exp
 from layerbits.estimators.known_network.density_estimates import BOUNDED_PRIOR_WEIGHT, OwnEstimates
 from layerbits.estimators.known_network.proposals import Proposals
 from layerbits.estimators.known_network.queries import KnownQueries
@@ -142,12 +141,11 @@ class EntropyMeasure:
         noise = (-queries.squares / 2).numpy()
         linear = estimates.linear.numpy() + math.log(_LINEAR_WEIGHT)
         fresh = estimates.fresh.numpy() + math.log1p(-_LINEAR_WEIGHT)
-        density = np.logaddexp(linear, fresh) + math.log1p(-self.wide_weight)
+        density = log_add_exp(linear, fresh) + math.log1p(-self.wide_weight)
         points = queries.points[:, None]
         as_queries = Queries(points, points, 1.0, noise[:, None], queries.rows.numpy())
         wide = self.wide.log_density(as_queries)[:, 0] + math.log(self.wide_weight)
-        terms: Doubles = -np.logaddexp(density - noise, wide)
-        return terms
+        return -log_add_exp(density - noise, wide)
 
     def _below(self, queries: KnownQueries, estimates: OwnEstimates) -> Doubles:
         limit, mean = self._square_limit_and_mean

@@ -13,7 +13,7 @@ from layerbits.geometry import BaselineEstimate
 from layerbits.mixtures import mixture_entropy_bounds, noise_entropy
 from layerbits.statistics import Interval, class_numbers
 
-_LARGEST_RATIO = 1e150  # of activations to sigma; squares of the ratio are finite
+_LARGEST_RATIO = 1e150  # ratio of activations to sigma; its squares are finite
 
 
 def pairwise_bounds(

@@ -37,8 +37,8 @@ class LineGaussians(Decoder):
         self._origin = self._means.mean()
         values = variances.numpy(force=True)
         steps = np.log2(values / values.min())
-        self._steps = steps.astype(np.int64)  # of the smaller variance
-        self._weights = np.exp2(steps - self._steps) - 1  # of the larger one
+        self._steps = steps.astype(np.int64)  # index of the smaller variance
+        self._weights = np.exp2(steps - self._steps) - 1  # weight of the larger variance
         self._deviations = np.sqrt(values.min() * np.exp2(np.arange(self._steps.max() + 2)))
         # All Gaussians, those of one variance in sequence.
         both_steps = np.concatenate([self._steps, self._steps + 1])

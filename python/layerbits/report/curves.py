@@ -18,7 +18,7 @@ from layerbits.report.thinning import evenly
 from layerbits.training import INFORMATION_FILE, MEASURES_FILE, read_history, read_measures, read_training
 
 _MAX_TRAINING_EPOCHS, _MAX_SPLITS, _MAX_POINT_EPOCHS, _MAX_POINTS = 500, 8, 20, 1000
-_MAX_VALUES = 2_000_000  # of all curves of a table; a table that a measurement wrote has a row for each
+_MAX_VALUES = 2_000_000  # in all curves of a table; a table that a measurement wrote has a row for each
 _LARGEST_EPOCH = 2**53  # the largest whole number of JSON in browsers
 _LARGEST_LIMIT = 700.0  # nats; the exponential function of more overflows
 

@@ -79,7 +79,7 @@ def _monitor_record(folder: Path) -> dict[str, Any]:
     path = folder / SETTINGS_FILE
     settings = read_json(path) if path.exists() else {}
     weights = settings.pop(WEIGHTS, {})
-    for name in (ENVIRONMENTS, ROWS):  # of the epochs, no settings
+    for name in (ENVIRONMENTS, ROWS):  # lists of epochs, no settings
         settings.pop(name, None)
     if not isinstance(weights, dict):
         raise UsageError(f"{path}: {WEIGHTS}: got {type(weights).__name__}, wanted hashes by epoch; use another folder")

@@ -107,7 +107,7 @@ def subgaussian_covering_risk_bound(n: int, *, dim: int, sigma: float, norm: flo
 
 def log_covering_number(dim: int, sigma: float, atoms: int | None) -> float:
     """Compute log A of `covering_risk_bound`."""
-    real_minimizer = math.sqrt(8) / sigma  # of log k + 4 / (k sigma)^2 over real k
+    real_minimizer = math.sqrt(8) / sigma  # minimizer of log k + 4 / (k sigma)^2 over real k
     candidates = max(1, math.floor(real_minimizer)), math.ceil(real_minimizer)
     log_number = dim * min(math.log(k) + (2 / (k * sigma)) ** 2 for k in candidates)
     return log_number if atoms is None else min(log_number, math.log(check_size("atoms", atoms, minimum=1)))

@@ -81,7 +81,7 @@ def measure_activations(problem: Problem, measures: Mapping[str, Measure]) -> tu
     if not measures:
         return ()
     problem.network.restore()
-    model = copy_with_weights(problem.network.original, problem.network.module)  # of the weights in the table
+    model = copy_with_weights(problem.network.original, problem.network.module)  # with the weights in the table
     network = network_without_noise(model, problem.inputs, list(problem.layers), max_memory=problem.max_memory)
     labels = problem.classes.labels
     rows = []

@@ -15,7 +15,7 @@ from layerbits.experiments.framework.configuration import (
 from layerbits.networks import RandomSlices
 from layerbits.training import log_spaced
 
-_LEAST_FRAMES = 8  # of RandomSlices
+_LEAST_FRAMES = 8  # frames of RandomSlices
 
 SLICE_DIMS = (1, 4)
 

@@ -146,7 +146,7 @@ class _Reader:
         self.arguments = ForwardArguments.of(model)
         self.labels = LabelSets(labels, self.arguments)
         self.copies = False  # whether a batch may be overwritten after `add`
-        self.remedy = ""  # of items that seem to be samples
+        self.remedy = ""  # remedy for items that seem to be samples
         self.converted: tuple[int, ...] | None = None  # the tensors that `positions_to_convert` returns
         self.first_batch: PassInputs | None = None
         self.kept_rows: list[KeptRows] = []  # the rows of each tensor among the arguments

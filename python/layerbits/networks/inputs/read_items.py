@@ -120,7 +120,7 @@ def find_labels(
             keys = [key for key, item in items.items() if item is label_values]
             keys = keys or (_read_keys(batch, labels, label_values, arguments) if items else [])
         return keys, label_values
-    fields = getattr(batch, "_fields", ())  # of a named tuple
+    fields = getattr(batch, "_fields", ())  # names, if it is a named tuple
     if labels in fields:
         labels = fields.index(labels)
     if isinstance(labels, int) and -len(items) <= labels < 0 and isinstance(batch, tuple | list):

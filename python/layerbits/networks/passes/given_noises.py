@@ -305,7 +305,7 @@ class _Channel:
 
 def _dual(values: Tensor, tangents: Tensor) -> Tensor:
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "`torch.jit", DeprecationWarning)  # of a module of torch, at its import
+        warnings.filterwarnings("ignore", "`torch.jit", DeprecationWarning)  # from an import by torch
         dual: Tensor = forward_ad.make_dual(values, tangents)  # type: ignore[no-untyped-call]
     return dual
 

@@ -15,7 +15,7 @@ from layerbits.experiments.framework.configuration import (
 )
 
 CLASSES = 3
-WIDTHS = (8, 9, 10)  # of the hidden layers; arXiv 1810.11589
+WIDTHS = (8, 9, 10)  # hidden layers, as in arXiv 1810.11589
 
 
 @dataclasses.dataclass(frozen=True)

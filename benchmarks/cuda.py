@@ -107,6 +107,11 @@ def by_layerbits_pruned(points: Tensor, centers: Tensor) -> Tensor:
     return log_sum_exp_isotropic(points, centers, as_sigma(1.0), method="pruned")
 
 
+def by_layerbits_gridded(points: Tensor, centers: Tensor, sigma: float) -> Tensor:
+    """Compute the log-sum-exp by layerbits with expansions in cells."""
+    return log_sum_exp_isotropic(points, centers, as_sigma(sigma), method="gridded", tolerance=1e-7)
+
+
 def gradient(points: Tensor, centers: Tensor) -> None:
     """Compute the log-sum-exp and its gradients with respect to points, centers and sigma."""
     inputs = [points.requires_grad_(), centers.requires_grad_(), as_sigma(1.0).requires_grad_()]
@@ -175,7 +180,16 @@ def rates_of_other_calls(size: int, rounds: int) -> dict[str, float]:
     edges = torch.linspace(0, 10, 101, dtype=torch.float64)
     values = torch.empty((1, 64 * size), dtype=torch.float32, device="cuda")
     few_points = [problem(64, size, 10, torch.float32, seed) for seed in range(SETS)]
-    return {
+    rates = {
+        f"points/s by a grid, d = {dim}, sigma = {sigma:g}": 8 * size
+        / seconds(
+            partial(by_layerbits_gridded, sigma=sigma),
+            [problem(8 * size, 8 * size, dim, torch.float32, seed) for seed in range(SETS)],
+            min(rounds, RIVAL_ROUNDS),
+        )
+        for dim, sigma in ((1, 0.01), (1, 1.0), (2, 0.1), (2, 1.0))
+    }  # fmt: skip
+    return rates | {
         "pairs/s in clusters, omitted pairs included": size**2
         / seconds(by_layerbits_pruned, [clustered_problem(size, seed) for seed in range(SETS)], rounds),
         "pairs/s with gradients": size**2 / seconds(gradient, problems, rounds),

@@ -4,11 +4,13 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <map>
 #include <optional>
 #include <utility>
 
 #include "../cpu/cpu_operations.h"
 #include "../cpu/dispatch.h"
+#include "../cpu/plane_tables.h"
 #include "operation_arguments.h"
 
 namespace py = pybind11;
@@ -196,6 +198,13 @@ double multiply_adds_any(int64_t pieces, bool additions, int bits, int threads,
   return values;
 }
 
+// The tables of a grid in one or two dimensions, which allow no rounding beyond the tolerance.
+std::map<std::string, std::vector<double>> grid_tables(int dim, double fraction, double tolerance) {
+  if (dim == 1)
+    return GridTables(fraction, tolerance, 0, GridTables::line_cells(tolerance)).values();
+  return PlaneTables(fraction, tolerance, PlaneGrids::kWide).values();
+}
+
 std::vector<std::string> level_names() {
   std::vector<std::string> names;
   for (const KernelTable* table : usable_levels()) names.emplace_back(table->level);
@@ -244,6 +253,8 @@ PYBIND11_MODULE(_cpu, module) {
              arg("additions") = false, arg("bits") = 32, arg("threads") = 1, arg("level") = "",
              "Computes multiply-adds in registers; returns the number of values computed, for "
              "benchmarks.");
+  module.def("grid_tables", &grid_tables, arg("dim"), arg("fraction"), arg("tolerance"),
+             "The tables of a grid in one or two dimensions for CUDA devices, by name.");
   module.def("levels", &level_names,
              "ISA levels of this build that this machine can run, best first.");
   module.def("level", &default_level,

@@ -133,6 +133,26 @@ void GridTables::set_bounds() {
   }
 }
 
+std::map<std::string, std::vector<double>> GridTables::values() const {
+  return {{"step", {step_}},
+          {"half", {half_}},
+          {"width", {width_}},
+          {"radius", {radius_}},
+          {"reach", {double(reach_)}},
+          {"lebesgue", {lebesgue_}},
+          {"beyond", {beyond_}},
+          {"column_sum", {column_sum_}},
+          {"nodes", {nodes_, nodes_ + kOrder}},
+          {"transform", transform_},
+          {"translations", translations_},
+          {"tilts", tilts_},
+          {"moment_errors", moment_errors_},
+          {"rounding_errors", rounding_errors_},
+          {"row_sums", row_sums_},
+          {"decays", decays_},
+          {"growths", growths_}};
+}
+
 int64_t GridTables::slope(double first, double last) const {
   const double rise = std::log(first / last);
   const double cells = -rise / ((nodes_[0] - nodes_[kOrder - 1]) * radius_ * width_);

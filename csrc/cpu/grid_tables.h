@@ -31,6 +31,8 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
+#include <string>
 #include <vector>
 
 #include "kernel_table.h"
@@ -74,6 +76,9 @@ class GridTables {
   const double* translation(int64_t offset) const {
     return translations() + shift(offset) * kOrder * kOrder;
   }
+
+  // All values by name, with which layerbits.kernels.grids repeats the method.
+  std::map<std::string, std::vector<double>> values() const;
 
   // The parts of the bounds along one axis, for plane_tables.h.
   const double* transform() const { return transform_.data(); }  // [node][k]

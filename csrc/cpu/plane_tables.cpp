@@ -40,6 +40,16 @@ PlaneTables::PlaneTables(double fraction, double tolerance, double cell_width)
   set_suprema();
 }
 
+std::map<std::string, std::vector<double>> PlaneTables::values() const {
+  auto values = line_.values();
+  values["nearest"] = of_offsets_[kNear];
+  values["beyond"] = {beyond_reach_};
+  const auto middle = suprema_.begin() + int64_t(suprema_.size() / 2);
+  values["between"] = {suprema_.begin(), middle};
+  values["largest"] = {middle, suprema_.end()};
+  return values;
+}
+
 void PlaneTables::set_suprema() {
   const double p = kOrder, h = radius_;
   const double log_interpolation =

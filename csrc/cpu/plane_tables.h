@@ -57,6 +57,9 @@ class PlaneTables {
   double reach_threshold(double total_weight) const {
     return total_weight * beyond_reach_ / share_;
   }
+  // The values of line(), and those of the plane, as in GridTables.
+  std::map<std::string, std::vector<double>> values() const;
+
   int64_t near_reach() const { return near_reach_; }
   double share() const { return share_; }  // delta
 
@@ -81,6 +84,8 @@ class PlaneTables {
 // centers are certain, and more translations.
 class PlaneGrids {
  public:
+  static constexpr double kWide = 1.75;  // of 1.5, 1.75 and 2 the fastest on Zen 4
+
   PlaneGrids(double fraction, double tolerance)
       : fraction_(fraction), tolerance_(tolerance), wide_(fraction, tolerance, kWide) {}
 
@@ -92,8 +97,6 @@ class PlaneGrids {
   }
 
  private:
-  static constexpr double kWide = 1.75;  // of 1.5, 1.75 and 2 the fastest on Zen 4
-
   const double fraction_, tolerance_;
   const PlaneTables wide_;
   mutable std::mutex mutex_;

@@ -6,49 +6,12 @@ import torch
 
 from layerbits.kernels import _cpu, as_sigma, log_sum_exp_isotropic
 from tests.support.exact_mixture import error_bound, exact_log_sums, float64_rounding
+from tests.support.gridded_mixtures import LAYOUTS, gridded_problem, normal_centers
 from tests.support.native_calls import BOTH_DTYPES, EVERY_LEVEL, LEVELS, log_sum_exp
 
-pytestmark = pytest.mark.cpu_only("only the CPU has a grid")
+pytestmark = pytest.mark.cpu_only("tests the grid of the CPU")
 
-
-def normal_centers(generator, n):
-    """Return centers with a standard deviation of 1."""
-    return generator.standard_normal((n, 1))
-
-
-def tight_clusters(generator, n):
-    """Return clusters of widths from 1e-7 to 1 around 8 positions up to 30 from 0."""
-    positions, widths = generator.uniform(-30, 30, (8, 1)), 10.0 ** generator.uniform(-7, 0, (8, 1))
-    cluster = generator.integers(8, size=n)
-    return positions[cluster] + widths[cluster] * generator.standard_normal((n, 1))
-
-
-def equal_centers(generator, n):
-    """Return centers that take three values."""
-    return generator.choice([-1.0, 0.3, 2.0], (n, 1))
-
-
-def heavy_tails(generator, n):
-    """Return centers of a Cauchy distribution: a cluster, and centers far from it and from each other."""
-    return generator.standard_cauchy((n, 1))
-
-
-EVERY_LAYOUT = pytest.mark.parametrize("layout", [normal_centers, tight_clusters, equal_centers, heavy_tails])
-
-
-def problem(layout, sigma, dtype, *, n=3000, offset=0.0):
-    """Return queries near centers, between and beyond them, and n centers."""
-    generator = np.random.default_rng(5)
-    centers = offset + layout(generator, n)
-    queries = np.concatenate(
-        [
-            centers[generator.integers(n, size=60)] + sigma * generator.standard_normal((60, 1)),
-            offset + generator.uniform(-6, 6, (30, 1)),
-            centers.max() + sigma * np.array([[2.0], [5.0], [7.5], [11.0], [20.0], [1e3], [1e7]]),
-            centers.min() - sigma * np.array([[3.0], [6.5], [40.0]]),
-        ]
-    )
-    return queries.astype(dtype), centers.astype(dtype)
+EVERY_LAYOUT = pytest.mark.parametrize("layout", LAYOUTS)
 
 
 def assert_error_within_bound(points, centers, sigma, *, weights=None, tolerance=None, levels=LEVELS):
@@ -67,21 +30,21 @@ def assert_error_within_bound(points, centers, sigma, *, weights=None, tolerance
 @EVERY_LAYOUT
 @pytest.mark.parametrize("sigma", [100.0, 3.0, 0.5, 0.05, 0.004, 1e-6])
 def test_error_is_within_bound_and_tolerance(dtype, layout, sigma):
-    points, centers = problem(layout, sigma, dtype)
+    points, centers = gridded_problem(layout, sigma, dtype, 1)
     assert_error_within_bound(points, centers, sigma)
 
 
 @EVERY_LAYOUT
 @pytest.mark.parametrize("tolerance", [1e-3, 1e-6])
 def test_error_is_within_a_large_tolerance_in_float64(layout, tolerance):
-    points, centers = problem(layout, 0.3, np.float64)
+    points, centers = gridded_problem(layout, 0.3, np.float64, 1)
     assert_error_within_bound(points, centers, 0.3, tolerance=tolerance, levels=LEVELS[:1])
 
 
 @BOTH_DTYPES
 @EVERY_LAYOUT
 def test_error_is_within_bound_for_weights_of_all_sizes(dtype, layout):
-    points, centers = problem(layout, 0.2, dtype)
+    points, centers = gridded_problem(layout, 0.2, dtype, 1)
     weights = (10.0 ** np.random.default_rng(0).uniform(-12, 3, len(centers))).astype(dtype)
     weights[::7] = 0
     assert_error_within_bound(points, centers, 0.2, weights=weights)
@@ -91,7 +54,7 @@ def test_error_is_within_bound_for_weights_of_all_sizes(dtype, layout):
 @pytest.mark.parametrize("offset", [1e3, 1e6, -1e8])
 def test_error_is_within_bound_far_from_zero(dtype, offset):
     # In float32 at 1e8, a step between numbers is 8 sigma.
-    points, centers = problem(normal_centers, 1.0, dtype, offset=offset)
+    points, centers = gridded_problem(normal_centers, 1.0, dtype, 1, offset=offset)
     assert_error_within_bound(points, centers, 1.0)
 
 
@@ -138,7 +101,7 @@ def used_method(points, centers, sigma, **options):
 @EVERY_LEVEL
 @BOTH_DTYPES
 def test_points_that_are_not_finite_change_no_other_point(level, dtype):
-    points, centers = problem(normal_centers, 0.3, dtype)
+    points, centers = gridded_problem(normal_centers, 0.3, dtype, 1)
     expected = log_sum_exp(points, centers, 0.3, method="gridded", level=level)
     points[[3, 40, 41]] = np.array([[np.nan], [np.inf], [-np.inf]])
     expected[[3, 40, 41]] = [np.nan, -np.inf, -np.inf]
@@ -149,7 +112,7 @@ def test_points_that_are_not_finite_change_no_other_point(level, dtype):
 @BOTH_DTYPES
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_a_center_that_is_not_finite_needs_all_pairs(dtype, bad):
-    points, centers = problem(normal_centers, 0.3, dtype)
+    points, centers = gridded_problem(normal_centers, 0.3, dtype, 1)
     centers[17] = bad
     assert used_method(points, centers, 0.3, method="gridded") == "dense"
     expected = log_sum_exp(points, centers, 0.3, method="dense")
@@ -157,7 +120,7 @@ def test_a_center_that_is_not_finite_needs_all_pairs(dtype, bad):
 
 
 def test_points_too_large_relative_to_sigma_are_refused():
-    points, centers = problem(normal_centers, 0.3, np.float32)
+    points, centers = gridded_problem(normal_centers, 0.3, np.float32, 1)
     points[5] = 3e38
     with pytest.raises(ValueError, match="points: got a finite value too large relative to sigma"):
         log_sum_exp(points, centers, 0.3, method="gridded")
@@ -176,7 +139,7 @@ def test_no_points_and_no_centers():
 
 @BOTH_DTYPES
 def test_auto_chooses_the_grid_for_many_pairs(dtype):
-    points, centers = problem(normal_centers, 0.3, dtype, n=60_000)
+    points, centers = gridded_problem(normal_centers, 0.3, dtype, 1, n=60_000)
     many = np.tile(points, (60, 1))
     assert used_method(many, centers, 0.3) == "gridded"
     assert used_method(points, centers[:500], 0.3) == "dense"
@@ -200,7 +163,7 @@ def test_auto_does_not_sum_many_pairs_without_expansions():
 @pytest.mark.parametrize("sigma", [0.1, 1.0])
 def test_expansions_sum_the_points_near_centers(sigma):
     # Expansions are computed in double: their errors are far below those of a sum of all pairs in float32.
-    points, centers = problem(normal_centers, sigma, np.float32)
+    points, centers = gridded_problem(normal_centers, sigma, np.float32, 1)
     exact, _ = exact_log_sums(points[:60], centers, sigma)
     for method, used in (("dense", False), ("gridded", True)):
         errors = np.abs(log_sum_exp(points[:60], centers, sigma, method=method) - exact)
@@ -210,7 +173,7 @@ def test_expansions_sum_the_points_near_centers(sigma):
 @BOTH_DTYPES
 def test_gradient_is_that_of_all_pairs(dtype):
     # The softmax weights of the gradient contain the log-sum, which differs by at most (20 (1 + p|e|) + 1) eps.
-    points, centers = problem(normal_centers, 0.3, dtype)
+    points, centers = gridded_problem(normal_centers, 0.3, dtype, 1)
     gradients = []
     for method in ("dense", "gridded"):
         queries = torch.from_numpy(points[:60]).requires_grad_()

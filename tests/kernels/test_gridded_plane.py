@@ -5,58 +5,24 @@ import pytest
 
 from layerbits.kernels import _cpu
 from tests.support.exact_mixture import error_bound, exact_log_sums, float64_rounding
+from tests.support.gridded_mixtures import LAYOUTS, gridded_problem, normal_centers
 from tests.support.native_calls import BOTH_DTYPES, EVERY_LEVEL, LEVELS, log_sum_exp
 
-pytestmark = pytest.mark.cpu_only("only the CPU has a grid")
+pytestmark = pytest.mark.cpu_only("tests the grid of the CPU")
 
 TOLERANCE = 1e-7  # float64 has expansions in the plane for large tolerances only
 
 
-def normal_centers(generator, n):
-    """Return centers with a standard deviation of 1."""
-    return generator.standard_normal((n, 2))
-
-
-def tight_clusters(generator, n):
-    """Return clusters of widths from 1e-7 to 1 around 8 positions up to 30 from 0."""
-    positions, widths = generator.uniform(-30, 30, (8, 2)), 10.0 ** generator.uniform(-7, 0, (8, 1))
-    cluster = generator.integers(8, size=n)
-    return positions[cluster] + widths[cluster] * generator.standard_normal((n, 2))
-
-
-def equal_centers(generator, n):
-    """Return centers that take nine values."""
-    return generator.choice([-1.0, 0.3, 2.0], (n, 2))
-
-
-def heavy_tails(generator, n):
-    """Return centers of Cauchy distributions: a cluster, and centers far from it and from each other."""
-    return generator.standard_cauchy((n, 2))
-
-
-def centers_on_a_line(generator, n):
+def centers_on_a_line(generator, n, dim):
     """Return centers on a line that is not parallel to an axis."""
     return generator.standard_normal((n, 1)) * np.array([[1.0, 0.3]])
 
 
-LAYOUTS = [normal_centers, tight_clusters, equal_centers, heavy_tails, centers_on_a_line]
-EVERY_LAYOUT = pytest.mark.parametrize("layout", LAYOUTS)
+EVERY_LAYOUT = pytest.mark.parametrize("layout", [*LAYOUTS, centers_on_a_line])
 
 
 def problem(layout, sigma, dtype, *, n=6000, offset=0.0):
-    """Return queries near centers, between and beyond them, and n centers."""
-    generator = np.random.default_rng(5)
-    centers = offset + layout(generator, n)
-    beyond = sigma * np.array([[2.0, 0], [5.0, 0], [0, 7.5], [11.0, -20.0], [1e3, 0], [0, -1e7]])
-    queries = np.concatenate(
-        [
-            centers[generator.integers(n, size=60)] + sigma * generator.standard_normal((60, 2)),
-            offset + generator.uniform(-6, 6, (30, 2)),
-            centers.max(axis=0) + beyond,
-            centers.min(axis=0) - beyond[:4],
-        ]
-    )
-    return queries.astype(dtype), centers.astype(dtype)
+    return gridded_problem(layout, sigma, dtype, 2, n=n, offset=offset)
 
 
 def assert_error_within_bound(points, centers, sigma, *, weights=None, tolerance=TOLERANCE, levels=LEVELS):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from layerbits.kernels.back_ends import cuda
 from layerbits.kernels.cuda_pruning import PruningOrders, can_prune, every_tenth, is_dense_cheap, orders_of
+from layerbits.kernels.grids import LEAST_TOLERANCE, gridded_log_sums
 from layerbits.kernels.native_interface import Accuracy, Gradient, Mixture
 
 if TYPE_CHECKING:  # mypy reads _cuda.pyi; at run time a missing module is a BackendError
@@ -21,6 +23,10 @@ else:
 
 # "auto" prunes if a trial computes at most this share of the pairs.
 _WORTHWHILE_SHARE = 0.6
+
+# "auto" expands the centers of cells if the points have at most this number of cells for each point: a guess, for a
+# cell of the plane takes about a million floating-point operations.
+_WORTHWHILE_CELLS = 0.25
 
 
 class Launch(TypedDict):
@@ -42,11 +48,23 @@ class CudaOperations:
 
     def log_sum_exp_isotropic(self, mixture: Mixture, accuracy: Accuracy, log_sum: Tensor) -> None:
         """Compute the log-sums by the method of `accuracy`."""
-        if accuracy.method == "gridded":
-            raise ValueError("method: got 'gridded' on a CUDA device, wanted auto, dense or pruned")
         with _launch_on(mixture.points) as launch:
-            orders = orders_of(mixture) if _should_prune(mixture, accuracy, launch) else None
-            _log_sum_exp_isotropic(mixture, accuracy, orders, log_sum, launch)
+            if not _should_grid(mixture, accuracy):
+                _sum_pairs(mixture, accuracy, log_sum, launch)
+                return
+            # The sum at one point checks the arguments.
+            _sum_pairs(_at_points(mixture, slice(1)), accuracy, log_sum[:1], launch)
+            cells_a_point = _WORTHWHILE_CELLS if accuracy.method == "auto" else 1.0
+            log_sums = gridded_log_sums(mixture, _tolerance(mixture, accuracy), cells_a_point)
+            if log_sums is None:
+                _sum_pairs(mixture, accuracy, log_sum, launch)
+                return
+            uncertain = log_sums.isnan().nonzero()[:, 0]
+            if len(uncertain):
+                others = torch.empty(len(uncertain), dtype=torch.float64, device=log_sum.device)
+                _sum_pairs(_at_points(mixture, uncertain), Accuracy("auto", accuracy.tolerance), others, launch)
+                log_sums[uncertain] = others
+            log_sum.copy_(log_sums)
 
     def log_sum_exp_isotropic_gradient(self, mixture: Mixture, gradient: Gradient) -> None:
         """Compute the gradients from all pairs."""
@@ -99,13 +117,38 @@ class CudaOperations:
             _cuda.standard_normal(values, keys, first, **launch)
 
 
+def _should_grid(mixture: Mixture, accuracy: Accuracy) -> bool:
+    """Return whether to expand the centers of cells: in up to two dimensions, "auto" if all pairs take too long."""
+    is_wanted = accuracy.method == "gridded" or (accuracy.method == "auto" and not is_dense_cheap(mixture))
+    return (
+        is_wanted
+        and can_prune(mixture)
+        and mixture.points.shape[1] <= 2
+        and _tolerance(mixture, accuracy) >= LEAST_TOLERANCE
+    )
+
+
+def _tolerance(mixture: Mixture, accuracy: Accuracy) -> float:
+    return torch.finfo(mixture.points.dtype).eps / 2 if accuracy.tolerance is None else accuracy.tolerance
+
+
+def _at_points(mixture: Mixture, rows: slice | Tensor) -> Mixture:
+    return dataclasses.replace(mixture, points=mixture.points[rows])
+
+
+def _sum_pairs(mixture: Mixture, accuracy: Accuracy, log_sum: Tensor, launch: Launch) -> None:
+    """Compute the log-sums from pairs, pruned if that is wanted or faster."""
+    orders = orders_of(mixture) if _should_prune(mixture, accuracy, launch) else None
+    _log_sum_exp_isotropic(mixture, accuracy, orders, log_sum, launch)
+
+
 def _should_prune(mixture: Mixture, accuracy: Accuracy, launch: Launch) -> bool:
     """Return whether to prune the pairs.
 
     Unless all pairs are cheap, "auto" first prunes a trial of a tenth of the points and centers, a hundredth of the
     pairs. Bounding boxes of fewer rows are larger, so the trial computes too large a share, which favours "dense".
     """
-    if accuracy.method == "dense" or not can_prune(mixture):
+    if accuracy.method in ("dense", "gridded") or not can_prune(mixture):
         return False
     if accuracy.method == "pruned":
         return True

@@ -48,9 +48,10 @@ def log_sum_exp_isotropic(
         "dense" computes every pair. "pruned" skips pairs with negligible terms, unless there are several groups. The
         CPU uses a tree of centers, and replaces centers that are close together by one center; a CUDA device uses
         bounding boxes of tiles in up to 32 dimensions, and computes every pair with groups or in more dimensions.
-        "gridded", on the CPU alone, expands the centers of cells in one and two dimensions, in time O(n + m) for points
-        within about 6 sigma of a center; it sums nearby pairs for other points, and every pair in more dimensions or,
-        in two dimensions, for a tolerance below 1e-8, such as the default of float64.
+        "gridded" expands the centers of cells in one and two dimensions, in time O(n + m) for points within about 6
+        sigma of a center; it sums nearby pairs for other points, and every pair in more dimensions or, in two
+        dimensions, for a tolerance below 1e-8, such as the default of float64. A CUDA device needs such a tolerance in
+        one dimension too, and sums every pair of groups.
         "auto" estimates which method is faster; a CUDA device computes every pair if that takes less than some
         hundredths of a second. On the CPU, every other method gives a row the same bits in every batch; "auto" may
         choose another method for another batch. On a CUDA device a repeated call has the same bits.

@@ -35,10 +35,11 @@ def mixture_log_density(
         Nonnegative, of any positive total; equal by default.
     method : {"auto", "dense", "pruned", "gridded"}
         "dense" sums over every pair of a point and a center. "pruned" skips or merges centers if this changes the
-        result by at most `tolerance`. "gridded", on the CPU, takes time O(n + m) for points within about 6 sigma of a
-        center, with errors of at most `tolerance`, in one dimension, and in two for tolerances of at least 1e-8. "auto"
-        estimates which method is faster. On the CPU, every method but "auto" gives a point the same bits in every
-        batch; "auto" may choose another method for another batch. On a CUDA device a repeated call gives the same bits.
+        result by at most `tolerance`. "gridded" takes time O(n + m) for points within about 6 sigma of a center, with
+        errors of at most `tolerance`, in one dimension, and in two, or on a CUDA device, for tolerances of at least
+        1e-8. "auto" estimates which method is faster. On the CPU, every method but "auto" gives a point the same bits
+        in every batch; "auto" may choose another method for another batch. On a CUDA device a repeated call gives the
+        same bits.
     tolerance : float, optional
         Largest change of a log density by "pruned" and "gridded", in nats; by default half an eps of the dtype.
         Gradients always sum over every pair.

@@ -23,7 +23,7 @@ def test_colours_of_a_sequence_become_darker():
     assert all(after < before for before, after in pairwise(luminances))
 
 
-@pytest.mark.parametrize("ends", [(2, 8), (0.3, 4), (1, 9), (20, 45), (3e-3, 8e-3)])
+@pytest.mark.parametrize("ends", [(2, 8), (0.3, 4), (1, 9), (1, 60), (20, 45), (3e-3, 8e-3)])
 def test_tick_labels_of_a_short_logarithmic_axis_do_not_overlap(ends):
     figure = plots.new_figure(width=3, height=2)
     axes = figure.add_subplot()
@@ -91,3 +91,22 @@ def test_colours_of_eight_classes_are_as_far_apart_as_those_of_okabe_and_ito(vis
 
     okabe_ito = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#56B4E9", "#F0E442"]
     assert least_distance(plots.class_colors(8)) >= least_distance(okabe_ito)
+
+
+@pytest.mark.parametrize("middle", [".attention.output.dense", ".a"])
+def test_long_names_are_cut_to_different_ones(middle):
+    names = ["fc", *(f"bert.encoder.with.a.long.name.layer.{number}{middle}{'.x' * 9}" for number in range(12))]
+    shorter = plots.cut_names(names, 32)
+    assert shorter[0] == "fc"
+    assert len(set(shorter)) == len(names)
+    assert max(map(len, shorter)) <= 32
+    assert all(f".{number}." in name for number, name in enumerate(shorter[1:]))
+
+
+def test_names_that_differ_in_distant_parts_are_not_cut():
+    names = [f"{first}{'x' * 80}{last}" for first in "ab" for last in "ab"] + [f"a{'x' * 40}c{'x' * 40}a"]
+    assert plots.cut_names(names) == names
+
+
+def test_markers_of_many_layers_differ():
+    assert len({plots.marker(number) for number in range(40)}) == 40

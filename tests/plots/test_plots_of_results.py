@@ -166,9 +166,9 @@ def test_intervals_have_a_line_from_end_to_end_for_each_layer(ax):
 def test_intervals_name_each_limit_above_its_line(ax):
     plots.intervals(table(1.0), ax=ax)
     (names,) = ax.child_axes
-    assert [label.get_text() for label in names.get_xticklabels()] == ["log 20", "H(Y)"]
+    assert [label.get_text() for label in names.get_xticklabels()] == ["H(Y)", "log 20"]
     lines = [line.get_xdata()[0] for line in ax.lines if line.get_linestyle() == "--"]
-    assert list(names.get_xticks()) == pytest.approx(lines)
+    assert list(names.get_xticks()) == pytest.approx(sorted(lines))
     plots.intervals(InformationTable(table(1.0).rows), ax=plots.new_figure(width=3, height=2).add_subplot())
 
 
@@ -248,3 +248,37 @@ def test_missing_matplotlib_is_named_with_its_extra(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r"^matplotlib: not installed.* pip install 'layerbits\[plots\]'"):
         HISTORY.plot()
+
+
+def test_plane_of_many_layers_has_a_legend_below_the_axes_with_different_names():
+    names = [f"encoder.layer.{number}.attention.output.dense" for number in range(12)]
+    table = InformationTable(
+        tuple(
+            InformationRow(name, quantity, "draws", 0.5, 0.1, 0.4, 0.6, "nats", 32, 0.5)
+            for name in names
+            for quantity in ("I(X;T)", "I(T;Y)")
+        )
+    )
+    axes = plots.information_plane(InformationHistory({1: table, 2: table}, 0.95, simultaneous=False))
+    assert axes.get_legend() is None
+    (legend,) = axes.figure.legends
+    axes.figure.canvas.draw()
+    assert len({text.get_text() for text in legend.get_texts()}) == 12
+    assert legend.get_window_extent().y1 <= axes.get_tightbbox().y0 + 1
+
+
+def test_intervals_join_the_names_of_limits_that_are_near_to_one_another(ax):
+    rows = tuple(
+        InformationRow("fc1", quantity, "draws", 0.5, 0.1, 0.4, 0.6, "nats", 32, 0.5)
+        for quantity in ("I(X;T)", "I(T;Y)", "I(X;T|Y)")
+    )
+    plots.intervals(InformationTable(rows, {"I(X;T)": math.log(100), "I(T;Y)": 0.7, "I(X;T|Y)": 4.55}), ax=ax)
+    (top,) = ax.child_axes
+    assert [label.get_text() for label in top.get_xticklabels()] == ["H(Y)", "H(X|Y), log 100"]
+
+
+@pytest.mark.parametrize("dim", [2, 3])
+def test_points_on_own_axes_have_a_legend_of_classes_and_names_of_units(dim):
+    axes = plots.scatter(np.eye(3)[:, :dim], np.array([5, 7, 7]))
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["class 0", "class 1"]
+    assert axes.get_ylabel() == "unit 2"

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from layerbits._base import InformationTable, check_type
-from layerbits.plots.figures import class_colors, legend_outside
+from layerbits.plots.figures import class_colors, cut_names, legend_outside, marker
 from layerbits.plots.given_axes import checked_names, given_axes
 from layerbits.plots.over_epochs import limit_label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+_NEAR = 0.08  # distance of limits with one label, as a share of the axis
 _SPREAD = 0.5  # distance of the first and the last interval of a layer; layers have the distance 1
 
 
@@ -33,7 +35,7 @@ def intervals(table: InformationTable, *, layers: Sequence[str] | None = None, a
     Returns
     -------
     matplotlib Axes
-        The axes. A dot shows the value; it is hollow if the information is saturated. Dashed lines, with names above
+        The axes. A marker shows the value; it is hollow if the information is saturated. Dashed lines, with names above
         the axes, show the largest possible values, if the table has them.
 
     Raises
@@ -56,7 +58,8 @@ def intervals(table: InformationTable, *, layers: Sequence[str] | None = None, a
     layers = checked_names("layers", layers, table.layers)
     axes, unit = given_axes(ax, height=1.4 + 0.45 * len(layers)), table.rows[0].unit
     offsets = np.linspace(-_SPREAD / 2, _SPREAD / 2, len(quantities)) if len(quantities) > 1 else [0.0]
-    for quantity, offset, color in zip(quantities, offsets, class_colors(len(quantities)), strict=True):
+    styles = zip(quantities, offsets, class_colors(len(quantities)), map(marker, range(len(quantities))), strict=True)
+    for quantity, offset, color, shape in styles:
         rows = {row.layer: row for row in table.rows if row.quantity == quantity}
         for number, layer in enumerate(layers):
             if layer not in rows:  # a readout of slices has other symbols than a whole layer
@@ -64,22 +67,33 @@ def intervals(table: InformationTable, *, layers: Sequence[str] | None = None, a
             row = rows[layer]
             axes.plot([row.lower, row.upper], [number + offset] * 2, color=color, linewidth=4, solid_capstyle="butt")
             face = "white" if "saturated" in row.flags else color
-            axes.plot(row.value, number + offset, "o", color=color, markerfacecolor=face, markersize=6)
-        axes.plot([], [], "o-", color=color, label=quantity)  # for the legend
+            axes.plot(row.value, number + offset, shape, color=color, markerfacecolor=face, markersize=6)
+        axes.plot([], [], shape, linestyle="-", color=color, label=quantity)  # for the legend
         if quantity in table.limits:
             axes.axvline(table.limits[quantity], color=color, linestyle="--", linewidth=1)
-    axes.set_yticks(range(len(layers)), layers)
+    axes.set_yticks(range(len(layers)), cut_names(layers, 24))
     axes.set_ylim(len(layers) - 0.4, -0.6)
     axes.set_xlim(left=0)
     axes.set_xlabel(f"information in {unit}" if len(quantities) > 1 else f"{quantities[0]} in {unit}")
     limits = {
         table.limits[name]: limit_label(name, table.limits[name], unit) for name in quantities if name in table.limits
     }
-    _label_limits(axes, limits)
+    _label_limits(axes, _joined(limits, axes.get_xlim()[1]))
     axes.spines[["top", "right"]].set_visible(False)
     if ax is None:
         legend_outside(axes)
     return axes
+
+
+def _joined(limits: Mapping[float, str], largest: float) -> dict[float, str]:
+    """Join the names of limits that are so near to one another that their names would overlap."""
+    joined: dict[float, list[str]] = {}
+    place = -math.inf
+    for limit in sorted(limits):
+        if limit > place + _NEAR * largest:
+            place = limit
+        joined.setdefault(place, []).append(limits[limit])
+    return {limit: ", ".join(names) for limit, names in joined.items()}
 
 
 def _label_limits(axes: Axes, limits: Mapping[float, str]) -> None:

@@ -7,6 +7,8 @@ Functions import matplotlib themselves, because it is an optional dependency.
 from __future__ import annotations
 
 import dataclasses
+import itertools
+import math
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -26,9 +28,11 @@ _SHARED_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
 _CLASS_COLORS = (*_SHARED_COLORS, "#000000", "#332288", "#882255", "#9944FF")
 _CLASS_COLORS_ON_DARK = (*_SHARED_COLORS, "#ffffff", "#E69F00", "#56B4E9", "#F0E442")
 CLASS_COLORS = _CLASS_COLORS[:2]
-MARKERS = "osD^vP*X<>"
+_MARKERS = "osD^vP*X<>pdhH"
 _LINESTYLES = ("-", "--", "-.", ":")
 _GREY = "#666666"
+# The first digits with labels on an axis of up to so many decades.
+_LABELLED = ((0.4, range(1, 10)), (1.0, (1, 2, 3, 4, 6)), (2.0, (1, 2, 5)), (math.inf, (1,)))
 _ROUNDING = 1e-9  # relative errors of the positions of ticks
 
 Color = str | tuple[float, float, float, float]
@@ -115,13 +119,18 @@ def curve_panel(axes: Axes, *, ylabel: str, xlabel: str = "") -> None:
 def plain_numbers(*, whole: bool = False) -> Formatter:
     """Return labels of a logarithmic axis without powers of ten, which overlap on an axis of about one decade.
 
-    With `whole`, only whole numbers have a label.
+    An axis of up to two decades has labels at 2 and 5 in each, a shorter one more. With `whole`, only whole numbers
+    have a label.
     """
-    from matplotlib.ticker import LogFormatter
+    from matplotlib.ticker import Formatter
 
-    class PlainNumbers(LogFormatter):
+    class PlainNumbers(Formatter):
         def __call__(self, x: float, pos: int | None = None) -> str:
-            is_labelled = super().__call__(x, pos) and not (whole and abs(x - round(x)) > _ROUNDING * x)
+            assert self.axis is not None
+            lower, upper = np.log10(self.axis.get_view_interval())
+            digits = next(digits for decades, digits in _LABELLED if upper - lower <= decades)
+            exponent = math.floor(math.log10(x) + _ROUNDING)
+            is_labelled = round(x / 10.0**exponent) in digits and not (whole and abs(x - round(x)) > _ROUNDING * x)
             return f"{x:g}" if is_labelled else ""
 
     return PlainNumbers()
@@ -138,6 +147,11 @@ def label_epochs(axis: Axis) -> None:
         axis.set_minor_formatter(plain_numbers(whole=True))
 
 
+def marker(number: int) -> str:
+    """Return a marker: a shape, or the number, counted from 1, after the last shape."""
+    return _MARKERS[number] if number < len(_MARKERS) else f"${number + 1}$"
+
+
 def curve_styles(labels: Sequence[str]) -> list[CurveStyle]:
     """Return styles of an ordered series of curves; curves that coincide are told apart by dashes and markers."""
     return [
@@ -145,7 +159,7 @@ def curve_styles(labels: Sequence[str]) -> list[CurveStyle]:
             color=color,
             label=label,
             linestyle=_LINESTYLES[number % len(_LINESTYLES)],
-            marker=MARKERS[number % len(MARKERS)],
+            marker=marker(number),
         )
         for number, (label, color) in enumerate(zip(labels, sequence_colors(len(labels)), strict=True))
     ]
@@ -180,11 +194,32 @@ def legend_outside(axes: Axes, title: str | None = None) -> None:
     """Place the legend of `axes` to the right of the panel, unless no curve has a label; cut long names."""
     handles, labels = axes.get_legend_handles_labels()
     if labels:
-        names = list(map(cut_name, labels))
         place: dict[str, Any] = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)}
-        axes.legend(handles, names, title=title, frameon=False, alignment="left", **place)
+        axes.legend(handles, cut_names(labels, 32), title=title, frameon=False, alignment="left", **place)
 
 
 def cut_name(name: str, most: int = 40) -> str:
     """Return a name, or its beginning and its end around an ellipsis if it has more than `most` characters."""
     return name if len(name) <= most else f"{name[: most // 2]}…{name[len(name) - (most - most // 2 - 1) :]}"
+
+
+def cut_names(names: Sequence[str], most: int = 40) -> list[str]:
+    """Return names of at most `most` characters that differ as the given ones do.
+
+    If cuts in the middle make different names equal, the cuts leave out the beginning that the long names share; if
+    that does not help either, no name is cut.
+    """
+    long_names = [name for name in names if len(name) > most]
+    ends = zip(min(long_names, default=""), max(long_names, default=""), strict=False)
+    shared = sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], ends))
+    start = max(0, shared - most // 4)
+
+    def cut_start(name: str) -> str:
+        rest = f"…{name[start:]}"
+        return rest if len(rest) <= most else f"{rest[: most - 1]}…"
+
+    for cut in (lambda name: cut_name(name, most), cut_start):
+        shorter = [name if len(name) <= most else cut(name) for name in names]
+        if len(set(shorter)) == len(set(names)):
+            return shorter
+    return list(names)

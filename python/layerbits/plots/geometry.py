@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from layerbits._base import Array, Doubles, check_positive, check_type
+from layerbits._base import Array, Doubles, Integers, check_positive, check_type
 from layerbits.geometry import DistanceHistogram
 from layerbits.kernels import as_tensor
-from layerbits.plots.figures import class_colors
+from layerbits.plots.figures import class_colors, legend_outside
 from layerbits.plots.given_axes import given_axes
 from layerbits.statistics import class_numbers
 
@@ -72,7 +72,8 @@ def scatter(points: Array, labels: Array | None = None, *, limit: float | None =
     limit : float, optional
         The axes end at -limit and limit; by default they fit the points.
     ax : matplotlib Axes, optional
-        The axes to plot on, with ``projection="3d"`` for three dimensions; by default those of a new pyplot figure.
+        The axes to plot on, with ``projection="3d"`` for three dimensions; by default those of a new pyplot figure with
+        a legend of the classes.
 
     Returns
     -------
@@ -110,11 +111,25 @@ def scatter(points: Array, labels: Array | None = None, *, limit: float | None =
     colors = np.asarray(class_colors(1 + max(classes, default=0)))[classes]
     style: dict[str, Any] = {"c": colors, "s": min(20, max(3, 4000 / max(len(rows), 1))), "alpha": 0.5, "linewidths": 0}
     axes.scatter(*rows.T, **style)
+    if ax is None:
+        axes.set(**{f"{axis}label": f"unit {number}" for number, axis in enumerate("xyz"[: rows.shape[1]], 1)})
+        if labels is not None:
+            _add_class_legend(axes, classes, is_3d)
     if is_3d:
         axes.tick_params(labelsize="xx-small", pad=-4)
         axes.locator_params(nbins=3)
-        cast("Axes3D", axes).set_box_aspect(None, zoom=1.15)
+        cast("Axes3D", axes).set_box_aspect(None, zoom=0.9 if ax is None else 1.15)  # with names of axes, or without
     if limit is not None:
         for axis in "xyz"[: rows.shape[1]]:
             axes.set(**{f"{axis}lim": (-limit, limit), f"{axis}ticks": (-limit, 0, limit)})
     return axes
+
+
+def _add_class_legend(axes: Axes, classes: Integers, is_3d: bool) -> None:
+    """Add a legend of the class numbers, in the order of the labels, to the right of the points."""
+    for number, color in enumerate(class_colors(1 + max(classes, default=0))):
+        axes.plot([], [], "o", color=color, label=f"class {number}")
+    if is_3d:
+        axes.legend(loc="upper left", frameon=False)
+    else:
+        legend_outside(axes)

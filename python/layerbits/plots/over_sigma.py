@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from layerbits._base import check_type
 from layerbits.estimators import SigmaProfile
-from layerbits.plots.figures import CurveStyle, band, curve_panel, legend_outside, reference_line, sequence_colors
+from layerbits.plots.figures import band, curve_panel, curve_styles, legend_outside, reference_line
 from layerbits.plots.given_axes import checked_names, given_axes
 from layerbits.plots.over_epochs import limit_label
 
@@ -58,12 +58,12 @@ def sigma_profile(
     (quantity,) = checked_names("quantity", quantity, dict.fromkeys(row.quantity for row in profile))
     layers = checked_names("layers", layers, profile.layers)
     axes = given_axes(ax)
-    for layer, color in zip(layers, sequence_colors(len(layers)), strict=True):
+    for layer, style in zip(layers, curve_styles(layers), strict=True):
         rows = sorted(
             (row for row in profile if (row.layer, row.quantity) == (layer, quantity)), key=lambda row: row.sigma
         )
         ends = ([getattr(row, end) for row in rows] for end in ("lower", "value", "upper"))
-        band(axes, [row.sigma for row in rows], ends, CurveStyle(color=color, label=layer))
+        band(axes, [row.sigma for row in rows], ends, style)
     unit = profile.rows[0].unit
     curve_panel(axes, xlabel="sigma", ylabel=f"{quantity} in {unit}")
     if quantity in profile.limits:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from layerbits._base import InformationHistory, InformationRow
-from layerbits.plots.figures import MARKERS, label_epochs, sequence_colors
+from layerbits.plots.figures import cut_names, label_epochs, marker, sequence_colors
 from layerbits.plots.given_axes import check_history, checked_names, given_axes, layers_with
 from layerbits.plots.over_epochs import limit_label
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.cm import ScalarMappable
 
 _GREY = "#999999"
+_FEW_LAYERS, _SHORT_NAME = 6, 16  # of a legend in the axes
 
 
 def information_plane(
@@ -78,10 +80,13 @@ def information_plane(
     if len(quantities) != 2:
         raise ValueError(f"quantities: got {len(quantities)}, wanted two, one for each axis")
     layers = checked_names("layers", layers, layers_with(history, quantities))
-    axes, colors = given_axes(ax), _epoch_colors(history.epochs)
-    for number, layer in enumerate(layers):
+    # Many names stand below the axes of a higher figure.
+    names, is_below = cut_names(layers, 32), len(layers) > _FEW_LAYERS or max(map(len, layers)) > _SHORT_NAME
+    legend_rows = math.ceil(len(layers) / 2) if is_below else 0
+    axes, colors = given_axes(ax, height=4 + 0.22 * legend_rows), _epoch_colors(history.epochs)
+    for number, (layer, name) in enumerate(zip(layers, names, strict=True)):
         pairs = {epoch: [history[epoch][layer, quantity] for quantity in quantities] for epoch in history.epochs}
-        _plot_path(axes, layer, pairs, colors, MARKERS[number % len(MARKERS)])
+        _plot_path(axes, name, pairs, colors, marker(number))
     unit = history.rows[0][1].unit
     axes.set_xlabel(f"{quantities[0]} in {unit}")
     axes.set_ylabel(f"{quantities[1]} in {unit}")
@@ -95,7 +100,10 @@ def information_plane(
     if len(history) > 1:
         label_epochs(axes.figure.colorbar(colors, ax=axes, label="epoch").ax.yaxis)
     if ax is None:
-        axes.legend(loc="best", frameon=False)
+        if is_below:
+            axes.figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize="small")
+        else:
+            axes.legend(loc="best", frameon=False)
     return axes
 
 

@@ -104,8 +104,11 @@ def _plot_distances(axes: Axes, distances: Sequence[Distances]) -> None:
 
 
 def _add_legends(rows: npt.NDArray[Any], titles: tuple[str | None, ...]) -> None:
-    """Add the legend of the first panel of each row, to the right of the last panel."""
+    """Move the legend of the first panel of each row to the right of the last panel."""
     for row, title in zip(rows, titles, strict=True):
+        for axes in row:
+            if axes.get_legend():
+                axes.get_legend().remove()
         handles, labels = row[0].get_legend_handles_labels()
         row[-1].legend(
             handles, labels, title=title, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, alignment="left"

@@ -206,6 +206,11 @@ def test_plot_of_a_result_makes_a_figure_of_pyplot(result):
 
 EMPTY = InformationHistory({}, 0.95, False)
 UNLABELLED = InformationHistory({1: InformationTable((HISTORY[1]["fc1", "I(X;T)"],))}, 0.95, False)
+NAMED_SETS = InformationHistory(
+    {1: InformationTable((ROW, *(dataclasses.replace(ROW, quantity=f"I(T;{name})") for name in ("cls", "par"))))},
+    0.95,
+    False,
+)
 
 
 def axes_of(projection):
@@ -223,6 +228,11 @@ REFUSALS = [
         r"^quantities: got 'I\(T;digit\)', wanted some of 'I\(X;T\)', 'I\(T;Y\)'",
     ),
     (lambda: plots.information_plane(UNLABELLED), r"^quantities: got 'I\(T;Y\)', .* measure with labels="),
+    (
+        lambda: plots.information_plane(NAMED_SETS),
+        r"^quantities: got 'I\(T;Y\)', "
+        r"wanted quantities=\('I\(X;T\)', 'I\(T;cls\)'\) or \('I\(X;T\)', 'I\(T;par\)'\)$",
+    ),
     (lambda: plots.intervals(InformationTable(())), "^table: got a result with none"),
     (lambda: plots.scatter(np.eye(4)), r"^points: got shape \(4, 4\)"),
     (lambda: plots.scatter(np.eye(3), ax=plots.new_figure(width=1, height=1).add_subplot()), r"^ax: got rectilinear"),

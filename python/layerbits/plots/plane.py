@@ -75,7 +75,9 @@ def information_plane(
     check_history(history)
     known = dict.fromkeys(row.quantity for _, row in history.rows)
     if quantities == ("I(X;T)", "I(T;Y)") and known and "I(T;Y)" not in known:
-        raise ValueError("quantities: got 'I(T;Y)', wanted a history with it; measure with labels=")
+        choices = " or ".join(str(("I(X;T)", name)) for name in known if name.startswith("I(T;"))
+        wanted = f"wanted quantities={choices}" if choices else "wanted a history with it; measure with labels="
+        raise ValueError(f"quantities: got 'I(T;Y)', {wanted}")
     quantities = checked_names("quantities", quantities, known)
     if len(quantities) != 2:
         raise ValueError(f"quantities: got {len(quantities)}, wanted two, one for each axis")

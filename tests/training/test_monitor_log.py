@@ -32,7 +32,7 @@ def test_logger_of_a_resumed_training_gets_no_epoch_again(tmp_path):
 
 def test_logger_that_raises_is_reported_once_and_does_not_stop_the_training(tmp_path):
     def log(numbers):
-        raise ConnectionError("no network")
+        raise ConnectionError("no\nnetwork")
 
     measuring = monitor(tmp_path, log)
     with pytest.warns(RuntimeWarning, match=r"^log: got ConnectionError \(no network\) at epoch 1") as warnings:

@@ -38,8 +38,9 @@ class MonitorLog:
             self._function({**table.scalars(), **measure_scalars(measures), "information/epoch": epoch})
         except Exception as error:  # a logger may raise any exception
             if not self._has_failed:
+                reason = " ".join(str(error).split())
                 warnings.warn(
-                    f"log: got {type(error).__name__} ({error}) at epoch {epoch}; the training goes on, and "
+                    f"log: got {type(error).__name__} ({reason}) at epoch {epoch}; the training goes on, and "
                     f"{path} has the numbers",
                     RuntimeWarning,
                     stacklevel=3,

@@ -63,7 +63,7 @@ def test_interrupted_table_is_completed_without_measuring_its_rows_again(tmp_pat
     ("text", "words"),
     [
         ("name,root\n", "it has columns"),
-        ("name,root,value\na,1,2\na,1.5,2\n", "row 2: invalid literal"),
+        ("name,root,value\na,1,2\na,1.5,2\n", "row 2, column 'root': invalid literal"),
         ("name,root,value\na,1,2\na,1\n", "row 2 has 2 cells, wanted 3"),
         ("name,root,value\na,1,2\nb,2,4\n", "it has 2 rows"),
     ],

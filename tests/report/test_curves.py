@@ -125,7 +125,7 @@ def test_many_points_are_thinned(tmp_path):
 @pytest.mark.parametrize("cell", ["much", "nan", "inf"])
 def test_points_that_are_no_numbers_are_refused(cell, tmp_path):
     write_csv(tmp_path / "scatter.csv", ["epoch", "label", "t1", "t2"], [[1, 0, 0.5, 0.5], [1, 0, 0.5, cell]])
-    with pytest.raises(UsageError, match=r"scatter\.csv: cannot be read: row 2: "):
+    with pytest.raises(UsageError, match=r"scatter\.csv: cannot be read: row 2, column 't2': "):
         layer_points(tmp_path, "run")
 
 

@@ -115,7 +115,9 @@ def test_note_on_a_damaged_row_says_if_rows_of_a_part_are_counted(n_epochs, numb
     rows = list(information_rows(n_epochs, 10))
     rows[-1][4] = "x"
     write_csv(tmp_path / "information.csv", ["epoch", *COLUMNS], rows, checksum=False)
-    with pytest.raises(UsageError, match=rf"information.csv: cannot be read: row {number}: could not") as raised:
+    with pytest.raises(
+        UsageError, match=rf"information.csv: cannot be read: row {number}, column 'value': could not"
+    ) as raised:
         write_report(tmp_path)
     assert ("counted in the part that the page shows" in str(raised.value)) == is_part
 

@@ -283,7 +283,7 @@ def test_damaged_cell_is_named(tmp_path):
     path.write_text(path.read_text().replace(",auto,", ",auto,x", 1))
     (tmp_path / ".information.csv.sha256").unlink()
     with (
-        pytest.raises(UsageError, match=r"information.csv: cannot be read: row 1: could not convert"),
+        pytest.raises(UsageError, match=r"information.csv: cannot be read: row 1, column 'value': could not convert"),
         pytest.warns(RuntimeWarning, match="unverified"),
     ):
         make_monitor(tmp_path)

@@ -109,7 +109,10 @@ def test_folder_of_other_measures_is_refused(tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "words"),
-    [("abc", "it has columns"), ("epoch,layer,measure,value\n1,1,binned_entropy,x\n", "row 1: could not convert")],
+    [
+        ("abc", "it has columns"),
+        ("epoch,layer,measure,value\n1,1,binned_entropy,x\n", "row 1, column 'value': could not convert"),
+    ],
 )
 @pytest.mark.filterwarnings("ignore:.*unverified:RuntimeWarning")
 def test_damaged_file_is_named(content, words, tmp_path):

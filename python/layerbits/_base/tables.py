@@ -7,7 +7,7 @@ import hashlib
 import io
 import json
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -69,14 +69,27 @@ def read_csv(path: Path, columns: Sequence[str]) -> list[list[str]]:
     return rows
 
 
-def parse_csv(path: Path, columns: Sequence[str], parse: Callable[[Sequence[str]], _Row]) -> list[_Row]:
-    """Read a table by `read_csv`, and parse the cells of each row; a ValueError of `parse` becomes a UsageError."""
+def parse_csv(path: Path, parsers: Mapping[str, Callable[[str], Any]], make: Callable[..., _Row]) -> list[_Row]:
+    """Read a table by `read_csv`, and make a row of the parsed cells; a ValueError of a parser becomes a UsageError.
+
+    Parameters
+    ----------
+    path
+        The CSV file.
+    parsers
+        The function that parses a cell, for each column, in the order of the columns.
+    make
+        The function of the parsed cells of a row.
+    """
     parsed = []
-    for number, cells in enumerate(read_csv(path, columns), start=1):
-        try:
-            parsed.append(parse(cells))
-        except ValueError as error:
-            raise damaged_file(path, f"row {number}: {error}") from error
+    for number, cells in enumerate(read_csv(path, list(parsers)), start=1):
+        values = []
+        for (column, parse), cell in zip(parsers.items(), cells, strict=True):
+            try:
+                values.append(parse(cell))
+            except ValueError as error:
+                raise damaged_file(path, f"row {number}, column {column!r}: {error}") from error
+        parsed.append(make(*values))
     return parsed
 
 

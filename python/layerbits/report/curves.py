@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from layerbits import plots
-from layerbits._base import Doubles, InformationRow, counted, damaged_file, listed, parse_csv
+from layerbits._base import Doubles, InformationRow, counted, damaged_file, parse_csv
 from layerbits.report.thinning import evenly
 from layerbits.training import INFORMATION_FILE, MEASURES_FILE, read_history, read_measures, read_training
 
@@ -151,7 +151,8 @@ def layer_points(folder: Path, name: str) -> LayerPoints | None:
     columns = ["epoch", "label", "t1", "t2", "t3"]
     with path.open(encoding="utf-8") as file:
         columns = columns[: 4 if file.readline().count(",") == 3 else 5]
-    table = np.array(parse_csv(path, columns, _finite_numbers)).reshape(-1, len(columns))
+    numbers = parse_csv(path, dict.fromkeys(columns, _finite_number), lambda *cells: cells)
+    table = np.array(numbers).reshape(-1, len(columns))
     _check_epochs(path, table[:, 0].tolist())
     classes = np.unique(table[:, 1], return_inverse=True)[1]
     epochs = np.unique(table[:, 0])
@@ -163,11 +164,11 @@ def layer_points(folder: Path, name: str) -> LayerPoints | None:
     return LayerPoints(name, points) if points else None
 
 
-def _finite_numbers(cells: Sequence[str]) -> list[float]:
-    numbers = list(map(float, cells))
-    if not np.isfinite(numbers).all():
-        raise ValueError(f"got {listed(cells)}, wanted finite numbers")
-    return numbers
+def _finite_number(cell: str) -> float:
+    number = float(cell)
+    if not math.isfinite(number):
+        raise ValueError(f"got {number}, wanted a finite number")
+    return number
 
 
 def over_seeds(name: str, runs: Sequence[RunCurves]) -> RunCurves | None:

@@ -41,7 +41,8 @@ _SHARED = ("seed", "inputs", "labels")
 LIMITS = "limits"
 
 _ERROR = "standard_error"  # an empty cell if the value has none
-_PARSERS = typing.get_type_hints(InformationRow) | {
+_TYPES = typing.get_type_hints(InformationRow)
+_PARSERS = {"epoch": int, **{column: _TYPES[column] for column in COLUMNS}} | {
     _ERROR: lambda cell: float(cell) if cell else math.nan,
     "flags": lambda cell: tuple(cell.split()),  # separated by spaces
 }
@@ -64,12 +65,7 @@ def read_training(path: Path) -> list[TrainingRow]:
     UsageError
         The file is missing or damaged.
     """
-
-    def parse(cells: Sequence[str]) -> TrainingRow:
-        epoch, split, loss, accuracy = cells
-        return TrainingRow(int(epoch), split, float(loss), float(accuracy))
-
-    return parse_csv(path, TrainingRow._fields, parse)
+    return parse_csv(path, typing.get_type_hints(TrainingRow), TrainingRow)
 
 
 def write_training(path: Path, rows: Sequence[TrainingRow]) -> None:
@@ -89,7 +85,7 @@ def read_information(
     UsageError
         The file is missing or damaged.
     """
-    rows_with_epochs = parse_csv(path, ["epoch", *COLUMNS], lambda cells: (int(cells[0]), _parse_row(cells[1:])))
+    rows_with_epochs = parse_csv(path, _PARSERS, lambda epoch, *cells: (epoch, InformationRow(*cells)))
     _check_rows(path, rows_with_epochs)
     rows: dict[int, list[InformationRow]] = {}
     for epoch, row in rows_with_epochs:
@@ -230,7 +226,3 @@ def read_history(folder: str | os.PathLike[str]) -> InformationHistory:
 def _cells(row: InformationRow) -> dict[str, object]:
     error = "" if math.isnan(row.standard_error) else row.standard_error
     return dataclasses.asdict(row) | {_ERROR: error, "flags": " ".join(row.flags)}
-
-
-def _parse_row(cells: Sequence[str]) -> InformationRow:
-    return InformationRow(*(_PARSERS[name](cell) for name, cell in zip(COLUMNS, cells, strict=True)))

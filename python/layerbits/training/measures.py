@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import numbers
+import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -109,14 +110,10 @@ def measure_scalars(rows: Iterable[MeasureRow]) -> dict[str, float]:
 def read_measures(path: Path) -> dict[int, tuple[MeasureRow, ...]]:
     """Read a measures.csv and return the rows of each epoch; UsageError if the file is missing or damaged."""
     rows: dict[int, tuple[MeasureRow, ...]] = {}
-    for epoch, row in parse_csv(path, [_EPOCH, *MeasureRow._fields], _parse_row):
+    parsers = {_EPOCH: int, **typing.get_type_hints(MeasureRow)}
+    for epoch, row in parse_csv(path, parsers, lambda epoch, *cells: (epoch, MeasureRow(*cells))):
         rows[epoch] = (*rows.get(epoch, ()), row)
     return rows
-
-
-def _parse_row(cells: Sequence[str]) -> tuple[int, MeasureRow]:
-    epoch, layer, measure, value = cells
-    return int(epoch), MeasureRow(layer, measure, float(value))
 
 
 def write_measures(path: Path, rows: Mapping[int, Iterable[MeasureRow]]) -> None:

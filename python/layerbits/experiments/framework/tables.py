@@ -32,12 +32,7 @@ def read_table(path: Path, row_type: type[_Row]) -> list[_Row]:
     """
     if not path.exists():
         return []
-    parsers = typing.get_type_hints(row_type).values()
-
-    def parse(cells: Sequence[str]) -> _Row:
-        return row_type(*(parser(cell) for parser, cell in zip(parsers, cells, strict=True)))
-
-    return parse_csv(path, _columns(row_type), parse)
+    return parse_csv(path, typing.get_type_hints(row_type), row_type)
 
 
 def fill_table(

@@ -194,6 +194,10 @@ def test_settings_may_come_from_a_file_and_from_safetensors(script, tmp_path):
         (["script.py", "--sigma=1", "--checkpoint=script.py"], ("script.py has no parameters of this network",)),
         (["script.py", "--sigma=1", "--checkpoint=junk.pt"], ("junk.pt has no parameters of this network; wanted",)),
         (["script.py", "--sigma=1", "--checkpoint=other.pt"], ("other.pt has no parameters", "Missing key")),
+        (
+            ["script.py", "--sigma=1", "--checkpoint=part.pt"],
+            ("part.pt lacks 1 of 4 tensors of this network: 2.bias;",),
+        ),
         (["script.py", "--checkpoint=a.pt", "--checkpoint=b.pt"], ("a.pt: got no epoch", "write EPOCH=a.pt")),
         (["script.py", "--checkpoint=1=a.pt", "--checkpoint=1=b.pt"], ("got epoch 1 twice",)),
     ],
@@ -204,6 +208,7 @@ def test_wrong_argument_is_named_in_one_line(arguments, texts, script, tmp_path,
     (tmp_path / "exits.py").write_text("raise SystemExit(3)")
     (tmp_path / "junk.pt").write_text("hello")
     torch.save(nn.Linear(2, 2).state_dict(), tmp_path / "other.pt")
+    torch.save({name: tensor for name, tensor in network().state_dict().items() if name != "2.bias"}, "part.pt")
     assert main(["measure", *arguments, "--out=out"]) == 2
     assert_one_error_line(*texts)
     assert not (tmp_path / "out").exists()

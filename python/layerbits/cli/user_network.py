@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from layerbits._base import UsageError, require_package
+from layerbits._base import UsageError, counted, listed, require_package
 
 _NEEDED = ("model", "inputs")
 _OPTIONS = ("labels", "sigma", "layers", "readout", "limit", "decoders")
@@ -67,12 +67,13 @@ def load_parameters(model: nn.Module, path: Path) -> None:
     """
     if not path.is_file():
         raise UsageError(f"--checkpoint: {path}: no such file")
+    state: Any = {}
     try:
         if path.suffix == ".safetensors":
             require_package("safetensors", extra="transformers", purpose="files of this name")
             from safetensors.torch import load_file
 
-            state: Any = load_file(path)
+            state = load_file(path)
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
         for key in _STATE_KEYS:
@@ -84,9 +85,13 @@ def load_parameters(model: nn.Module, path: Path) -> None:
     except Exception as error:  # zip, pickle and torch raise many types for a file of another kind
         reason = " ".join(_reason(error).split())
         reason = f" ({reason[:200]})" if " " in reason else ""  # the error of a file of text may be a number alone
+        names, known = list(model.state_dict()), set(state) if isinstance(state, Mapping) else set()
+        missing = [name for name in names if name not in known]
+        problem = f"has no parameters of this network{reason}"
+        if 0 < len(missing) < len(names):
+            problem = f"lacks {len(missing)} of {counted(len(names), 'tensor')} of this network: {listed(missing)}"
         raise UsageError(
-            f"--checkpoint: {path} has no parameters of this network{reason}; wanted a file that torch.save wrote from "
-            "model.state_dict()"
+            f"--checkpoint: {path} {problem}; wanted a file that torch.save wrote from model.state_dict()"
         ) from error
 
 

@@ -95,6 +95,15 @@ def test_files_of_a_monitor_keep_the_provenance(tmp_path):
     assert empty.tables[2].provenance == table.provenance
 
 
+@pytest.mark.parametrize(("noise", "given", "recorded"), [(False, None, None), (False, 5, 5), (True, None, 820)])
+def test_default_draws_are_recorded_where_a_layer_is_behind_noise(noise, given, recorded, tmp_path):
+    model = tanh_mlp(4, 3, 3, 2, dtype=INPUTS.dtype)
+    options = {"model": lb.noisify(model, sigma=0.5)} if noise else {"model": model, "sigma": 0.5}
+    settings = lb.MeasurementSettings(queries=4, draws=given)
+    lb.Monitor(**options, inputs=INPUTS, at=[1], directory=tmp_path, settings=settings)
+    assert json.loads((tmp_path / "information.json").read_text())["draws"] == recorded
+
+
 @pytest.mark.skipif(_cpu.level() == _cpu.levels()[-1], reason="needs two levels")
 def test_monitor_resumed_at_another_level_says_so(tmp_path, monkeypatch):
     monitor_in(tmp_path).step(1)

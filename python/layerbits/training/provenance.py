@@ -26,6 +26,8 @@ def provenance_of(
 ) -> dict[str, Any]:
     """Return the settings, the noise and hashes of the data, for the epochs and the names of the measures."""
     data = problem.inputs
+    # A layer behind no noise has one draw, whatever the default number is.
+    are_behind_noise = not problem.network.behind_no_noise.issuperset(problem.layers)
     return {
         # First, because `at` is recorded for simultaneous intervals alone, whose risk the epochs share.
         "simultaneous": settings.simultaneous,
@@ -34,7 +36,7 @@ def provenance_of(
         "network": hashlib.sha256(_structure(problem.model).encode()).hexdigest(),
         "inputs": data_digest(data.tensors),
         **dataclasses.asdict(settings),
-        "draws": settings.draws_for(problem.n_inputs),
+        "draws": settings.draws_for(problem.n_inputs) if are_behind_noise else settings.draws,
         "sigma": noise_description(problem),
         "decoders": decoder_descriptions(problem.decoders),
         "measurement_noise": not problem.network.adds_noise,

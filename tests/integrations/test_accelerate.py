@@ -97,6 +97,24 @@ def test_state_of_an_accelerator_restores_the_measured_epochs(tmp_path):
     assert lb.read_history(tmp_path / "mine") == second.history
 
 
+def test_epoch_0_is_measured_if_it_is_logged_and_missed_in_a_warning(tmp_path):
+    def tracker_in(folder):
+        options = OPTIONS | {"at": [0, 2]}
+        return lb.integrations.accelerate.InformationTracker(network(), INPUTS, directory=folder, **options)
+
+    tracker = tracker_in(tmp_path / "logged")
+    accelerator = Accelerator(cpu=True, log_with=tracker)
+    accelerator.init_trackers("mine")
+    accelerator.log({}, step=0)
+    tracker.log({"loss": 0.0}, step=1)  # a warning would be an error here
+    assert tracker.history.epochs == (0,)
+    late = tracker_in(tmp_path / "missed")
+    with pytest.warns(RuntimeWarning, match=r"^at: epoch 0 is not measured, because the first step is 1; call"):
+        late.log({"loss": 0.0}, step=1)
+    late.log({"loss": 0.0}, step=2)
+    assert late.history.epochs == (2,)
+
+
 def test_history_before_the_first_step_is_refused(tmp_path):
     with pytest.raises(lb.UsageError, match=r"^history: the training has not started"):
         _ = make_tracker(tmp_path, network()).history

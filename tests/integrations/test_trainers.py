@@ -1,5 +1,6 @@
 """Callbacks in the real trainers of Lightning and transformers, with a tiny network."""
 
+import csv
 import doctest
 import importlib.util
 import operator
@@ -81,6 +82,52 @@ def test_lightning_training_is_measured_and_logged(tmp_path):
     assert [row.value for row in callback.history[3]] == [row.value for row in table]
     logged = {name: float(value) for name, value in trainer.logged_metrics.items()}
     assert logged == pytest.approx(table.scalars(), rel=1e-6)  # logged in float32
+
+
+def fit(library, folder, at):
+    """Train for two epochs and return the callback and the trainer."""
+    options = {"directory": folder / "mine", **(OPTIONS | {"at": at})}
+    if library == "lightning":
+        callback = lb.integrations.lightning.InformationCallback(INPUTS, LABELS, **options)
+        trainer = lightning_trainer(folder, callback, max_epochs=2)
+        trainer.fit(lightning_classifier(), DataLoader(DATA, batch_size=10))
+        return callback, trainer
+    trainer = transformers_trainer(folder, num_train_epochs=2)
+    callback = lb.integrations.transformers.InformationCallback(INPUTS, LABELS, log=trainer.log, **options)
+    trainer.add_callback(callback)
+    trainer.train()
+    return callback, trainer
+
+
+def logged_information(library, trainer):
+    """Return the step and I(X;T) of each entry of a logger with information."""
+    name = "information/layers.1/I_XT"
+    entries = trainer.state.log_history if library == "transformers" else []
+    if library == "lightning":
+        with Path(trainer.logger.log_dir, "metrics.csv").open() as file:
+            entries = list(csv.DictReader(file))
+    return [(int(entry["step"]), float(entry[name])) for entry in entries if entry.get(name)]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("library", ["lightning", "transformers"])
+def test_network_before_the_training_is_epoch_0(tmp_path, library):
+    callback, trainer = fit(library, tmp_path, [0, 1])
+    assert callback.history.epochs == (0, 1)
+    values = [callback.history[epoch]["layers.1", "I(X;T)"].value for epoch in (0, 1)]
+    assert values[0] != values[1]
+    steps, logged = zip(*logged_information(library, trainer), strict=True)
+    assert steps == ((0, 1) if library == "lightning" else (0, 2))
+    assert logged == pytest.approx(values, rel=1e-6)  # logged in float32
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("library", ["lightning", "transformers"])
+def test_training_without_a_chosen_epoch_is_reported_once(tmp_path, library):
+    with pytest.warns(RuntimeWarning, match=r"^at: the training has none of the epochs 5, 6, so nothing") as caught:
+        callback, _ = fit(library, tmp_path, [5, 6])
+    assert len([warning for warning in caught if str(warning.message).startswith("at:")]) == 1
+    assert not callback.history
 
 
 @pytest.mark.parametrize("library", ["lightning", "transformers"])

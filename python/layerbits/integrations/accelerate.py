@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 from accelerate import PartialState
 from accelerate.tracking import GeneralTracker
 from torch import nn
 
-from layerbits._base import InformationHistory
+from layerbits._base import InformationHistory, stacklevel_of_user
 from layerbits.integrations.monitored_training import MonitoredTraining
 from layerbits.networks import Inputs, Labels
 
@@ -23,8 +24,14 @@ class InformationTracker(MonitoredTraining, GeneralTracker):  # type: ignore[mis
     inputs, labels
         As in `layerbits.Monitor`.
     **options
-        Further arguments of `layerbits.Monitor`; `at` counts the steps that `Accelerator.log` gets, such as epochs. A
+        Further arguments of `layerbits.Monitor`; `at` counts the steps that `Accelerator.log` gets, such as epochs.
+        Nothing tells a tracker that the training starts: ``accelerator.log({}, step=0)`` before it measures epoch 0. A
         `log` that calls `Accelerator.log` gives the values and their ends to the other trackers.
+
+    Warns
+    -----
+    RuntimeWarning
+        Epoch 0 is chosen, and the first step is a later one.
 
     Raises
     ------
@@ -68,7 +75,16 @@ class InformationTracker(MonitoredTraining, GeneralTracker):  # type: ignore[mis
         """Measure the network if `step` is chosen; a call during a measurement, such as by a logger, does nothing."""
         if step is None or self._is_measuring:
             return
-        monitor = self._monitor or self._start(self._model, PartialState().num_processes)
+        monitor = self._monitor
+        if monitor is None:
+            monitor = self._start(self._model, PartialState().num_processes)
+            if step > 0 and monitor.unmeasured_epochs(0):
+                warnings.warn(
+                    f"at: epoch 0 is not measured, because the first step is {step}; call "
+                    "accelerator.log({}, step=0) before the training",
+                    RuntimeWarning,
+                    stacklevel=stacklevel_of_user(),
+                )
         self._is_measuring = True
         try:
             monitor.step(step)

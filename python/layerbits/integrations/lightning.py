@@ -17,7 +17,7 @@ class InformationCallback(MonitoredTraining, Callback):
     inputs, labels
         As in `layerbits.Monitor`.
     **options
-        Further arguments of `layerbits.Monitor`; `at` counts epochs from 1.
+        Further arguments of `layerbits.Monitor`; `at` counts epochs; 0 is the network before the training.
 
     Raises
     ------
@@ -59,9 +59,21 @@ class InformationCallback(MonitoredTraining, Callback):
         """Check the data and the options."""
         self._start(pl_module, trainer.world_size)
 
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Measure the network before the training if epoch 0 is chosen."""
+        if self._monitor is not None and trainer.global_step == 0:
+            table = self._monitor.step(0)
+            if table is not None:
+                for logger in trainer.loggers:  # `log_dict` would log at the end of epoch 1
+                    logger.log_metrics(table.scalars(), step=0)
+
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Measure the epoch if it is chosen."""
         if self._monitor is not None:
             table = self._monitor.step(trainer.current_epoch + 1)
             if table is not None:
                 pl_module.log_dict(table.scalars())
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Warn if no epoch was measured."""
+        self._warn_if_nothing_was_measured()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
 from torch import nn
 
-from layerbits._base import InformationHistory, UsageError
+from layerbits._base import InformationHistory, UsageError, listed, stacklevel_of_user
 from layerbits.networks import Inputs, Labels
 from layerbits.training import Monitor
 
@@ -45,6 +46,15 @@ class MonitoredTraining:
         self._monitor = Monitor(model, self._inputs, self._labels, **self._options)
         self._restore(self._monitor)
         return self._monitor
+
+    def _warn_if_nothing_was_measured(self) -> None:
+        if self._monitor is not None and not self._monitor.history:
+            epochs = listed(map(str, self._monitor.at))
+            warnings.warn(
+                f"at: the training has none of the epochs {epochs}, so nothing is measured; choose others",
+                RuntimeWarning,
+                stacklevel=stacklevel_of_user(),
+            )
 
     def _restore(self, monitor: Monitor) -> None:
         if self._state:

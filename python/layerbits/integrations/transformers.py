@@ -21,8 +21,8 @@ class InformationCallback(MonitoredTraining, TrainerCallback):
     inputs, labels
         As in `layerbits.Monitor`.
     **options
-        Further arguments of `layerbits.Monitor`; `at` counts whole epochs from 1. With ``log=trainer.log`` the values
-        and their ends go to the loggers of the trainer.
+        Further arguments of `layerbits.Monitor`; `at` counts whole epochs; 0 is the network before the training. With
+        ``log=trainer.log`` the values and their ends go to the loggers of the trainer.
 
     Notes
     -----
@@ -63,23 +63,22 @@ class InformationCallback(MonitoredTraining, TrainerCallback):
         state: TrainerState,
         control: TrainerControl,
         model: nn.Module | None = None,
-        **kwargs: Any,
+        **_: Any,
     ) -> None:
-        """Check the data and the options, for the network that is trained, and restore the results of a checkpoint."""
+        """Check the data and the options, restore the results of a checkpoint, and measure epoch 0 if it is chosen."""
         if model is not None:
             states: Any = state.stateful_callbacks  # a dictionary, whose type in transformers is that of an argument
             self._state = states.get(self._key, {})
             self._start(model, args.world_size)
-            if state.epoch:  # a checkpoint at the last step of an epoch is saved before `on_epoch_end`
-                self._measure(state)
-            self._save(state)
+            self._measure(state)  # a checkpoint at the last step of an epoch is saved before `on_epoch_end`
 
-    def on_epoch_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_epoch_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Measure the epoch if it is chosen and complete."""
         self._measure(state)
-        self._save(state)
+
+    def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Warn if no epoch was measured."""
+        self._warn_if_nothing_was_measured()
 
     @property
     def _key(self) -> str:
@@ -87,11 +86,9 @@ class InformationCallback(MonitoredTraining, TrainerCallback):
         return f"layerbits {os.fspath(self._options['directory'])}"
 
     def _measure(self, state: TrainerState) -> None:
-        epoch = round(state.epoch or 0.0)
-        if self._monitor is not None and abs((state.epoch or 0.0) - epoch) < _EPOCH_ERROR:
-            self._monitor.step(epoch)
-
-    def _save(self, state: TrainerState) -> None:
-        """Put the results into the state of the trainer, which the next checkpoint has in JSON."""
+        """Measure a whole epoch, and put the results into the state of the trainer for its next checkpoint, in JSON."""
+        epoch = state.epoch or 0.0
+        if self._monitor is not None and abs(epoch - round(epoch)) < _EPOCH_ERROR:
+            self._monitor.step(round(epoch))
         states: Any = state.stateful_callbacks
         states[self._key] = self.state_dict()

@@ -93,6 +93,13 @@ def test_scripts_find_the_elements_that_they_name(run, write_information):
     assert named <= ids
 
 
+def test_heading_of_the_table_has_a_place_for_its_quantity(run, write_information):
+    write_information(run.path / "information.csv")
+    page = HtmlPage(write_report(run.path).page)
+    assert "Table of this epoch: " in page.texts
+    assert {"id": "rows-quantity"} in page.attributes("span")
+
+
 def test_texts_with_markup_stay_texts(start_run, write_information):
     run = start_run(HOSTILE_NAME, x=HOSTILE, label=HOSTILE)
     run.summary[HOSTILE] = 1.0

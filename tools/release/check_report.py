@@ -162,9 +162,11 @@ def _check_tables(page: Page) -> None:
 def _check_menus(page: Page) -> None:
     Select(page.one("#quantity")).select_by_visible_text("rank")
     _require(page.texts("#rows td.number") == ["12.0000", "–", "–", "4.0000", "3.0000", "5.0000"], "a measure")
+    _require(page.one("#rows-quantity").text == "rank", "the table names the measure")
     Select(page.one("#quantity")).select_by_visible_text("I(T;Y) in nats")
     labels = page.texts("#curves .axis text")
     _require("I(T;Y) in nats" in labels and "I(X;T) in nats" not in labels, "curves of another quantity")
+    _require(page.one("#rows-quantity").text == "I(T;Y) in nats", "the table names another quantity")
     Select(page.one("#training-quantity")).select_by_visible_text("accuracy")
     _require("accuracy" in page.texts("#training .axis text"), "accuracy")
     _require("rank" in page.texts("#measures .axis text"), "curves of a measure")

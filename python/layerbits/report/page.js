@@ -61,6 +61,7 @@ function plotPanels(container, runs, plot) {
 
 function fillTable() {
   const quantity = byId("quantity").value;
+  byId("rows-quantity").textContent = byId("quantity").selectedOptions[0].text;
   const body = byId("rows").tBodies[0];
   const [low, high] = domain(quantity);
   body.replaceChildren();

@@ -160,7 +160,8 @@ def _charts(charts: Mapping[str, Any], fallback: bytes) -> str:
             choice = _choice("measure", charts["measures"], by_name=True)
             parts.append(f"<h3>Measures over the epochs</h3>{choice}{_panels('measures', 'Measures')}")
         parts.append(
-            '<h3>Table of this epoch</h3><div class="tall"><table class="sortable" id="rows"><thead><tr>'
+            '<h3>Table of this epoch: <span id="rows-quantity"></span></h3>'
+            '<div class="tall"><table class="sortable" id="rows"><thead><tr>'
             + "".join(f'<th scope="col">{name}</th>' for name in _ROWS)
             + "</tr></thead><tbody></tbody></table></div>"
         )

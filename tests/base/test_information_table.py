@@ -212,3 +212,10 @@ def test_notebook_history_has_the_first_and_the_last_epoch():
 @pytest.mark.parametrize("result", [InformationTable(()), InformationHistory({}, 0.95, False), SigmaProfile(())])
 def test_empty_results_have_a_notebook_form(result):
     assert result._repr_html_().endswith("<div>no rows</div>")
+
+
+def test_printed_values_stand_below_one_another_for_symbols_of_any_length():
+    rows = tuple(dataclasses.replace(ROW, quantity=symbol) for symbol in ("h(T)", "I(X;T|digit)", "SI_1(X;T|Y)"))
+    profile = SigmaProfile(tuple(SigmaRow("fc1", 0.5, row.quantity, 1.0, 0.1, 0.9, 1.1, "nats") for row in rows))
+    for text in (str(InformationTable(rows)), str(profile)):
+        assert len({line.index(" nats") for line in text.splitlines()}) == 1

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, overload
 
 from layerbits._base.notebook_tables import HtmlRow, html_table
 from layerbits._base.optional_packages import data_frame, data_set
-from layerbits._base.results import InformationRow, html_row
+from layerbits._base.results import InformationRow, html_row, row_text
 from layerbits._base.validation import check_type, listed
 
 if TYPE_CHECKING:
@@ -165,7 +165,8 @@ class InformationTable:
 
     def __str__(self) -> str:
         width = max((len(row.layer) for row in self.rows), default=0)
-        return "\n".join(f"{row.layer:<{width}}  {row}" for row in self.rows)
+        symbols = max((8, *(len(row.quantity) for row in self.rows)))
+        return "\n".join(f"{row.layer:<{width}}  {row_text(row, symbols)}" for row in self.rows)
 
 
 def html_rows(table: InformationTable, *texts: str) -> Sequence[HtmlRow]:

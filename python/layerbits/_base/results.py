@@ -226,8 +226,13 @@ class InformationRow(Result):
     printed_fields: ClassVar[tuple[str, ...]] = ("layer", "quantity", *Result.printed_fields)
 
     def __str__(self) -> str:
-        text = f"{self.quantity:<8}  {fixed(self.value):>9} {self.unit}  [{fixed(self.lower)}, {fixed(self.upper)}]"
-        return f"{text}  ({self.note})" if self.note else text
+        return row_text(self)
+
+
+def row_text(row: InformationRow, width: int = 8) -> str:
+    """Return a row without its layer as text, with the symbol of the quantity in `width` characters."""
+    text = f"{row.quantity:<{width}}  {fixed(row.value):>9} {row.unit}  [{fixed(row.lower)}, {fixed(row.upper)}]"
+    return f"{text}  ({row.note})" if row.note else text
 
 
 MEASUREMENT_NOISE, BEFORE_ROUNDING, OTHER_OUTPUT = "measurement_noise", "before_rounding", "other_output"

@@ -125,8 +125,9 @@ class SigmaProfile:
 
     def __str__(self) -> str:
         width = max((len(row.layer) for row in self.rows), default=0)
+        symbols = max((8, *(len(row.quantity) for row in self.rows)))
         return "\n".join(
-            f"{row.layer:<{width}}  {row.sigma:8.4g}  {row.quantity:<8}  {fixed(row.value):>9} {row.unit} "
+            f"{row.layer:<{width}}  {row.sigma:8.4g}  {row.quantity:<{symbols}}  {fixed(row.value):>9} {row.unit} "
             f"({fixed(row.lower)} to {fixed(row.upper)})" + (f"  ({row.note})" if row.note else "")
             for row in self.rows
         )

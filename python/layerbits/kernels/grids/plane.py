@@ -16,8 +16,8 @@ from layerbits.kernels.grids.cells import CenterCells, key_of
 from layerbits.kernels.grids.tables import EPS, SLACK, PlaneTables
 
 _SUMMANDS = 4096  # kSummands of csrc/cpu/plane_tables.cpp
-_CELLS = 2048  # whose matrices are computed together: 4 MiB each time
-_POINTS = 2**14  # that are evaluated together: 32 MiB of coefficients
+_CELLS = 2**13  # whose matrices are computed together: 16 MiB, and at most 15 times as much along x
+_POINTS = 2**15  # that are evaluated together: 64 MiB of coefficients
 
 
 def plane_log_sums(offsets: Tensor, index: Tensor, cell: Tensor, cells: CenterCells, tables: PlaneTables) -> Tensor:

@@ -16,7 +16,7 @@ from layerbits.kernels.grids.cells import CenterCells, key_of
 from layerbits.kernels.grids.tables import EPS, SLACK, PlaneTables
 
 _SUMMANDS = 4096  # kSummands of csrc/cpu/plane_tables.cpp
-_CELLS = 2**13  # whose matrices are computed together: 16 MiB, and at most 15 times as much along x
+_CELLS = 2**13  # whose matrices are computed together: 16 MiB, and at most 13 times as much along x
 _POINTS = 2**15  # that are evaluated together: 64 MiB of coefficients
 
 

@@ -96,10 +96,11 @@ def test_first_layer_separates_all_inputs(finished_run):
 
 
 def test_scatter_has_a_row_for_every_input_within_the_range_of_tanh_and_noise(finished_run):
-    rows = [list(map(float, row)) for row in read_csv(finished_run / "scatter.csv", SCATTER_COLUMNS)]
+    rows = read_csv(finished_run / "scatter.csv", SCATTER_COLUMNS)
     assert len(rows) == 4096 * len(TINY.shown_epochs)
+    assert {row[1] for row in rows} == {"tanh5"}
     # A value exceeds 8 standard deviations with probability 1e-15.
-    assert max(abs(value) for row in rows for value in row[2:]) < 1 + 8 * TINY.sigma
+    assert max(abs(float(value)) for row in rows for value in row[3:]) < 1 + 8 * TINY.sigma
 
 
 def test_summary_agrees_with_the_tables(finished_run):

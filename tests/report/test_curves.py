@@ -108,9 +108,30 @@ def test_points_have_the_classes_of_their_epoch(n_units, tmp_path):
     (content,) = data["points"]
     assert content["epochs"] == [1, 5]
     assert content["labels"] == [[0], [1, 0]]  # classes are numbered
+    assert [entry["name"] for entry in data["classes"]] == ["3", "70"]
     assert content["points"] == [[[-2.0] * n_units], [[0.5] * n_units, [0.25] * n_units]]
     assert content["limit"] == 2
-    assert len(data["classes"]) == 2
+    assert content["layer"] == ""
+
+
+def test_classes_of_several_runs_have_one_legend(tmp_path):
+    runs = []
+    for name, labels in (("a", (5, 7)), ("b", (7, 0.5))):
+        (tmp_path / name).mkdir()
+        rows = [[1, "fc3", label, 0.5, 0.5] for label in labels]
+        write_csv(tmp_path / name / "scatter.csv", ["epoch", "layer", "label", "t1", "t2"], rows)
+        runs.append(layer_points(tmp_path / name, name))
+    data = page_data([], [], runs)
+    assert [entry["name"] for entry in data["classes"]] == ["0.5", "5", "7"]
+    assert [content["labels"] for content in data["points"]] == [[[1, 2]], [[2, 0]]]
+    assert [content["layer"] for content in data["points"]] == ["fc3", "fc3"]
+
+
+def test_points_of_several_layers_are_refused(tmp_path):
+    rows = [[1, layer, 0, 0.5, 0.5] for layer in ("fc1", "fc2")]
+    write_csv(tmp_path / "scatter.csv", ["epoch", "layer", "label", "t1", "t2"], rows)
+    with pytest.raises(UsageError, match=r"scatter\.csv: cannot be read: it has the layers fc1, fc2, wanted one"):
+        layer_points(tmp_path, "run")
 
 
 def test_many_points_are_thinned(tmp_path):

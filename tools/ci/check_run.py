@@ -15,7 +15,7 @@ COLUMNS = {
         "epoch,layer,quantity,estimator,value,standard_error,lower,upper,unit,draws,seconds,note,"
         "plug_in,plug_in_error,decoded,decoded_error,decoder,limited_by,flags"
     ),
-    "scatter.csv": "epoch,label,t1,t2,t3",
+    "scatter.csv": "epoch,layer,label,t1,t2,t3",
 }
 N_INPUTS = 4096
 ROUNDING = 1e-6  # nats by which an interval may miss log N through rounding

@@ -193,6 +193,8 @@ def _check_pointer(page: Page) -> None:
 
 
 def _check_points(page: Page) -> None:
+    _require(page.texts("#classes .key") == ["0", "1"], "legend of the classes")
+    _require(" layer encoder.layers.2.relu, epoch " in page.one("#points h4").text, "layer of the points")
     before = _paths(page, "points")
     _require(len(before) == 2 and len(page.all("#points .panel")) == 2 - 1, "two classes of one run")
     svg = page.one("#points svg")

@@ -29,11 +29,16 @@ def write_run(folder: Path, *, epochs: Sequence[int], n_layers: int, seed: int) 
     _write(folder / "training.csv", ["epoch", "split", "loss", "accuracy"], losses)
     if seed == 0:
         points = (
-            [epoch, index % 2, *(math.sin(index * step) ** 3 for step in (1.0, 1.7, 2.3 + epoch))]
+            [
+                epoch,
+                "encoder.layers.2.relu",
+                index % 2,
+                *(math.sin(index * step) ** 3 for step in (1.0, 1.7, 2.3 + epoch)),
+            ]
             for epoch in epochs[::4]
             for index in range(300)
         )
-        _write(folder / "scatter.csv", ["epoch", "label", "t1", "t2", "t3"], points)
+        _write(folder / "scatter.csv", ["epoch", "layer", "label", "t1", "t2", "t3"], points)
 
 
 def _information(epochs: Iterable[int], n_layers: int, seed: int) -> Iterator[list[object]]:

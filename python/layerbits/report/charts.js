@@ -140,7 +140,7 @@ function plotPoints(svg, run, last, classes, view) {
     paths.set(label, `${paths.get(label) ?? ""}M${x.toFixed(1)} ${y.toFixed(1)}h0`);
   });
   for (const [label, d] of paths) {
-    const group = colored(svg, "g", { light: classes[label][0], dark: classes[label][1] }, { "data-class": label });
+    const group = colored(svg, "g", classes[label], { "data-class": label });
     add(group, "path", { class: "points", d });
   }
 }

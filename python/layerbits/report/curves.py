@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from layerbits import plots
-from layerbits._base import Doubles, InformationRow, counted, damaged_file, parse_csv
+from layerbits._base import Doubles, InformationRow, counted, damaged_file, listed, parse_csv
 from layerbits.report.thinning import evenly
 from layerbits.training import INFORMATION_FILE, MEASURES_FILE, read_history, read_measures, read_training
 
@@ -56,13 +57,14 @@ class RunCurves:
 
 @dataclasses.dataclass(frozen=True)
 class LayerPoints:
-    """Points of a layer by epoch, each of shape (n, 2) or (n, 3), and their classes of shape (n,).
+    """Labels of shape (n,) and points of a layer of shape (n, 2) or (n, 3), by epoch.
 
-    `remark` names the run of a group that has the points.
+    `layer` is the name of the layer, empty if unknown. `remark` names the run of a group that has the points.
     """
 
     name: str
-    points: Mapping[int, tuple[np.ndarray[tuple[int, ...], np.dtype[np.int64]], Doubles]]
+    points: Mapping[int, tuple[Doubles, Doubles]]
+    layer: str = ""
     remark: str = ""
 
 
@@ -140,28 +142,37 @@ def training_curves(folder: Path, name: str) -> RunCurves | None:
 
 
 def layer_points(folder: Path, name: str) -> LayerPoints | None:
-    """Return the points of the scatter.csv in a folder: columns epoch, label, t1, t2 and, for three units, t3.
+    """Return the points of the scatter.csv in a folder: columns epoch, layer, label, t1, t2 and t3.
+
+    The columns layer and t3, of a third unit, may be missing.
 
     Raises
     ------
     UsageError
-        The file is damaged.
+        The file is damaged, or has several layers.
     """
     path = folder / "scatter.csv"
-    columns = ["epoch", "label", "t1", "t2", "t3"]
     with path.open(encoding="utf-8") as file:
-        columns = columns[: 4 if file.readline().count(",") == 3 else 5]
-    numbers = parse_csv(path, dict.fromkeys(columns, _finite_number), lambda *cells: cells)
-    table = np.array(numbers).reshape(-1, len(columns))
+        header = file.readline().strip().split(",")
+    parsers: dict[str, Callable[[str], Any]] = {"epoch": _finite_number, "layer": str}
+    parsers |= dict.fromkeys(("label", "t1", "t2", "t3"), _finite_number)
+    for column in {"layer", "t3"}.difference(header):
+        del parsers[column]
+    cells_by_column = parse_csv(path, parsers, lambda *cells: dict(zip(parsers, cells, strict=True)))
+    if not cells_by_column:
+        return None
+    layers = sorted({cells.pop("layer", "") for cells in cells_by_column})
+    if len(layers) > 1:
+        raise damaged_file(path, f"it has the layers {listed(layers)}, wanted one")
+    table = np.array([list(cells.values()) for cells in cells_by_column])
     _check_epochs(path, table[:, 0].tolist())
-    classes = np.unique(table[:, 1], return_inverse=True)[1]
     epochs = np.unique(table[:, 0])
     points = {}
     for epoch in epochs[evenly(len(epochs), _MAX_POINT_EPOCHS)]:
         rows = np.flatnonzero(table[:, 0] == epoch)
         rows = rows[evenly(len(rows), _MAX_POINTS)]
-        points[int(epoch)] = classes[rows], table[rows, 2:]
-    return LayerPoints(name, points) if points else None
+        points[int(epoch)] = table[rows, 1], table[rows, 2:]
+    return LayerPoints(name, points, layers[0])
 
 
 def _finite_number(cell: str) -> float:

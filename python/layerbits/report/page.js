@@ -53,7 +53,8 @@ function plotPanels(container, runs, plot) {
   shown.forEach((run, i) => {
     const last = lastIndex(run);
     const panel = container.children[i];
-    const text = last < 0 ? " not yet measured" : ` epoch ${run.epochs[last]}`;
+    const layer = run.layer ? ` layer ${run.layer},` : ""; // of points
+    const text = layer + (last < 0 ? " not yet measured" : ` epoch ${run.epochs[last]}`);
     panel.querySelector("h4 span").textContent = container.id === "training" ? "" : text;
     plot(panel.querySelector("svg"), run, last);
   });
@@ -167,6 +168,11 @@ function makeControls() {
   for (const split of data.splits) {
     colored(byId("splits"), "span", split, { class: "swatch" });
     byId("splits").append(split.name);
+  }
+  for (const entry of data.classes) {
+    const key = add(byId("classes"), "span", { class: "key" });
+    colored(key, "span", entry, { class: "swatch" });
+    key.append(entry.name);
   }
   document.querySelectorAll("#charts select").forEach((select) => select.addEventListener("change", plotAll));
   if (!slider) return;

@@ -167,7 +167,8 @@ def _charts(charts: Mapping[str, Any], fallback: bytes) -> str:
         )
     if charts["points"]:
         parts.append(
-            f"<h3>Points of a layer, coloured by class</h3>{_panels('points', 'Points')}"
+            '<h3>Points of a layer, coloured by class</h3><fieldset id="classes"><legend>Classes</legend></fieldset>'
+            f"{_panels('points', 'Points')}"
             '<p class="quiet">Drag, or press the arrow keys, to turn three dimensions.</p>'
         )
     if charts["training"]:

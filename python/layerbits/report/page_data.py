@@ -10,9 +10,9 @@ The content of the JSON::
                       with the index i of the layer (of the split), and a curve {v, l, u, a, b, n, s}: values, lower
                       and upper ends, ends of the range over seeds, indices of notes, 1 if saturated; null if missing
     notes             [text]
-    points            [{name, full, remark, limit, epochs, labels, points}], lists of n labels and points by epoch;
-                      the axes end at -limit and limit
-    classes           [[light, dark]]: colours of the classes
+    points            [{name, full, layer, remark, limit, epochs, labels, points}], lists of n indices of classes and n
+                      points by epoch; the axes end at -limit and limit
+    classes           [{name, full, light, dark}]: labels of the classes and their colours
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from layerbits import plots
 from layerbits.plots import cut_name
@@ -40,7 +42,8 @@ def page_data(
     splits = list(dict.fromkeys(split for run in training for curves in run.curves.values() for split in curves))
     colors = [plots.class_colors(len(splits), dark=dark) for dark in (False, True)]
     quantities = dict.fromkeys(quantity for run in information for quantity in run.curves)
-    n_classes = max((int(labels.max()) + 1 for run in points for labels, _ in run.points.values()), default=0)
+    classes = sorted({label for run in points for labels, _ in run.points.values() for label in labels.tolist()})
+    class_colors = [plots.class_colors(len(classes), dark=dark) for dark in (False, True)]
     return {
         "layers": [_named(layer, *colors) for layer, colors in layers.items()],
         "splits": [_named(split, *pair) for split, *pair in zip(splits, *colors, strict=True)],
@@ -49,8 +52,8 @@ def page_data(
         "information": [_run(run, list(layers), notes) for run in information],
         "training": [_run(run, splits, notes) for run in training],
         "notes": [cut_name(note, _MAX_TEXT) for note in notes],
-        "points": [_points(run) for run in points],
-        "classes": list(map(_pair, plots.class_colors(n_classes), plots.class_colors(n_classes, dark=True))),
+        "points": [_points(run, classes) for run in points],
+        "classes": [_named(f"{label:.12g}", *pair) for label, *pair in zip(classes, *class_colors, strict=True)],
     }
 
 
@@ -98,15 +101,16 @@ def _curve(curve: Curve, notes: dict[str, int]) -> dict[str, Any]:
     return columns
 
 
-def _points(run: LayerPoints) -> dict[str, Any]:
+def _points(run: LayerPoints, classes: Sequence[float]) -> dict[str, Any]:
     largest = max(float(abs(rows).max()) for _, rows in run.points.values())
     return {
         "limit": 1.0 if largest < 1 + _CUBE_MARGIN else largest,
         "name": cut_name(run.name),
         "full": cut_name(run.name, _MAX_TEXT),
+        "layer": cut_name(run.layer),
         "remark": run.remark,
         "epochs": list(run.points),
-        "labels": [labels.tolist() for labels, _ in run.points.values()],
+        "labels": [np.searchsorted(classes, labels).tolist() for labels, _ in run.points.values()],
         "points": [[_numbers(point, 4) for point in rows] for _, rows in run.points.values()],
     }
 

@@ -57,15 +57,32 @@ struct Power {
   typename Lanes<T>::Register mantissa, scale;
 };
 
+// Several powers at once, operation by operation: the scheduler of a processor holds few chains of
+// dependent operations, so chains that follow one another would wait for each other.
+template <typename T, int kCount>
+inline void exp2(const typename Lanes<T>::Register* x, Power<T> (&powers)[kCount]) {
+  using E = Exp2<T>;
+  typename Lanes<T>::Register shifted[kCount], f[kCount], p[kCount];
+  LAYERBITS_UNROLL
+  for (int j = 0; j < kCount; ++j) {
+    const auto bounded = max(broadcast(E::kLowest), x[j]);
+    shifted[j] = bounded + broadcast(E::kRounder);
+    f[j] = bounded - (shifted[j] - broadcast(E::kRounder));
+    p[j] = broadcast(E::kCoefficients[E::kDegree - 1]);
+  }
+  LAYERBITS_UNROLL
+  for (int i = E::kDegree - 2; i >= 0; --i) LAYERBITS_UNROLL
+  for (int j = 0; j < kCount; ++j) p[j] = fma(p[j], f[j], broadcast(E::kCoefficients[i]));
+  LAYERBITS_UNROLL
+  for (int j = 0; j < kCount; ++j)
+    powers[j] = {fma(p[j], f[j], broadcast(T(1))), low_bits_to_exponent(shifted[j])};
+}
+
 template <typename T>
 inline Power<T> exp2(typename Lanes<T>::Register x) {
-  using E = Exp2<T>;
-  x = max(broadcast(E::kLowest), x);
-  const auto shifted = x + broadcast(E::kRounder);
-  const auto f = x - (shifted - broadcast(E::kRounder));
-  auto p = broadcast(E::kCoefficients[E::kDegree - 1]);
-  for (int i = E::kDegree - 2; i >= 0; --i) p = fma(p, f, broadcast(E::kCoefficients[i]));
-  return {fma(p, f, broadcast(T(1))), low_bits_to_exponent(shifted)};
+  Power<T> powers[1];
+  exp2<T, 1>(&x, powers);
+  return powers[0];
 }
 
 }  // namespace

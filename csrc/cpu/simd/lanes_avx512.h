@@ -9,6 +9,7 @@ namespace {
 // latency of 4 cycles needs at least eight independent sums; sixteen are 10 to 20 % faster on
 // Zen 5.
 constexpr int kBlocksAtOnce = 2;
+constexpr int kPowersAtOnce = 2;
 
 template <>
 struct Lanes<float> {

@@ -8,6 +8,7 @@ namespace {
 
 // The sums of two blocks take 16 of 32 registers, enough to hide the latency of fma.
 constexpr int kBlocksAtOnce = 2;
+constexpr int kPowersAtOnce = 2;
 
 template <>
 struct Lanes<float> {

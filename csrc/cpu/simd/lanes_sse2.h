@@ -8,6 +8,7 @@ namespace {
 
 // The sums of one block take 8 of 16 registers.
 constexpr int kBlocksAtOnce = 1;
+constexpr int kPowersAtOnce = 2;
 
 template <>
 struct Lanes<float> {

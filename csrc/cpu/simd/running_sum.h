@@ -114,11 +114,14 @@ struct RunningSum {
     for (int j = 0; j < kBlock; ++j) distance[j] = exponent(distance[j]);
     R even = broadcast(T(0)), odd = broadcast(T(0));
     LAYERBITS_UNROLL
-    for (int j = 0; j < kBlock; j += 2) {
-      const Power<T> a = exp2<T>(distance[j]);
-      const Power<T> b = exp2<T>(distance[j + 1]);
-      even = fma(a.mantissa, a.scale, even);
-      odd = fma(b.mantissa, b.scale, odd);
+    for (int j = 0; j < kBlock; j += kPowersAtOnce) {
+      Power<T> powers[kPowersAtOnce];
+      exp2<T, kPowersAtOnce>(distance + j, powers);
+      LAYERBITS_UNROLL
+      for (int i = 0; i < kPowersAtOnce; i += 2) {
+        even = fma(powers[i].mantissa, powers[i].scale, even);
+        odd = fma(powers[i + 1].mantissa, powers[i + 1].scale, odd);
+      }
     }
     add_term(even + odd);
   }

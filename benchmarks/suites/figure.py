@@ -20,7 +20,7 @@ SUFFIXES = (".svg", ".png")
 
 def save_figure(report: Report, path: Path) -> None:
     """Plot a report into an SVG or PNG file."""
-    figure = plots.new_figure(width=16, height=4.2)
+    figure = plots.new_figure(width=14, height=4)
     dense_axes, layer_axes, size_axes = figure.subplots(1, 3)
     _plot_dense(dense_axes, report)
     _plot_layers(layer_axes, report)
@@ -31,7 +31,7 @@ def save_figure(report: Report, path: Path) -> None:
 
 def _plot_dense(axes: Axes, report: Report) -> None:
     rows = sorted((row for row in report.dense if row.problem.startswith("mixture")), key=lambda row: row.dim)
-    for name, color in zip(dense.NAMES, plots.sequence_colors(len(dense.NAMES))[::-1], strict=True):
+    for name, color in zip(dense.NAMES, plots.class_colors(len(dense.NAMES)), strict=True):
         for dtype, style in (("float32", "-"), ("float64", "--")):
             rates = {row.dim: row.rates[name] for row in rows if row.dtype == dtype and name in row.rates}
             label = name if dtype == "float32" else None
@@ -45,12 +45,14 @@ def _plot_dense(axes: Axes, report: Report) -> None:
 def _plot_layers(axes: Axes, report: Report) -> None:
     """Plot the speed of each method on layers, relative to the dense kernel."""
     positions, rows = range(len(report.pruned)), report.pruned
-    for method, marker in (("pruned", "o"), ("auto", "x")):
-        axes.plot(positions, [row.speedup_over_dense[method].median for row in rows], marker, label=method)
-    for tree, marker in zip(TREES, "^v<", strict=True):
+    colors = plots.class_colors(2 + len(TREES))
+    for method, marker, color in zip(("pruned", "auto"), "ox", colors[:2], strict=True):
+        speeds = [row.speedup_over_dense[method].median for row in rows]
+        axes.plot(positions, speeds, marker, color=color, label=method)
+    for tree, marker, color in zip(TREES, "^v<", colors[2:], strict=True):
         if tree in rows[0].speedup_over_trees:
             speeds = [row.speedup_over_dense["auto"].median / row.speedup_over_trees[tree].median for row in rows]
-            axes.plot(positions, speeds, marker, label=tree)
+            axes.plot(positions, speeds, marker, color=color, label=tree)
     plots.curve_panel(axes, xlabel="layer, epoch", ylabel="speed over the dense kernel")
     axes.set(xscale="linear", yscale="log", title="layers of a network in training")
     axes.set_xticks(positions, [f"{row.layer}, {row.epoch}" for row in rows], rotation=90)
@@ -59,9 +61,9 @@ def _plot_layers(axes: Axes, report: Report) -> None:
 
 
 def _plot_sizes(axes: Axes, report: Report) -> None:
-    for method, seconds in report.scaling.seconds.items():
+    for (method, seconds), color in zip(report.scaling.seconds.items(), plots.class_colors(2), strict=True):
         label = f"{method}: exponent {report.scaling.exponents[method]:.2f}"
-        axes.plot(report.scaling.sizes, seconds, marker="o", label=label)
+        axes.plot(report.scaling.sizes, seconds, marker="o", color=color, label=label)
     plots.curve_panel(axes, xlabel="n = m", ylabel="seconds")
     axes.set(yscale="log", title="three dimensions, one sigma")
     _tick(axes, report.scaling.sizes)

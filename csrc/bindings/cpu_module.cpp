@@ -4,7 +4,6 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
-#include <map>
 #include <optional>
 #include <utility>
 
@@ -199,7 +198,7 @@ double multiply_adds_any(int64_t pieces, bool additions, int bits, int threads,
 }
 
 // The tables of a grid in one or two dimensions, which allow no rounding beyond the tolerance.
-std::map<std::string, std::vector<double>> grid_tables(int dim, double fraction, double tolerance) {
+NamedValues grid_tables(int dim, double fraction, double tolerance) {
   if (dim == 1)
     return GridTables(fraction, tolerance, 0, GridTables::line_cells(tolerance)).values();
   return PlaneTables(fraction, tolerance, PlaneGrids::kWide).values();

@@ -133,7 +133,7 @@ void GridTables::set_bounds() {
   }
 }
 
-std::map<std::string, std::vector<double>> GridTables::values() const {
+NamedValues GridTables::values() const {
   return {{"step", {step_}},
           {"half", {half_}},
           {"width", {width_}},

@@ -31,13 +31,16 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "kernel_table.h"
 
 namespace layerbits {
+
+// Values by name; of two values with one name the last counts.
+using NamedValues = std::vector<std::pair<std::string, std::vector<double>>>;
 
 // The width of cells, and the distance that translations cover, in units of sigma.
 struct GridCells {
@@ -78,7 +81,7 @@ class GridTables {
   }
 
   // All values by name, with which layerbits.kernels.grids repeats the method.
-  std::map<std::string, std::vector<double>> values() const;
+  NamedValues values() const;
 
   // The parts of the bounds along one axis, for plane_tables.h.
   const double* transform() const { return transform_.data(); }  // [node][k]

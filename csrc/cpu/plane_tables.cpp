@@ -40,13 +40,13 @@ PlaneTables::PlaneTables(double fraction, double tolerance, double cell_width)
   set_suprema();
 }
 
-std::map<std::string, std::vector<double>> PlaneTables::values() const {
-  auto values = line_.values();
-  values["nearest"] = of_offsets_[kNear];
-  values["beyond"] = {beyond_reach_};
+NamedValues PlaneTables::values() const {
+  NamedValues values = line_.values();
   const auto middle = suprema_.begin() + int64_t(suprema_.size() / 2);
-  values["between"] = {suprema_.begin(), middle};
-  values["largest"] = {middle, suprema_.end()};
+  values.push_back({"nearest", of_offsets_[kNear]});
+  values.push_back({"beyond", {beyond_reach_}});
+  values.push_back({"between", {suprema_.begin(), middle}});
+  values.push_back({"largest", {middle, suprema_.end()}});
   return values;
 }
 

@@ -58,7 +58,7 @@ class PlaneTables {
     return total_weight * beyond_reach_ / share_;
   }
   // The values of line(), and those of the plane, as in GridTables.
-  std::map<std::string, std::vector<double>> values() const;
+  NamedValues values() const;
 
   int64_t near_reach() const { return near_reach_; }
   double share() const { return share_; }  // delta

@@ -41,7 +41,7 @@ class Tables:
     @staticmethod
     def of(dim: int, fraction: float, tolerance: float, device: torch.device) -> Tables:
         """Return the tables for a sigma, scaled to [1/2, 1), and an error tolerance of a log-sum."""
-        values = cpu().grid_tables(dim, fraction, tolerance)
+        values = dict(cpu().grid_tables(dim, fraction, tolerance))
         numbers: dict[str, Any] = {name: numbers[0] for name, numbers in values.items() if len(numbers) == 1}
         numbers["reach"] = int(numbers["reach"])
         order, cells = len(values["nodes"]), 2 * numbers["reach"] + 1

@@ -47,7 +47,8 @@ def test_far_points_and_special_values_are_not_certain(dim):
 
 @EVERY_DIM
 @pytest.mark.parametrize(
-    ("center", "weight"), [(np.nan, 1.0), (np.inf, 1.0), (1e15, 1.0), (0.0, -1.0), (0.0, np.nan), (0.0, 1e-320)]
+    ("center", "weight"),
+    [(np.nan, 1.0), (np.inf, 1.0), (1e15, 1.0), (0.0, -1.0), (0.0, np.nan), (0.0, np.inf), (0.0, 1e-320)],
 )
 def test_unsuitable_centers_and_weights_have_no_expansion(dim, center, weight):
     centers = np.zeros((3, dim))
@@ -77,3 +78,8 @@ def test_a_cell_of_many_centers_is_summed_in_levels(dim):
     n = 40_000  # four levels of 32
     result = sums(np.full((1, dim), 0.1), np.zeros((n, dim)), 1.0)
     assert float(result) == pytest.approx(np.log(n) - dim * 0.005, abs=1e-12)
+
+
+@EVERY_DIM
+def test_weights_without_a_finite_scale_have_no_expansion(dim):
+    assert sums(np.zeros((1, dim)), np.zeros((3, dim)), 1.0, weights=[5e-324] * 3) is None

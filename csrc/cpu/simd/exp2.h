@@ -57,8 +57,7 @@ struct Power {
   typename Lanes<T>::Register mantissa, scale;
 };
 
-// Several powers at once, operation by operation: the scheduler of a processor holds few chains of
-// dependent operations, so chains that follow one another would wait for each other.
+// Several powers at once, operation by operation, so that independent operations are neighbors.
 template <typename T, int kCount>
 inline void exp2(const typename Lanes<T>::Register* x, Power<T> (&powers)[kCount]) {
   using E = Exp2<T>;

@@ -44,9 +44,9 @@ def gridded_log_sums(mixture: Mixture, tolerance: float, cells_a_point: float = 
     weight_exponent = 0 if mixture.weights is None else math.frexp(float(weights.max()))[1]
     weights = torch.ldexp(weights, weights.new_tensor(-weight_exponent))
     tables = Tables.of(points.shape[1], fraction, tolerance, points.device)
-    # Comparisons with NaN are false.
-    is_usable = ((centers / tables.step).abs() < MAX_CELLS).all() & ((weights == 0) | (weights >= 2.0**-1021)).all()
-    if not bool(is_usable):
+    # Comparisons with NaN are false. The scale is infinite if all weights are below 2^-1024.
+    are_normal = (weights == 0) | ((weights >= 2.0**-1021) & (weights <= 1))
+    if not bool(((centers / tables.step).abs() < MAX_CELLS).all() & are_normal.all()):
         return None
     cells = CenterCells.of(centers, weights, tables)
     blocks = []

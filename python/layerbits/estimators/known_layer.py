@@ -30,8 +30,9 @@ from layerbits.mixtures import noise_entropy
 # with the whole risk (9 % with half of it); those of the network are some 20 % wider (9 %).
 SHARE_OF_DRAWS = 0.8
 
-# Default number of queries of all inputs together; fewer queries give wide intervals.
-_TOTAL_QUERIES = 1024
+# Default number of queries of all inputs together; fewer queries give wide intervals. The pilot may take up to the
+# largest number.
+_TOTAL_QUERIES, _MOST_QUERIES = 1024, 2**14
 
 # An interval of n queries is hardly narrower than this over n, in nats.
 _LEAST_WIDTH = 10.0
@@ -160,7 +161,12 @@ def known_layers(
             if settings.estimator == KNOWN:
                 raise
             continue
-        chosen = dataclasses.replace(chosen, queries=growth * chosen.queries, samples=growth * chosen.samples)
+        chosen = dataclasses.replace(
+            chosen,
+            queries=growth * chosen.queries,
+            most_queries=growth * chosen.most_queries,
+            samples=growth * chosen.samples,
+        )
         layers[name] = KnownLayer(model, chosen, tuple(problem.label_sets.values()), settings.estimator == AUTO)
     return layers
 
@@ -170,7 +176,11 @@ def _settings(model: NetworkSignalModel, settings: MeasurementSettings) -> Known
     n_inputs = model.n_inputs
     if settings.estimator == KNOWN:
         queries = settings.queries or max(1, round(_TOTAL_QUERIES / n_inputs))
-        return KnownNetworkSettings(queries=queries * n_inputs, max_memory=settings.max_memory)
+        return KnownNetworkSettings(
+            queries=queries * n_inputs,
+            most_queries=0 if settings.queries else _MOST_QUERIES,
+            max_memory=settings.max_memory,
+        )
     values = n_inputs * model.n_units * (model.n_units + model.noise_size)
     if model.n_units > _MAX_UNITS or values > _MAX_VALUES:
         return None

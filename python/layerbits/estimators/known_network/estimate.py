@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from layerbits._base import Doubles
 from layerbits.estimators.classes import Classes
@@ -37,7 +38,7 @@ from layerbits.kernels import RandomStream, derived_seed
 from layerbits.statistics import Interval, Quantity
 
 # Bytes of the arrays of a pair of a query and an input; the most pairs that are estimated at a time.
-_BYTES_OF_PAIR, _MOST_PAIRS = 128, 2**21
+_BYTES_OF_PAIR, _MOST_PAIRS = 128, 2**22
 
 # Samples of the noises of a query where only the input that made it counts.
 _OWN_SAMPLES = 64
@@ -80,25 +81,29 @@ def estimates_of_label_sets(
         The noise of earlier layers acts so strongly that float64 cannot invert a covariance.
     """
     proposals = Proposals(model, seed, settings.max_memory, settings.jacobians)
-    sizes = [settings.pilot_queries, *pass_sizes(model.n_inputs, settings.queries)]
-    source, n_final = QueryStream(model, sizes, seed), sum(sizes[1:])
+    least = sum(pass_sizes(model.n_inputs, settings.queries))
+    sizes = pass_sizes(model.n_inputs, max(least, settings.most_queries))
+    source = QueryStream(model, [settings.pilot_queries, *sizes], seed)
     block = max(1, min(_MOST_PAIRS, settings.max_memory // _BYTES_OF_PAIR) // model.n_inputs)
     # The pilot and the first block are scored together, because each visit may fit the models again.
-    queries = source.take(min(settings.pilot_queries + block, sum(sizes)))
+    queries = source.take(settings.pilot_queries + min(block, least))
     scores = scores_of(proposals, queries)
     for_pilot, first = slice(settings.pilot_queries), slice(settings.pilot_queries, None)
     scored = ScoredQueries(queries.select(for_pilot), scores[for_pilot])
     # Each end of a bet is about sqrt(2 log(1 / risk) / n) standard deviations from the mean.
-    width_of_bets = 2 * math.sqrt(-2 * math.log(risk) / n_final)
-    pilot = Pilot.of(proposals, scored, label_sets, settings, width_of_bets)
+    width_of_bets = 2 * math.sqrt(-2 * math.log(risk) / least)
+    pilot = Pilot.of(proposals, scored, label_sets, dataclasses.replace(settings, queries=least), width_of_bets)
     if not settings.other.is_improved_by(pilot.expected):
         return []
-    entropy = EntropyMeasure.of(proposals, n_final, risk)
+    entropy, n_final = EntropyMeasure.of(proposals, pilot.n_final, risk), pilot.n_final
     of_label_sets = [
         _Terms(decoders, entropy, classes) for decoders, classes in zip(pilot.decoders, label_sets, strict=True)
     ]
     blocks = [[terms.at(pilot.queries, pilot.estimates)] for terms in of_label_sets]
     queries, scores = queries.select(first), scores[first]
+    if n_more := min(block, n_final) - len(queries.rows):
+        more = source.take(n_more)
+        queries, scores = queries.joined(more), torch.cat([scores, scores_of(proposals, more)])
     for number, start in enumerate(range(0, n_final, block)):
         if start:
             queries = source.take(min(block, n_final - start))
@@ -107,7 +112,7 @@ def estimates_of_label_sets(
         (estimates,) = DensityEstimates.of(proposals, queries, scores, [pilot.effort], block_seed)
         for of_blocks, terms in zip(blocks, of_label_sets, strict=True):
             of_blocks.append(terms.at(queries, estimates))
-    cuts = np.cumsum(sizes[1:])[:-1]
+    cuts = np.cumsum(pass_sizes(model.n_inputs, n_final))[:-1]
     return [
         _estimates(terms, _by_pass(of_blocks, cuts), risk, settings.shares)
         for terms, of_blocks in zip(of_label_sets, blocks, strict=True)

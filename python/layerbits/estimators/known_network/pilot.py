@@ -10,8 +10,6 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-
 from layerbits._base import Doubles
 from layerbits.estimators.classes import Classes
 from layerbits.estimators.known_network.annealing import Bridges
@@ -25,6 +23,7 @@ from layerbits.estimators.known_network.proposals import Proposals
 from layerbits.estimators.known_network.queries import KnownQueries
 from layerbits.estimators.known_network.settings import KnownNetworkSettings
 from layerbits.estimators.known_network.terms import confusions, decoder_scores, decoder_terms
+from layerbits.estimators.known_network.work import Work
 from layerbits.kernels import RandomStream, derived_seed
 from layerbits.statistics import Interval, Quantity, mix_with_prior
 
@@ -79,6 +78,8 @@ class Pilot:
         The samples of a query.
     decoders : sequence of mappings of str to DecoderChoice
         For each label set, the decoder of each information, by its name.
+    n_final : int
+        The number of final queries.
     expected : Interval
         Expected final interval of I(X;T).
     """
@@ -87,6 +88,7 @@ class Pilot:
     estimates: DensityEstimates
     effort: Effort
     decoders: Sequence[Mapping[str, DecoderChoice]]
+    n_final: int
     expected: Interval
 
     @classmethod
@@ -98,25 +100,25 @@ class Pilot:
         settings: KnownNetworkSettings,
         width_of_bets: float,
     ) -> Pilot:
-        """Choose the number of samples, which I(X;T) decides, and the decoders of each label set.
+        """Choose the numbers of samples and queries, which I(X;T) decides, and the decoders of each label set.
 
-        `width_of_bets` is the width of the interval that the final queries leave, in standard deviations of a term.
+        `width_of_bets` is the width of the interval that `settings.queries` leave, in standard deviations of a term.
         """
         seed = derived_seed(proposals.seed, RandomStream.KNOWN_PILOT_SEED)
         efforts = _efforts(settings)
         of_efforts = DensityEstimates.of(proposals, at.queries, at.scores, efforts, seed)
-        chosen, previous_gap = None, np.inf
-        for effort, estimates in zip(efforts, of_efforts, strict=True):
-            chosen = _Candidate.of(effort, estimates, at.queries, label_sets[0], width_of_bets)
-            if chosen.gap < _SMALL_SHARE * chosen.width or previous_gap - chosen.gap < _SMALL_STEP:
-                break
-            previous_gap = chosen.gap
-        assert chosen is not None, "there is at least one effort"
+        candidates = [
+            _Candidate.of(effort, estimates, at.queries, label_sets[0], settings.queries, width_of_bets)
+            for effort, estimates in zip(efforts, of_efforts, strict=True)
+        ]
+        chosen = _sufficient(candidates)
+        if settings.most_queries > settings.queries:
+            chosen = _best_division(candidates, chosen, proposals, settings.most_queries)
         paying_gain = _SMALL_SHARE * chosen.width
         for annealed in _annealed_efforts(settings) if chosen.gap > paying_gain else []:
             (estimates,) = DensityEstimates.of(proposals, at.queries, at.scores, [annealed], seed)
-            candidate = _Candidate.of(annealed, estimates, at.queries, label_sets[0], width_of_bets)
-            if candidate.gap < chosen.gap - paying_gain:
+            candidate = _Candidate.of(annealed, estimates, at.queries, label_sets[0], settings.queries, width_of_bets)
+            if candidate.width_of_interval < chosen.width_of_interval - paying_gain:
                 chosen, paying_gain = candidate, _SMALL_STEP
         decoders = [
             {
@@ -126,22 +128,32 @@ class Pilot:
             }
             for classes in label_sets
         ]
-        return cls(at.queries, chosen.estimates, chosen.effort, decoders, chosen.expected)
+        return cls(at.queries, chosen.estimates, chosen.effort, decoders, chosen.n_final, chosen.expected)
 
 
 @dataclasses.dataclass(frozen=True)
 class _Candidate:
-    """An effort, its estimates, the mean bounds of I(X;T), and the width that queries leave."""
+    """An effort, its estimates, the mean bounds of I(X;T), and the width that a number of final queries leaves."""
 
     effort: Effort
     estimates: DensityEstimates
     below: float
     above: float
+    n_final: int
     width: float
 
     @property
     def gap(self) -> float:
         return self.above - self.below
+
+    @property
+    def width_of_interval(self) -> float:
+        """The expected width of the final interval."""
+        return self.gap + self.width
+
+    def with_queries(self, n_final: int) -> _Candidate:
+        """Return the same effort with another number of final queries."""
+        return dataclasses.replace(self, n_final=n_final, width=self.width * math.sqrt(self.n_final / n_final))
 
     @property
     def expected(self) -> Interval:
@@ -156,6 +168,7 @@ class _Candidate:
         estimates: DensityEstimates,
         queries: KnownQueries,
         classes: Classes,
+        n_final: int,
         width_of_bets: float,
     ) -> _Candidate:
         total = classes.quantities[0]
@@ -163,15 +176,52 @@ class _Candidate:
         confusion = confusions(total, estimates, queries.rows, classes)
         decoded = _mixed_terms(decoder, total, estimates, queries, classes)
         above = classes.ceilings[total.name] - float(confusion.mean())
-        return cls(effort, estimates, float(decoded.mean()), above, width_of_bets * float(decoded.std()))
+        return cls(effort, estimates, float(decoded.mean()), above, n_final, width_of_bets * float(decoded.std()))
 
 
 def _efforts(settings: KnownNetworkSettings) -> list[Effort]:
-    """Return efforts whose numbers of samples grow up to the largest one."""
+    """Return efforts whose numbers K of samples grow up to the largest one.
+
+    The inputs without samples have a posterior probability of at most about 1 / K together.
+    """
     numbers = [settings.samples]
     while numbers[0] > _FIRST_SAMPLES:
         numbers.insert(0, max(_FIRST_SAMPLES, numbers[0] // _GROWTH))
-    return [Effort(number, max(1, int(_OWN_SHARE * number)), settings.least_share) for number in numbers]
+    return [
+        Effort(number, max(1, int(_OWN_SHARE * number)), max(settings.least_share, 1 / number)) for number in numbers
+    ]
+
+
+def _sufficient(candidates: Sequence[_Candidate]) -> _Candidate:
+    """Return the first candidate beyond which more samples pay less than more queries."""
+    for candidate, following in itertools.pairwise(candidates):
+        is_small_step = candidate.gap - following.gap < _SMALL_STEP
+        if candidate.gap < _SMALL_SHARE * candidate.width:
+            return candidate
+        if is_small_step:
+            return following
+    return candidates[-1]
+
+
+def _best_division(
+    candidates: Sequence[_Candidate], sufficient: _Candidate, proposals: Proposals, most_queries: int
+) -> _Candidate:
+    """Return the candidate, with a number of queries in whole passes, of which the narrowest interval is expected.
+
+    The queries take at most as much work as those of the sufficient candidate and the linear models together.
+    """
+    work, n_inputs, least = Work.of(proposals.model, proposals.rank), proposals.model.n_inputs, sufficient.n_final
+
+    def work_of_query(candidate: _Candidate) -> float:
+        return work.query(float(candidate.estimates.counts.sum(1).double().mean()))
+
+    affordable = least * work_of_query(sufficient) + proposals.n_visits * work.models(proposals.n_jacobians)
+    divisions = [sufficient]
+    for candidate in candidates:
+        passes = int(min(affordable / work_of_query(candidate), most_queries) // n_inputs)
+        if passes * n_inputs >= least:
+            divisions.append(candidate.with_queries(passes * n_inputs))
+    return min(divisions, key=lambda candidate: candidate.width_of_interval)
 
 
 def _annealed_efforts(settings: KnownNetworkSettings) -> list[AnnealedEffort]:

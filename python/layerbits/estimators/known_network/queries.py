@@ -46,6 +46,11 @@ class KnownQueries:
         """Return a slice of the queries."""
         return KnownQueries(self.rows[part], self.noises[part], self.points[part], self.squares[part])
 
+    def joined(self, following: KnownQueries) -> KnownQueries:
+        """Return these queries and the following ones."""
+        pairs = zip(vars(self).values(), vars(following).values(), strict=True)
+        return KnownQueries(*map(torch.cat, pairs))
+
 
 class QueryStream:
     """The queries of successive passes, in parts of any size, which do not change them.

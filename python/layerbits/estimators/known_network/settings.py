@@ -49,6 +49,10 @@ class KnownNetworkSettings:
         Number of other queries, which choose the samples, the decoder and the first stakes; at least 2.
     samples : int
         Largest number of samples of a query that are divided among the inputs.
+    most_queries : int
+        Largest number of final queries. If it is larger than `queries`, which are then whole passes, the pilot may
+        choose more passes, with other numbers of samples: their work beyond that of `queries` is at most that of the
+        linear models.
     max_memory : int
         Budget in bytes.
     shares : RiskShares
@@ -66,6 +70,7 @@ class KnownNetworkSettings:
     queries: int = 1024
     pilot_queries: int = 128
     samples: int = 1024
+    most_queries: int = 0
     max_memory: int = MAX_MEMORY
     shares: RiskShares = UNDIVIDED
     least_share: float = 1e-3

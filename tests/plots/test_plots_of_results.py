@@ -290,5 +290,82 @@ def test_intervals_join_the_names_of_limits_that_are_near_to_one_another(ax):
 @pytest.mark.parametrize("dim", [2, 3])
 def test_points_on_own_axes_have_a_legend_of_classes_and_names_of_units(dim):
     axes = plots.scatter(np.eye(3)[:, :dim], np.array([5, 7, 7]))
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["class 0", "class 1"]
+    assert [text.get_text() for text in axes.figure.legends[0].get_texts()] == ["5", "7"]
     assert axes.get_ylabel() == "unit 2"
+
+
+MANY = [f"encoder.layer.{number}.attention.output.dense" for number in range(30)]
+
+
+@pytest.mark.parametrize(
+    "plot",
+    [
+        lambda: plots.curves(InformationHistory({1: table(1.0, MANY), 10: table(2.0, MANY)}, 0.95, False)),
+        lambda: plots.information_plane(InformationHistory({1: table(1.0, MANY), 10: table(2.0, MANY)}, 0.95, False)),
+        lambda: plots.intervals(table(1.0, MANY)),
+        lambda: plots.sigma_profile(SigmaProfile(tuple(SigmaRow(name, 1, "I(X;T)", 1, 0.1, 0, 2) for name in MANY))),
+        lambda: plots.scatter(np.eye(200)[:, :2], np.arange(200)),
+        lambda: plots.scatter(np.eye(200)[:, :3], np.arange(200)),
+    ],
+    ids=["curves", "information_plane", "intervals", "sigma_profile", "scatter", "scatter-3d"],
+)
+@pytest.mark.filterwarnings("error")
+def test_legend_of_many_names_lies_in_the_figure_and_leaves_room_for_the_panel(plot):
+    axes = plot()
+    figure = axes.figure
+    figure.canvas.draw()
+    (legend,) = [*figure.legends, *filter(None, [axes.get_legend()])]
+    box, panel = legend.get_window_extent(), axes.get_window_extent()
+    assert all(figure.bbox.contains(*corner) for corner in box.corners())
+    assert not box.overlaps(panel)
+    assert min(panel.width, panel.height) > 200
+
+
+def test_legend_of_intervals_ends_below_the_names_of_limits():
+    quantities = ["I(X;T)", *(f"I(T;{number})" for number in range(9))]
+    rows = tuple(dataclasses.replace(ROW, quantity=quantity, value=4.6, upper=4.7) for quantity in quantities)
+    axes = plots.intervals(InformationTable(rows, {"I(X;T)": math.log(100)}))
+    axes.figure.canvas.draw()
+    (names,) = axes.child_axes
+    assert not axes.get_legend().get_window_extent().overlaps(names.get_tightbbox())
+
+
+@pytest.mark.parametrize(
+    ("labels", "names"),
+    [(np.array([5, 7, 7]), ["5", "7"]), (["dog", "cat", "dog"], ["cat", "dog"]), (np.array([1.0, 2, 2]), ["1", "2"])],
+)
+def test_legend_of_points_has_the_labels_that_were_given(labels, names):
+    axes = plots.scatter(np.eye(3)[:, :2], labels)
+    assert [text.get_text() for text in axes.figure.legends[0].get_texts()] == names
+    assert axes.figure.legends[0].get_title().get_text() == "class"
+
+
+def test_legend_of_many_classes_has_the_first_and_the_last():
+    (legend,) = plots.scatter(np.eye(200)[:, :2], np.arange(200)).figure.legends
+    names = [text.get_text() for text in legend.get_texts()]
+    assert (names[0], names[-1], legend.get_title().get_text()) == ("0", "199", "14 of 200 classes")
+
+
+@pytest.mark.parametrize("plot", [plots.curves, plots.information_plane])
+def test_layers_without_rows_at_some_epochs_are_plotted_where_they_have_rows(ax, plot):
+    plot(InformationHistory({1: table(1.0), 10: table(2.0, ["fc2"]), 100: table(3.0, ["fc1"])}, 0.95, False), ax=ax)
+    assert ax.get_legend_handles_labels()[1] == ["fc1", "fc2"]
+    assert [list(line.get_ydata()) for line in ax.lines if len(line.get_ydata()) == 2][:2] in (
+        [[1.0, 3.0], [1.0, 2.0]],
+        [[0.25, 0.75], [0.25, 0.5]],
+    )
+
+
+def test_plane_of_quantities_that_no_epoch_has_together_has_no_points(ax):
+    tables = [InformationTable((dataclasses.replace(ROW, quantity=name),)) for name in ("I(X;T)", "I(T;Y)")]
+    plots.information_plane(InformationHistory(dict(enumerate(tables)), 0.95, False), ax=ax)
+    assert ax.get_legend_handles_labels()[1] == ["fc1"]
+
+
+@pytest.mark.parametrize("plot", [plots.curves, plots.information_plane, lambda history: plots.intervals(history[3])])
+def test_rows_in_different_units_are_refused(plot):
+    pyplot.close("all")
+    mixed = InformationTable((*table(1.0, ["a"]).rows, *table(1.0, ["b"]).bits.rows))
+    with pytest.raises(ValueError, match=r"^(history|table): got rows in nats and in bits, .* plot \1\.bits$"):
+        plot(InformationHistory({1: table(1.0), 3: mixed}, 0.95, False))
+    assert pyplot.get_fignums() == []

@@ -10,7 +10,7 @@ import numpy as np
 
 from layerbits._base import InformationTable, check_type
 from layerbits.plots.figures import class_colors, cut_names, legend_outside, marker
-from layerbits.plots.given_axes import checked_names, given_axes
+from layerbits.plots.given_axes import checked_names, checked_unit, given_axes
 from layerbits.plots.over_epochs import limit_label
 
 if TYPE_CHECKING:
@@ -56,7 +56,8 @@ def intervals(table: InformationTable, *, layers: Sequence[str] | None = None, a
     check_type("table", table, InformationTable, wanted="an InformationTable, such as that of layer_information")
     quantities = checked_names("table", None, [name for name in table.quantities if not name.startswith("h(")])
     layers = checked_names("layers", layers, table.layers)
-    axes, unit = given_axes(ax, height=1.4 + 0.45 * len(layers)), table.rows[0].unit
+    height = 1.4 + max(0.45 * len(layers), 0.24 * len(quantities))  # of the layers, and of the legend beside them
+    unit, axes = checked_unit("table", (row.unit for row in table)), given_axes(ax, height=height)
     offsets = np.linspace(-_SPREAD / 2, _SPREAD / 2, len(quantities)) if len(quantities) > 1 else [0.0]
     styles = zip(quantities, offsets, class_colors(len(quantities)), map(marker, range(len(quantities))), strict=True)
     for quantity, offset, color, shape in styles:
@@ -67,8 +68,8 @@ def intervals(table: InformationTable, *, layers: Sequence[str] | None = None, a
             row = rows[layer]
             axes.plot([row.lower, row.upper], [number + offset] * 2, color=color, linewidth=4, solid_capstyle="butt")
             face = "white" if "saturated" in row.flags else color
-            axes.plot(row.value, number + offset, shape, color=color, markerfacecolor=face, markersize=6)
-        axes.plot([], [], shape, linestyle="-", color=color, label=quantity)  # for the legend
+            axes.plot(row.value, number + offset, marker=shape, color=color, markerfacecolor=face, markersize=6)
+        axes.plot([], [], marker=shape, color=color, label=quantity)  # for the legend
         if quantity in table.limits:
             axes.axvline(table.limits[quantity], color=color, linestyle="--", linewidth=1)
     axes.set_yticks(range(len(layers)), cut_names(layers, 24))

@@ -10,7 +10,7 @@ import dataclasses
 import itertools
 import math
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -33,6 +33,7 @@ _LINESTYLES = ("-", "--", "-.", ":")
 _GREY = "#666666"
 # The first digits with labels on an axis of up to so many decades.
 _LABELLED = ((0.4, range(1, 10)), (1.0, (1, 2, 3, 4, 6)), (2.0, (1, 2, 5)), (math.inf, (1,)))
+_MOST_BESIDE = 14  # names of a legend beside a panel
 _ROUNDING = 1e-9  # relative errors of the positions of ticks
 
 Color = str | tuple[float, float, float, float]
@@ -196,6 +197,21 @@ def legend_outside(axes: Axes, title: str | None = None) -> None:
     if labels:
         place: dict[str, Any] = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)}
         axes.legend(handles, cut_names(labels, 32), title=title, frameon=False, alignment="left", **place)
+
+
+def legend_below(axes: Axes) -> None:
+    """Place the legend of the only panel of a figure below it, in two columns for which the figure becomes higher."""
+    handles, labels = axes.get_legend_handles_labels()
+    figure = cast("Figure", axes.figure)
+    figure.set_figheight(figure.get_figheight() + 0.22 * math.ceil(len(labels) / 2))
+    place: dict[str, Any] = {"loc": "outside lower center", "ncols": 2, "fontsize": "small"}
+    figure.legend(handles, cut_names(labels, 32), frameon=False, **place)
+
+
+def legend_of_layers(axes: Axes) -> None:
+    """Place the legend of the only panel of a figure beside it, or if it has many names below it."""
+    is_long = len(axes.get_legend_handles_labels()[1]) > _MOST_BESIDE
+    (legend_below if is_long else legend_outside)(axes)
 
 
 def cut_name(name: str, most: int = 40) -> str:

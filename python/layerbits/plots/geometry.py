@@ -5,17 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
+import numpy.typing as npt
 
-from layerbits._base import Array, Doubles, Integers, check_positive, check_type
+from layerbits._base import Array, Doubles, check_positive, check_type
 from layerbits.geometry import DistanceHistogram
 from layerbits.kernels import as_tensor
-from layerbits.plots.figures import class_colors, legend_outside
+from layerbits.plots.figures import class_colors, cut_names
 from layerbits.plots.given_axes import given_axes
-from layerbits.statistics import class_numbers
+from layerbits.statistics import class_labels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from mpl_toolkits.mplot3d import Axes3D  # type: ignore[import-untyped]
+
+_MOST_NAMES = 14  # of a legend beside the points
 
 
 def distances(histogram: DistanceHistogram, ax: Axes | None = None) -> Axes:
@@ -67,10 +70,11 @@ def scatter(points: Array, labels: Array | None = None, *, limit: float | None =
     ----------
     points : tensor or array of shape (n, 2) or (n, 3)
         Activations.
-    labels : integer tensor or array of shape (n,), optional
-        Classes.
+    labels : array-like of shape (n,), optional
+        Classes: integers, booleans, whole floats or strings; the legend shows them.
     limit : float, optional
-        The axes end at -limit and limit; by default they fit the points.
+        The axes end at -limit and limit; by default they fit the points. In three dimensions, points beyond the box of
+        the axes, where noise puts some, are plotted too.
     ax : matplotlib Axes, optional
         The axes to plot on, with ``projection="3d"`` for three dimensions; by default those of a new pyplot figure with
         a legend of the classes.
@@ -107,14 +111,15 @@ def scatter(points: Array, labels: Array | None = None, *, limit: float | None =
         raise ValueError("points: got NaN or infinity, wanted finite numbers")
     is_3d = rows.shape[1] == 3
     axes = given_axes(ax, projection="3d" if is_3d else None)
-    classes = np.zeros(len(rows), np.int64) if labels is None else class_numbers(labels, len(rows))
-    colors = np.asarray(class_colors(1 + max(classes, default=0)))[classes]
+    given = np.zeros(len(rows), np.int64) if labels is None else class_labels(labels, len(rows))
+    names, classes = np.unique(given, return_inverse=True)
+    colors = np.asarray(class_colors(len(names)))[classes]
     style: dict[str, Any] = {"c": colors, "s": min(20, max(3, 4000 / max(len(rows), 1))), "alpha": 0.5, "linewidths": 0}
     axes.scatter(*rows.T, **style)
     if ax is None:
         axes.set(**{f"{axis}label": f"unit {number}" for number, axis in enumerate("xyz"[: rows.shape[1]], 1)})
         if labels is not None:
-            _add_class_legend(axes, classes, is_3d)
+            _add_class_legend(axes, names)
     if is_3d:
         axes.tick_params(labelsize="xx-small", pad=-4)
         axes.locator_params(nbins=3)
@@ -125,11 +130,12 @@ def scatter(points: Array, labels: Array | None = None, *, limit: float | None =
     return axes
 
 
-def _add_class_legend(axes: Axes, classes: Integers, is_3d: bool) -> None:
-    """Add a legend of the class numbers, in the order of the labels, to the right of the points."""
-    for number, color in enumerate(class_colors(1 + max(classes, default=0))):
-        axes.plot([], [], "o", color=color, label=f"class {number}")
-    if is_3d:
-        axes.legend(loc="upper left", frameon=False)
-    else:
-        legend_outside(axes)
+def _add_class_legend(axes: Axes, classes: npt.NDArray[Any]) -> None:
+    """Add a legend of the classes to the right of the points; of many, it has some at equal distances."""
+    shown = np.unique(np.linspace(0, len(classes) - 1, min(len(classes), _MOST_NAMES)).round().astype(int))
+    colors = class_colors(len(classes))
+    handles = [axes.plot([], [], "o", color=colors[index])[0] for index in shown]
+    names = [f"{name:.12g}" if isinstance(name, np.floating) else str(name) for name in classes[shown]]
+    title = "class" if len(shown) == len(classes) else f"{len(shown)} of {len(classes)} classes"
+    place: dict[str, Any] = {"loc": "outside right center", "alignment": "left", "frameon": False}
+    axes.figure.legend(handles, cut_names(names, 32), title=title, **place)

@@ -55,6 +55,14 @@ def checked_names(argument: str, names: Sequence[str] | None, known: Iterable[st
     return names
 
 
+def checked_unit(argument: str, units: Iterable[str]) -> str:
+    """Return the unit of all rows; raise an error if they differ."""
+    unit, *others = dict.fromkeys(units)
+    if others:
+        raise ValueError(f"{argument}: got rows in {unit} and in {others[0]}, wanted one unit; plot {argument}.bits")
+    return unit
+
+
 def check_history(history: object) -> None:
     """Raise a TypeError or ValueError unless `history` is an InformationHistory with an epoch."""
     check_type("history", history, InformationHistory, wanted="an InformationHistory, such as Monitor.history")

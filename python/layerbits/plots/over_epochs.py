@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from layerbits._base import InformationHistory
-from layerbits.plots.figures import band, curve_panel, curve_styles, label_epochs, legend_outside, reference_line
-from layerbits.plots.given_axes import check_history, checked_names, given_axes, layers_with
+from layerbits.plots.figures import band, curve_panel, curve_styles, label_epochs, legend_of_layers, reference_line
+from layerbits.plots.given_axes import check_history, checked_names, checked_unit, given_axes, layers_with
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -59,7 +59,7 @@ def curves(
     quantities = dict.fromkeys(row.quantity for _, row in history.rows)
     (quantity,) = checked_names("quantity", quantity, quantities)
     layers = checked_names("layers", layers, layers_with(history, [quantity]))
-    axes, unit = given_axes(ax), history.rows[0][1].unit
+    unit, axes = checked_unit("history", (row.unit for _, row in history.rows)), given_axes(ax)
     curve_panel(axes, xlabel="epoch", ylabel=f"{quantity} in {unit}")
     if history.epochs[0] < 1:  # a logarithmic axis cannot show epoch 0, and warns if there is no other epoch
         axes.set_xscale("linear")
@@ -71,7 +71,7 @@ def curves(
     if quantity in history.limits:
         reference_line(axes, history.limits[quantity], limit_label(quantity, history.limits[quantity], unit))
     if ax is None:
-        legend_outside(axes)
+        legend_of_layers(axes)
     return axes
 
 

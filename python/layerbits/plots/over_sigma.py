@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from layerbits._base import check_type
 from layerbits.estimators import SigmaProfile
-from layerbits.plots.figures import band, curve_panel, curve_styles, legend_outside, reference_line
-from layerbits.plots.given_axes import checked_names, given_axes
+from layerbits.plots.figures import band, curve_panel, curve_styles, legend_of_layers, reference_line
+from layerbits.plots.given_axes import checked_names, checked_unit, given_axes
 from layerbits.plots.over_epochs import limit_label
 
 if TYPE_CHECKING:
@@ -57,17 +57,16 @@ def sigma_profile(
     check_type("profile", profile, SigmaProfile, wanted="the SigmaProfile of sigma_profile")
     (quantity,) = checked_names("quantity", quantity, dict.fromkeys(row.quantity for row in profile))
     layers = checked_names("layers", layers, profile.layers)
-    axes = given_axes(ax)
+    unit, axes = checked_unit("profile", (row.unit for row in profile)), given_axes(ax)
     for layer, style in zip(layers, curve_styles(layers), strict=True):
         rows = sorted(
             (row for row in profile if (row.layer, row.quantity) == (layer, quantity)), key=lambda row: row.sigma
         )
         ends = ([getattr(row, end) for row in rows] for end in ("lower", "value", "upper"))
         band(axes, [row.sigma for row in rows], ends, style)
-    unit = profile.rows[0].unit
     curve_panel(axes, xlabel="sigma", ylabel=f"{quantity} in {unit}")
     if quantity in profile.limits:
         reference_line(axes, profile.limits[quantity], limit_label(quantity, profile.limits[quantity], unit))
     if ax is None:
-        legend_outside(axes)
+        legend_of_layers(axes)
     return axes

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from layerbits._base import InformationHistory, InformationRow
-from layerbits.plots.figures import cut_names, label_epochs, marker, sequence_colors
-from layerbits.plots.given_axes import check_history, checked_names, given_axes, layers_with
+from layerbits.plots.figures import cut_names, label_epochs, legend_below, marker, sequence_colors
+from layerbits.plots.given_axes import check_history, checked_names, checked_unit, given_axes, layers_with
 from layerbits.plots.over_epochs import limit_label
 
 if TYPE_CHECKING:
@@ -82,14 +81,15 @@ def information_plane(
     if len(quantities) != 2:
         raise ValueError(f"quantities: got {len(quantities)}, wanted two, one for each axis")
     layers = checked_names("layers", layers, layers_with(history, quantities))
-    # Many names stand below the axes of a higher figure.
-    names, is_below = cut_names(layers, 32), len(layers) > _FEW_LAYERS or max(map(len, layers)) > _SHORT_NAME
-    legend_rows = math.ceil(len(layers) / 2) if is_below else 0
-    axes, colors = given_axes(ax, height=4 + 0.22 * legend_rows), _epoch_colors(history.epochs)
-    for number, (layer, name) in enumerate(zip(layers, names, strict=True)):
-        pairs = {epoch: [history[epoch][layer, quantity] for quantity in quantities] for epoch in history.epochs}
+    unit = checked_unit("history", (row.unit for _, row in history.rows))
+    axes, colors = given_axes(ax), _epoch_colors(history.epochs)
+    for number, (layer, name) in enumerate(zip(layers, cut_names(layers, 32), strict=True)):
+        pairs = {
+            epoch: [table[layer, quantity] for quantity in quantities]
+            for epoch, table in history.tables.items()
+            if all((layer, quantity) in table for quantity in quantities)
+        }
         _plot_path(axes, name, pairs, colors, marker(number))
-    unit = history.rows[0][1].unit
     axes.set_xlabel(f"{quantities[0]} in {unit}")
     axes.set_ylabel(f"{quantities[1]} in {unit}")
     axes.axline((0, 0), slope=1, color=_GREY, linestyle=":", linewidth=1)
@@ -102,8 +102,8 @@ def information_plane(
     if len(history) > 1:
         label_epochs(axes.figure.colorbar(colors, ax=axes, label="epoch").ax.yaxis)
     if ax is None:
-        if is_below:
-            axes.figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize="small")
+        if len(layers) > _FEW_LAYERS or max(map(len, layers)) > _SHORT_NAME:
+            legend_below(axes)
         else:
             axes.legend(loc="best", frameon=False)
     return axes
@@ -130,13 +130,13 @@ def _plot_path(
     epoch_colors = colors.to_rgba(np.array(list(pairs)))
     rectangles = [Rectangle((x.lower, y.lower), x.upper - x.lower, y.upper - y.lower) for x, y in pairs.values()]
     axes.add_collection(PatchCollection(rectangles, facecolors=epoch_colors, alpha=0.3, linewidths=0))
-    points = np.array([[x.value, y.value] for x, y in pairs.values()])
+    points = np.array([[x.value, y.value] for x, y in pairs.values()]).reshape(-1, 2)
     axes.plot(*points.T, color=_GREY, linewidth=0.8)
-    saturated = np.array(["saturated" in x.flags for x, _ in pairs.values()])
+    saturated = np.array(["saturated" in x.flags for x, _ in pairs.values()], bool)
     faces = np.where(saturated[:, None], [[1.0, 1.0, 1.0, 1.0]], epoch_colors)
     x, y = points.T
     axes.scatter(x, y, marker=marker, s=28, facecolors=faces, edgecolors=list(map(tuple, epoch_colors)), zorder=3)
-    axes.plot([], [], marker, color=_GREY, label=layer)  # for the legend
+    axes.plot([], [], marker=marker, linestyle="", color=_GREY, label=layer)  # for the legend
 
 
 def _label_limit(axes: Axes, axis: str, limit: float, label: str) -> None:

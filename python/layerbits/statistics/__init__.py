@@ -9,7 +9,7 @@ from layerbits.statistics.information_bounds import (
 )
 from layerbits.statistics.interval import Interval
 from layerbits.statistics.jackknife import JackknifeMean
-from layerbits.statistics.labels import class_numbers, label_array
+from layerbits.statistics.labels import class_labels, class_numbers, label_array
 from layerbits.statistics.limits import ceilings, largest_terms
 from layerbits.statistics.mean_bounds import lower_mean_bound, student_margin, upper_mean_bound
 from layerbits.statistics.point_values import is_narrow, point_value
@@ -25,6 +25,7 @@ __all__ = [
     "JackknifeMean",
     "Quantity",
     "ceilings",
+    "class_labels",
     "class_numbers",
     "is_narrow",
     "label_array",

@@ -20,7 +20,13 @@ _MOST_LABELS = 2**28
 
 
 def class_numbers(labels: object, n_inputs: int) -> Integers:
-    """Return labels as class numbers 0, 1, ... without gaps.
+    """Return labels as class numbers 0, 1, ... without gaps; arguments and errors are those of `class_labels`."""
+    numbers: Integers = np.unique(class_labels(labels, n_inputs), return_inverse=True)[1]
+    return numbers
+
+
+def class_labels(labels: object, n_inputs: int) -> npt.NDArray[Any]:
+    """Return the label of each input, for one-hot rows the number of the class.
 
     Parameters
     ----------
@@ -67,8 +73,7 @@ def class_numbers(labels: object, n_inputs: int) -> Integers:
             f"labels: got {_IGNORED}, which torch's cross entropy ignores, wanted the class of every input; remove "
             "inputs without a class"
         )
-    numbers: Integers = np.unique(values, return_inverse=True)[1]
-    return numbers
+    return values
 
 
 def label_array(labels: Any) -> npt.NDArray[Any]:

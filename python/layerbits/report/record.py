@@ -11,7 +11,7 @@ from typing import Any
 from layerbits._base import RUN_RECORD, UsageError, counted, read_json
 from layerbits.experiments import EXPERIMENTS, Experiment, with_settings
 from layerbits.report.information_figure import plot_information
-from layerbits.training import ENVIRONMENTS, ROWS, SETTINGS_FILE, WEIGHTS
+from layerbits.training import ENVIRONMENTS, MEASURE_ROWS, ROWS, SETTINGS_FILE, WEIGHTS
 
 _MONITOR = "Information of the layers of a network at the epochs of its training."
 
@@ -79,7 +79,7 @@ def _monitor_record(folder: Path) -> dict[str, Any]:
     path = folder / SETTINGS_FILE
     settings = read_json(path) if path.exists() else {}
     weights = settings.pop(WEIGHTS, {})
-    for name in (ENVIRONMENTS, ROWS):  # lists of epochs, no settings
+    for name in (ENVIRONMENTS, ROWS, MEASURE_ROWS):  # lists of epochs, no settings
         settings.pop(name, None)
     if not isinstance(weights, dict):
         raise UsageError(f"{path}: {WEIGHTS}: got {type(weights).__name__}, wanted hashes by epoch; use another folder")

@@ -16,6 +16,7 @@ from layerbits.training.history import (
 from layerbits.training.loop import Batches, single_threaded, train
 from layerbits.training.measures import MEASURES_FILE, read_measures
 from layerbits.training.monitor import Monitor
+from layerbits.training.monitor_record import MEASURE_ROWS
 from layerbits.training.regularizers import ParsevalRegularizer
 from layerbits.training.session import TrainingSession, generator_seed
 
@@ -23,6 +24,7 @@ __all__ = [
     "ENVIRONMENTS",
     "INFORMATION_FILE",
     "MEASURES_FILE",
+    "MEASURE_ROWS",
     "ROWS",
     "SETTINGS_FILE",
     "WEIGHTS",

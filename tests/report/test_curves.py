@@ -178,6 +178,13 @@ def test_layers_of_a_run_have_different_colors_beside_a_run_of_some_of_them(tmp_
     assert len({layer["light"] for layer in layers}) == len({layer["dark"] for layer in layers}) == 5
 
 
+def test_long_names_of_layers_are_cut_to_different_ones(data_of):
+    names = [f"distilbert.transformer.layer.{number}[mean, mask=attention_mask]" for number in range(3)]
+    layers = data_of({1: list(map(row, names))})["layers"]
+    assert [layer["full"] for layer in layers] == names
+    assert len({layer["name"] for layer in layers}) == 3
+
+
 def test_colors_of_layers_run_from_first_to_last_in_each_network(data_of):
     layers = data_of({1: [row(name) for name in ("a", "b", "c")]})["layers"]
     brightness = [

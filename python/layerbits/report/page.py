@@ -12,12 +12,12 @@ import datetime
 import hashlib
 import html
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from layerbits.plots import cut_name
+from layerbits.plots import cut_name, cut_names
 from layerbits.report.page_data import as_json
 from layerbits.report.seeds import SEEDS_COLUMNS
 from layerbits.report.thinning import Table
@@ -186,11 +186,11 @@ def _panels(name: str, label: str) -> str:
     return f'<div class="panels" id="{name}" data-label="{label}"></div>'
 
 
-def _choice(name: str, texts: Iterable[str], *, by_name: bool = False) -> str:
+def _choice(name: str, texts: Collection[str], *, by_name: bool = False) -> str:
     """Return a menu; its values are the texts, or their numbers."""
     options = "".join(
-        f'<option value="{html.escape(text) if by_name else index}">{_text(cut_name(text))}</option>'
-        for index, text in enumerate(texts)
+        f'<option value="{html.escape(text) if by_name else index}">{_text(short)}</option>'
+        for index, (text, short) in enumerate(zip(texts, cut_names(list(texts)), strict=True))
     )
     return f'<label>Show <select id="{name}">{options}</select></label>'
 

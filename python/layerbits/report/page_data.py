@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -38,22 +38,21 @@ def page_data(
 ) -> dict[str, Any]:
     """Return the data of the charts; see the docstring of the module."""
     notes: dict[str, int] = {}
+    short = _short_names([*(run.name for run in (*information, *training)), *(run.name for run in points)])
     layers = _layer_colors(information)
     splits = list(dict.fromkeys(split for run in training for curves in run.curves.values() for split in curves))
-    colors = [plots.class_colors(len(splits), dark=dark) for dark in (False, True)]
     quantities = dict.fromkeys(quantity for run in information for quantity in run.curves)
     classes = sorted({label for run in points for labels, _ in run.points.values() for label in labels.tolist()})
-    class_colors = [plots.class_colors(len(classes), dark=dark) for dark in (False, True)]
     return {
-        "layers": [_named(layer, *colors) for layer, colors in layers.items()],
-        "splits": [_named(split, *pair) for split, *pair in zip(splits, *colors, strict=True)],
+        "layers": _named(layers, *zip(*layers.values(), strict=True)),
+        "splits": _named(splits, *_class_colors(len(splits))),
         "planes": _planes(quantities),
         "measures": [name for name in quantities if not name.endswith((" in nats", " in bits"))],
-        "information": [_run(run, list(layers), notes) for run in information],
-        "training": [_run(run, splits, notes) for run in training],
+        "information": [_run(run, short[run.name], list(layers), notes) for run in information],
+        "training": [_run(run, short[run.name], splits, notes) for run in training],
         "notes": [cut_name(note, _MAX_TEXT) for note in notes],
-        "points": [_points(run, classes) for run in points],
-        "classes": [_named(f"{label:.12g}", *pair) for label, *pair in zip(classes, *class_colors, strict=True)],
+        "points": [_points(run, short[run.name], classes) for run in points],
+        "classes": _named([f"{label:.12g}" for label in classes], *_class_colors(len(classes))),
     }
 
 
@@ -74,11 +73,16 @@ def _planes(quantities: Iterable[str]) -> list[tuple[str, str]]:
     return pairs
 
 
-def _run(run: RunCurves, names: Sequence[str], notes: dict[str, int]) -> dict[str, Any]:
+def _short_names(names: Iterable[str]) -> dict[str, str]:
+    names = list(dict.fromkeys(names))
+    return dict(zip(names, plots.cut_names(names), strict=True))
+
+
+def _run(run: RunCurves, short: str, names: Sequence[str], notes: dict[str, int]) -> dict[str, Any]:
     """Return the data of a run; add its notes to `notes`, which maps a note to its index."""
     position = {name: index for index, name in enumerate(names)}
     return {
-        "name": cut_name(run.name), "full": cut_name(run.name, _MAX_TEXT), "remark": run.remark,
+        "name": short, "full": cut_name(run.name, _MAX_TEXT), "remark": run.remark,
         "epochs": list(run.epochs),
         "limits": {quantity: [limit, cut_name(label)] for quantity, (limit, label) in run.limits.items()},
         "curves": {
@@ -101,11 +105,11 @@ def _curve(curve: Curve, notes: dict[str, int]) -> dict[str, Any]:
     return columns
 
 
-def _points(run: LayerPoints, classes: Sequence[float]) -> dict[str, Any]:
+def _points(run: LayerPoints, short: str, classes: Sequence[float]) -> dict[str, Any]:
     largest = max(float(abs(rows).max()) for _, rows in run.points.values())
     return {
         "limit": 1.0 if largest < 1 + _CUBE_MARGIN else largest,
-        "name": cut_name(run.name),
+        "name": short,
         "full": cut_name(run.name, _MAX_TEXT),
         "layer": cut_name(run.layer),
         "remark": run.remark,
@@ -134,12 +138,14 @@ def _layer_colors(runs: Sequence[RunCurves]) -> dict[str, tuple[Any, Any]]:
     return {layer: colors[layer] for layers in layers_of for layer in layers}
 
 
-def _named(name: str, light: Any, dark: Any) -> dict[str, str]:
-    on_light, on_dark = _pair(light, dark)
-    return {"name": cut_name(name), "full": cut_name(name, _MAX_TEXT), "light": on_light, "dark": on_dark}
+def _class_colors(count: int) -> list[list[plots.Color]]:
+    return [plots.class_colors(count, dark=dark) for dark in (False, True)]
 
 
-def _pair(light: Any, dark: Any) -> tuple[str, str]:
+def _named(names: Collection[str], light: Iterable[Any] = (), dark: Iterable[Any] = ()) -> list[dict[str, str]]:
     from matplotlib.colors import to_hex
 
-    return to_hex(light), to_hex(dark)
+    return [
+        {"name": short, "full": cut_name(name, _MAX_TEXT), "light": to_hex(on_light), "dark": to_hex(on_dark)}
+        for (name, short), on_light, on_dark in zip(_short_names(names).items(), light, dark, strict=True)
+    ]

@@ -88,6 +88,7 @@ def main() -> int:
         write_run(folder / "two" / "full", epochs=epochs, n_layers=3, seed=0)
         _write_bare_run(folder / "two" / "bare", epochs)
         write_run(folder / "short", epochs=[3, 4], n_layers=2, seed=0)
+        write_run(folder / "initial", epochs=[0, *epochs], n_layers=2, seed=1)
         driver = _driver(folder / "profile")
         try:
             page = Page(driver, write_report(folder / "runs").page)
@@ -100,6 +101,7 @@ def main() -> int:
                 _save_pictures(page, pictures)
             _check_missing_quantities(Page(driver, write_report(folder / "two").page))
             _check_short_training(Page(driver, write_report(folder / "short").page))
+            _check_epoch_0(Page(driver, write_report(folder / "initial").page))
             _check_time(driver, write_report(folder / "long").page)
         finally:
             driver.quit()
@@ -275,6 +277,12 @@ def _check_short_training(page: Page) -> None:
     labels = page.texts("#curves svg .axis text[text-anchor=middle]:not([transform])")
     _require(labels == ["3", "4", "epoch"], f"epochs are labelled by whole numbers; got {labels}")
     print("passed: short_training")
+
+
+def _check_epoch_0(page: Page) -> None:
+    labels = page.texts("#curves svg .axis text[text-anchor=middle]:not([transform])")
+    _require(labels == ["0", "1", "10", "100", "1000", "epoch"], f"epoch 0 on a logarithmic axis; got {labels}")
+    print("passed: epoch_0")
 
 
 def _check_time(driver: webdriver.Chrome, path: Path) -> None:

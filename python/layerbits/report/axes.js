@@ -35,7 +35,7 @@ function extent(numbers) {
 }
 
 function scale([low, high], [start, end], isLogarithmic = false) {
-  const map = isLogarithmic ? Math.log : (value) => value;
+  const map = !isLogarithmic ? (value) => value : low > 0 ? Math.log : Math.log1p; // an axis may begin at epoch 0
   const span = map(high) - map(low) || 1;
   return (value) => start + ((map(value) - map(low)) / span) * (end - start);
 }
@@ -44,8 +44,10 @@ function scale([low, high], [start, end], isLogarithmic = false) {
 function ticks([low, high], isLogarithmic, most, least = 0) {
   const values = [];
   if (isLogarithmic) {
-    const steps = high / low < 200 ? [1, 2, 5] : [1];
-    for (let power = Math.floor(Math.log10(low)); 10 ** power <= high; power++) {
+    const first = low || 1;
+    if (low === 0) values.push(0);
+    const steps = high / first < 200 ? [1, 2, 5] : [1];
+    for (let power = Math.floor(Math.log10(first)); 10 ** power <= high; power++) {
       values.push(...steps.map((step) => step * 10 ** power).filter((value) => value >= low && value <= high));
     }
     return values.length ? values : ticks([low, high], false, most, least);

@@ -66,7 +66,7 @@ function plotPlane(svg, run, [xName, yName], last, { layers, domain }) {
 
 // Plot a quantity of each layer over the epochs, with bands; a vertical line marks epoch `last`.
 function plotCurves(svg, run, quantity, last, { layers, domain, epochs }) {
-  const isLogarithmic = epochs[0] > 0;
+  const isLogarithmic = epochs[0] >= 0;
   const x = epochs[0] < epochs[1] ? epochs : [epochs[0] * 0.9 - !isLogarithmic, epochs[0] * 1.1 + 1];
   const y = domain(quantity);
   const scales = axes(svg, { x, y, xLabel: "epoch", yLabel: quantity, isLogarithmic, leastStep: 1 });

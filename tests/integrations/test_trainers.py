@@ -123,18 +123,33 @@ def test_network_before_the_training_is_epoch_0(tmp_path, library):
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("library", ["lightning", "transformers"])
-def test_training_without_a_chosen_epoch_is_reported_once(tmp_path, library):
-    with pytest.warns(RuntimeWarning, match=r"^at: the training has none of the epochs 5, 6, so nothing") as caught:
-        callback, _ = fit(library, tmp_path, [5, 6])
+def test_chosen_epochs_that_a_training_does_not_complete_are_named_once(tmp_path, library):
+    with pytest.warns(RuntimeWarning, match=r"^at: .* did not complete are not measured: 5, 6;") as caught:
+        callback, _ = fit(library, tmp_path, [1, 5, 6])
     assert len([warning for warning in caught if str(warning.message).startswith("at:")]) == 1
-    assert not callback.history
+    assert callback.history.epochs == (1,)
+    assert callback.left_out == ()
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    ("options", "epochs"), [({"max_steps": 3}, (1,)), ({"max_steps": 3, "limit_train_batches": 1}, (1, 2, 3))]
+)
+def test_lightning_training_that_ends_within_an_epoch_measures_whole_epochs_alone(tmp_path, options, epochs):
+    at = {"at": [1, 2, 3]}
+    callback = lb.integrations.lightning.InformationCallback(INPUTS, directory=tmp_path / "mine", **(OPTIONS | at))
+    trainer = lightning_trainer(tmp_path, callback, **options)
+    trainer.fit(lightning_classifier(), DataLoader(DATA, batch_size=10))  # an epoch has two steps
+    assert callback.history.epochs == epochs
 
 
 @pytest.mark.parametrize("library", ["lightning", "transformers"])
-def test_history_before_a_training_is_refused(tmp_path, library):
+def test_results_before_a_training_are_refused(tmp_path, library):
     callback = getattr(lb.integrations, library).InformationCallback(INPUTS, directory=tmp_path, **OPTIONS)
     with pytest.raises(lb.UsageError, match=r"^history: the training has not started"):
         _ = callback.history
+    with pytest.raises(lb.UsageError, match=r"^left_out: the training has not started"):
+        _ = callback.left_out
 
 
 @pytest.mark.filterwarnings("ignore")

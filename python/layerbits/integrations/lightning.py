@@ -68,12 +68,12 @@ class InformationCallback(MonitoredTraining, Callback):
                     logger.log_metrics(table.scalars(), step=0)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Measure the epoch if it is chosen."""
-        if self._monitor is not None:
+        """Measure the epoch if it is chosen and complete: the trainer also calls this when it stops within an epoch."""
+        if self._monitor is not None and trainer.is_last_batch:
             table = self._monitor.step(trainer.current_epoch + 1)
             if table is not None:
                 pl_module.log_dict(table.scalars())
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Warn if no epoch was measured."""
-        self._warn_if_nothing_was_measured()
+        """Warn of the chosen epochs that the training did not complete."""
+        self._warn_of_missing_epochs()

@@ -24,9 +24,12 @@ class MonitoredTraining:
     @property
     def history(self) -> InformationHistory:
         """The measured epochs, including earlier runs in the folder."""
-        if self._monitor is None:
-            raise UsageError("history: the training has not started, so nothing has been measured; start the trainer")
-        return self._monitor.history
+        return self._started("history").history
+
+    @property
+    def left_out(self) -> tuple[int, ...]:
+        """The epochs of `at` that `max_overhead` left out, ascending."""
+        return self._started("left_out").left_out
 
     def state_dict(self) -> dict[str, Any]:
         """Return the results so far for a checkpoint, empty before the first training; see `Monitor.state_dict`."""
@@ -38,6 +41,13 @@ class MonitoredTraining:
         if self._monitor is not None:
             self._restore(self._monitor)
 
+    def _started(self, attribute: str) -> Monitor:
+        if self._monitor is None:
+            raise UsageError(
+                f"{attribute}: the training has not started, so nothing has been measured; start the trainer"
+            )
+        return self._monitor
+
     def _start(self, model: nn.Module, n_processes: int) -> Monitor:
         if n_processes > 1:
             raise UsageError(
@@ -47,11 +57,12 @@ class MonitoredTraining:
         self._restore(self._monitor)
         return self._monitor
 
-    def _warn_if_nothing_was_measured(self) -> None:
-        if self._monitor is not None and not self._monitor.history:
-            epochs = listed(map(str, self._monitor.at))
+    def _warn_of_missing_epochs(self) -> None:
+        missing = self._monitor.unmeasured_epochs(self._monitor.at[-1]) if self._monitor is not None else []
+        if missing:
             warnings.warn(
-                f"at: the training has none of the epochs {epochs}, so nothing is measured; choose others",
+                f"at: epochs that the training did not complete are not measured: {listed(map(str, missing))}; train "
+                "for longer, or choose others",
                 RuntimeWarning,
                 stacklevel=stacklevel_of_user(),
             )

@@ -77,8 +77,8 @@ class InformationCallback(MonitoredTraining, TrainerCallback):
         self._measure(state)
 
     def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Warn if no epoch was measured."""
-        self._warn_if_nothing_was_measured()
+        """Warn of the chosen epochs that the training did not complete."""
+        self._warn_of_missing_epochs()
 
     @property
     def _key(self) -> str:

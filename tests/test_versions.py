@@ -1,5 +1,6 @@
 """The version stands in pyproject.toml alone; the changelog and the citation name the newest release."""
 
+import importlib.metadata
 import re
 from pathlib import Path
 
@@ -27,6 +28,13 @@ def test_version_is_that_of_the_newest_release_or_a_later_one_in_development():
 
 def test_citation_names_the_newest_release():
     assert f"\nversion: {RELEASES[0]}\n" in (ROOT / "CITATION.cff").read_text()
+
+
+def test_extra_of_transformers_has_an_accelerate_that_its_trainer_takes():
+    (extra,) = re.findall(r'^transformers = .*"accelerate>=([\d.]+)"', PROJECT, re.MULTILINE)
+    requirements = importlib.metadata.requires("transformers")
+    (wanted,) = {version for text in requirements for version in re.findall(r"^accelerate>=([\d.]+)", text)}
+    assert numbers(extra) >= numbers(wanted)[:2]
 
 
 def test_no_other_file_states_the_version():

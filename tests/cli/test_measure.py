@@ -60,6 +60,10 @@ def returns_no_module():
 
 def raises():
     return [][1]
+
+
+def with_two(first, second):
+    return make(first)
 """
 DRAWS = ["--set=draws=4", "--set=queries=4"]
 
@@ -176,8 +180,15 @@ def test_settings_may_come_from_a_file_and_from_safetensors(script, tmp_path):
     [
         (["absent.py"], ("absent.py: no such script",)),
         (["script.py:nonesuch"], ("script.py: got no function 'nonesuch'",)),
-        (["script.py:needs_a_folder"], ("script.py:needs_a_folder: missing a required argument", "pass --data DIR")),
-        (["script.py:with_options", "--data=."], ("with_options: too many positional arguments", "leave out --data")),
+        (
+            ["script.py:needs_a_folder"],
+            ("script.py:needs_a_folder: missing a required argument", "with --data DIR of one"),
+        ),
+        (
+            ["script.py:with_options", "--data=."],
+            ("with_options: too many positional arguments", "with --data DIR of one"),
+        ),
+        (["script.py:with_two"], ("script.py:with_two: missing a required argument", "without required arguments")),
         (["script.py", "--data=absent"], ("--data: absent: no such folder",)),
         (["script.py:returns_three"], ("script.py:returns_three: got a result of type int, wanted (model, inputs)",)),
         (["script.py:returns_an_unknown_key"], ("returned a mapping with the key 'noise'",)),

@@ -52,8 +52,8 @@ def network_arguments(script: str, data: Path | None) -> dict[str, Any]:
     try:
         inspect.signature(function).bind(*arguments)
     except TypeError as error:
-        remedy = "pass --data DIR" if data is None else "leave out --data, or take the folder as its argument"
-        raise UsageError(f"{path}:{name}: {error}; {remedy}") from error
+        wanted = "a function without required arguments, or with --data DIR of one argument, the folder"
+        raise UsageError(f"{path}:{name}: {error}; wanted {wanted}") from error
     return _arguments(f"{path}:{name}", _called(path, lambda: function(*arguments)))
 
 

@@ -9,6 +9,7 @@ import torch
 from layerbits._base import UsageError
 from layerbits.experiments import RunFolder
 from layerbits.experiments.framework.tables import read_table
+from layerbits.experiments.szt import binning_figures
 from layerbits.experiments.szt.binning import SZT_BINNING, BinningExperiment, _cloud, _tracking
 from layerbits.experiments.szt.binning_tables import Binned, BinningSettings, Pair, Tracking
 from layerbits.training import read_information
@@ -181,6 +182,29 @@ def test_incomplete_run_is_plotted(tiny_run, tmp_path, parts):
     SZT_BINNING.plot(TINY, tmp_path)
     assert (tmp_path / "szt-binning.png").exists()
     assert (tmp_path / "szt-binning-noisy.png").exists() == (parts == 3)
+
+
+@pytest.fixture
+def figures(tiny_run, monkeypatch):
+    """Return the figures of a tiny run by the name of their file."""
+    figures = {}
+    monkeypatch.setattr(binning_figures, "save_figure", lambda figure, file: figures.update({file.name: figure}))
+    SZT_BINNING.plot(TINY, tiny_run)
+    return figures
+
+
+def test_both_planes_have_the_largest_possible_values(figures):
+    planes = figures["szt-binning-planes.png"].axes[:2]
+    assert [[text.get_text() for text in axes.texts] for axes in planes] == [["log 4096", "H(Y)"]] * 2
+
+
+def test_points_of_the_noisy_network_are_inside_their_panel(figures):
+    (axes,) = [axes for axes in figures["szt-binning-noisy.png"].axes if axes.get_xlabel() == "I(X;T) in nats"]
+    low, high = axes.get_xlim()
+    numbers = np.concatenate([line.get_xdata() for line in axes.lines if line.get_marker() in ("o", "x")])
+    margin = 0.02 * (high - low)
+    assert low + margin < numbers.min()
+    assert numbers.max() < high - margin
 
 
 @pytest.mark.parametrize(

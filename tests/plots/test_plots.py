@@ -38,6 +38,16 @@ def test_tick_labels_of_a_short_logarithmic_axis_do_not_overlap(ends):
     assert all(before.x1 < after.x0 for before, after in pairwise(boxes))
 
 
+def test_tick_labels_of_a_long_logarithmic_axis_have_no_powers_of_ten():
+    figure = plots.new_figure(width=4, height=2)
+    axes = figure.add_subplot()
+    plots.curve_panel(axes, ylabel="y")
+    axes.plot([1, 10_000], [0, 1])
+    figure.canvas.draw()
+    labels = [tick.label1.get_text() for tick in axes.xaxis.get_major_ticks() if 1 <= tick.get_loc() <= 10_000]
+    assert labels == ["1", "10", "100", "1000", "10000"]
+
+
 def test_band_is_bounded_by_the_ends_of_the_intervals():
     axes = plots.new_figure(width=2, height=2).add_subplot()
     curves = [0, 1, 0], [1, 2, 2], [2, 5, 4]

@@ -108,6 +108,7 @@ def class_colors(count: int, *, dark: bool = False) -> list[Color]:
 def curve_panel(axes: Axes, *, ylabel: str, xlabel: str = "") -> None:
     """Format `axes` for curves over a logarithmic x axis."""
     axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(plain_numbers())
     axes.xaxis.set_minor_formatter(plain_numbers())
     axes.set_xlabel(xlabel)
     axes.set_ylabel(ylabel)

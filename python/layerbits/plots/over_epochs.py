@@ -76,9 +76,9 @@ def curves(
 
 
 def limit_label(quantity: str, limit: float, unit: str) -> str:
-    """Return the name of the largest possible value of an information: log N, or an entropy."""
+    """Return the name of the largest possible value of an information, or of the entropy of a layer: log N, or H(Y)."""
     pair = quantity.partition("(")[2]  # slices have other symbols before it, such as SI_1
-    if pair == "X;T)":
+    if pair == "X;T)" or ";" not in pair:
         n_inputs = math.exp(limit) if unit == "nats" else 2**limit
         return f"log {n_inputs:.0f}"
     labels = pair.split(";")[1].split("|")[-1].rstrip(")")

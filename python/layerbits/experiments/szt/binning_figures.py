@@ -79,17 +79,20 @@ def plot_planes(config: BinningSettings, path: Path, file: Path) -> None:
     figure = plots.new_figure(width=12, height=5)
     binned, certified = figure.subplots(1, 2, sharex=True, sharey=True)
     rows, bins = read_table(path / DETERMINISTIC / "binned.csv", Binned), config.deterministic_bins[-2]
+    noisy = read_history(path / NOISY)
     if rows:
-        plots.information_plane(_binned_history(rows, bins), quantities=_BINNED_QUANTITIES, ax=binned)
+        plots.information_plane(_binned_history(rows, bins, noisy.limits), quantities=_BINNED_QUANTITIES, ax=binned)
     binned.set_title(f"without noise, {bins.title}", fontsize="medium")
-    plots.information_plane(read_history(path / NOISY), ax=certified)
+    plots.information_plane(noisy, ax=certified)
     certified.set_title(f"noise of sigma = {config.sigma:g}, 95 % intervals", fontsize="medium")
     certified.legend(loc="lower center", frameon=False)
     save_figure(figure, file)
 
 
-def _binned_history(rows: Sequence[Binned], bins: Bins) -> InformationHistory:
-    """Return the binned entropies and informations as tables, with intervals of width 0."""
+def _binned_history(rows: Sequence[Binned], bins: Bins, limits: Mapping[str, float]) -> InformationHistory:
+    """Return the binned entropies and informations as tables, with intervals of width 0 and the limits log N, H(Y)."""
+    pairs = zip(_BINNED_QUANTITIES, ("I(X;T)", "I(T;Y)"), strict=True)
+    binned_limits = {binned: limits[quantity] for binned, quantity in pairs if quantity in limits}
     tables: dict[int, list[InformationRow]] = {}
     for row in rows:
         if (row.estimator, str(row.bin_size)) == (bins.estimator, str(bins.size)):
@@ -97,7 +100,9 @@ def _binned_history(rows: Sequence[Binned], bins: Bins) -> InformationHistory:
                 cells = InformationRow(row.layer, quantity, bins.title, value, math.nan, value, value, "nats", 1, 0.0)
                 tables.setdefault(row.epoch, []).append(cells)
     return InformationHistory(
-        {epoch: InformationTable(tuple(cells)) for epoch, cells in tables.items()}, math.nan, simultaneous=False
+        {epoch: InformationTable(tuple(cells), binned_limits) for epoch, cells in tables.items()},
+        confidence=math.nan,
+        simultaneous=False,
     )
 
 
@@ -119,6 +124,7 @@ def _plot_pairs(axes: Axes, config: BinningSettings, path: Path) -> None:
     plots.curve_panel(axes, xlabel="I(X;T) in nats", ylabel="binned entropy in nats")
     axes.set_title("a point per epoch and layer", fontsize="medium")
     axes.set_xscale("linear")
+    axes.margins(x=0.05)  # room for whole markers
     for layer, color in zip(config.layers, colors, strict=True):
         axes.plot([], [], color=color, label=layer, linewidth=4)
     for quantity, style in ((ENTROPY_OF_T, "-o"), (ENTROPY_OF_S, ":x")):

@@ -3,6 +3,7 @@
 Each line has the intervals by 32 draws and by the known network, the mean of each bound of the known network, and the
 seconds of the processor that each measurement takes, for all layers behind noise together. For linear networks it ends
 with the true value. With `--auto`, `estimator="auto"` takes the place of the known network, with default draws.
+`--memory GIB` sets `max_memory`, of which the networks of 512 and 1024 units need more.
 """
 
 from __future__ import annotations
@@ -41,14 +42,19 @@ _MNIST_NETWORKS: dict[str, Callable[[Path], WideNetwork]] = {
 }
 
 
-def lines(name: str, network: WideNetwork, beside: str) -> Iterator[str]:
+def lines(name: str, network: WideNetwork, beside: str, max_memory: int) -> Iterator[str]:
     """Measure the layers behind noise with draws and with the estimator `beside`, "known" or "auto"."""
     tables, seconds = {}, {}
     draws_of_input = 32 if beside == "known" else None
     for estimator in ("draws", beside):
         start = time.process_time()
         tables[estimator] = layer_information(
-            network.model, network.inputs, layers=list(network.layers), draws=draws_of_input, estimator=estimator
+            network.model,
+            network.inputs,
+            layers=list(network.layers),
+            draws=draws_of_input,
+            estimator=estimator,
+            max_memory=max_memory,
         )
         seconds[estimator] = time.process_time() - start
     for layer in network.layers:
@@ -86,6 +92,7 @@ def main() -> None:
     )
     parser.add_argument("--mnist", type=Path, help="folder with the four files of MNIST, for the networks that need it")
     parser.add_argument("--auto", action="store_true", help='measure with estimator="auto" and default draws')
+    parser.add_argument("--memory", type=float, default=1.0, metavar="GIB", help="max_memory in GiB; default: 1")
     parser.add_argument("names", nargs="*", help="networks whose names begin so; by default all")
     arguments = parser.parse_args()
     networks = dict(_NETWORKS)
@@ -104,7 +111,7 @@ def main() -> None:
         layer_information(warm.model, warm.inputs, layers=list(warm.layers), estimator=beside)
         for name, make in networks.items():
             if not arguments.names or any(name.startswith(start) for start in arguments.names):
-                for line in lines(name, make(), beside):
+                for line in lines(name, make(), beside, round(arguments.memory * 2**30)):
                     print(line, flush=True)
 
 

@@ -42,7 +42,7 @@ _MNIST_NETWORKS: dict[str, Callable[[Path], WideNetwork]] = {
 }
 
 
-def lines(name: str, network: WideNetwork, beside: str, max_memory: int) -> Iterator[str]:
+def lines(name: str, network: WideNetwork, beside: str, max_memory: int = 2**30) -> Iterator[str]:
     """Measure the layers behind noise with draws and with the estimator `beside`, "known" or "auto"."""
     tables, seconds = {}, {}
     draws_of_input = 32 if beside == "known" else None

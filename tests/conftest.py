@@ -47,6 +47,7 @@ LONGEST_FILES = (
 
 
 def pytest_configure():
+    os.environ.pop("PYTHONUNBUFFERED", None)  # programs buffer their output, as on most machines
     gc.disable()  # until all tests are collected, a sixth of whose time garbage collection takes
     # A shell starts background jobs with SIGINT ignored, which would hide the interrupts of the tests.
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:

@@ -6,7 +6,6 @@ a limit of memory that the libraries exceed, end in one line.
 
 from __future__ import annotations
 
-import contextlib
 import sys
 import traceback
 
@@ -35,6 +34,8 @@ def text_of(error: Exception) -> str:
 
 def _print_error(message: str, status: int) -> int:
     if sys.stderr is not None:
-        with contextlib.suppress(OSError, ValueError):  # stderr is closed
+        try:
             print(f"layerbits: {' '.join(message.split())}", file=sys.stderr, flush=True)
+        except (OSError, ValueError):  # it is full or closed
+            sys.stderr = None  # else Python fails to write at exit, with status 120
     return status

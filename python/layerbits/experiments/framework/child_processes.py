@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import subprocess
 import threading
 import time
@@ -43,6 +44,7 @@ def run_program(
         log.open("ab") as output,
         subprocess.Popen(
             command,
+            env=os.environ | {"PYTHONUNBUFFERED": "1"},  # lines of stdout and stderr in the order of their writing
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=subprocess.STDOUT,

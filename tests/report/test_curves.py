@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from layerbits._base import InformationRow, InformationTable, UsageError, write_csv
-from layerbits.report.curves import information_curves, layer_points, training_curves
+from layerbits.report.curves import information_curves, layer_points, over_seeds, training_curves
 from layerbits.report.page_data import as_json, page_data
 from layerbits.training.history import TrainingRow, write_information
 
@@ -141,6 +141,32 @@ def test_many_points_are_thinned(tmp_path):
     assert len(points) == 20
     assert {len(positions) for _, positions in points.values()} == {1000}
     assert (min(points), max(points)) == (0, 49)
+
+
+def test_part_of_many_points_has_all_classes_and_the_same_rows_at_each_epoch(tmp_path):
+    rows = [[epoch, row % 10, row, 1.0] for epoch in range(21) for row in range(9991)]
+    write_csv(tmp_path / "scatter.csv", ["epoch", "label", "t1", "t2"], rows)
+    shown = layer_points(tmp_path, "run")
+    labels, positions = shown.points[0]
+    assert set(labels) == set(range(10))
+    assert np.all(np.diff(positions[:, 0]) > 0)
+    assert all(np.array_equal(positions, others) for _, others in shown.points.values())
+    assert shown.remark == "The page shows 20 of 21 epochs, 1,000 of 9,991 points."
+
+
+def test_labels_of_points_may_be_texts(tmp_path):
+    rows = [[1, label, 0.5, 0.5] for label in ("dog", "<b>", "dog", "True")]
+    write_csv(tmp_path / "scatter.csv", ["epoch", "label", "t1", "t2"], rows)
+    data = page_data([], [], [layer_points(tmp_path, "run")])
+    assert [entry["name"] for entry in data["classes"]] == ["<b>", "True", "dog"]
+    assert data["points"][0]["labels"] == [[2, 0, 2, 1]]
+
+
+def test_training_of_many_epochs_says_how_many_are_shown(tmp_path):
+    write_csv(tmp_path / "training.csv", TrainingRow._fields, [TrainingRow(e, "train", 0.5, 1) for e in range(2500)])
+    run = training_curves(tmp_path, "run")
+    assert run.remark == "The page shows 500 of 2,500 epochs."
+    assert over_seeds("runs", [run, run]).remark.endswith(run.remark)
 
 
 @pytest.mark.parametrize("cell", ["much", "nan", "inf"])

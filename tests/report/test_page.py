@@ -4,6 +4,8 @@ import base64
 import hashlib
 import re
 
+import pytest
+
 from layerbits._base import DRAFT_PREFIX, write_csv
 from layerbits.report import write_report
 from tests.support.html_page import HtmlPage
@@ -77,6 +79,14 @@ def test_page_has_places_for_the_charts_that_it_has(run, write_information):
     write_csv(run.path / "scatter.csv", ["epoch", "label", "t1", "t2"], [[1, 0, 0.5, -0.5]])
     write_csv(run.path / "training.csv", ["epoch", "split", "loss", "accuracy"], [[1, "train", 0.5, 0.9]])
     assert panels(HtmlPage(write_report(run.path).page)) == ["planes", "curves", "points", "training"]
+
+
+@pytest.mark.parametrize("n_units", [2, 3])
+def test_hint_on_turning_stands_under_points_in_three_dimensions_alone(n_units, run):
+    columns = ["epoch", "label", *(f"t{unit}" for unit in range(1, n_units + 1))]
+    write_csv(run.path / "scatter.csv", columns, [[1, 0, *[0.5] * n_units]])
+    texts = HtmlPage(write_report(run.path).page).texts
+    assert any(text.startswith("Drag") for text in texts) == (n_units == 3)
 
 
 def test_scripts_find_the_elements_that_they_name(run, write_information):

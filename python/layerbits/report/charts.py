@@ -63,15 +63,18 @@ def _read(
             if path.name != file:
                 continue
             variant = path.parent.relative_to(run.snapshot).as_posix().removeprefix(".")
+            name = path.relative_to(run.snapshot).as_posix()
+            is_thinned = any(table.thinned for table in run.tables if table.name == name)
             try:
                 part = read(path.parent, _name(runs, run.name, variant))
             except UsageError as error:
-                name = path.relative_to(run.snapshot).as_posix()
-                is_thinned = any(table.thinned for table in run.tables if table.name == name)
                 remark = "; its rows are counted in the part that the page shows" if is_thinned else ""
                 notes.append(f"no chart: {error}{remark}".replace(str(run.snapshot), str(run.folder)))
             else:
                 if part is not None:
+                    if part.remark and is_thinned:
+                        remark = f"{part.remark} They are counted in the part that the notes name."
+                        part = dataclasses.replace(part, remark=remark)
                     parts[position, variant] = part
     return parts
 
@@ -102,7 +105,7 @@ def _of_first_seeds(
         if position in names:
             name = _name(runs, names[position], variant)
             if name in bands and name != part.name:
-                part = dataclasses.replace(part, name=name, remark=f"Points of {part.name}.")
+                part = dataclasses.replace(part, name=name, remark=f"Points of {part.name}. {part.remark}".rstrip())
             points.append(part)
     return points
 

@@ -45,7 +45,8 @@ class Curve:
 class RunCurves:
     """Curves of a run, or of a group of runs over seeds, by quantity with its unit, and name of the layer.
 
-    `limits` has the largest possible value of an information and its name. `remark` describes a group.
+    `limits` has the largest possible value of an information and its name. `remark` describes a group, or says how many
+    of the epochs the page shows.
     """
 
     name: str
@@ -57,13 +58,14 @@ class RunCurves:
 
 @dataclasses.dataclass(frozen=True)
 class LayerPoints:
-    """Labels of shape (n,) and points of a layer of shape (n, 2) or (n, 3), by epoch.
+    """Labels, n numbers or texts, and points of a layer of shape (n, 2) or (n, 3), by epoch.
 
-    `layer` is the name of the layer, empty if unknown. `remark` names the run of a group that has the points.
+    `layer` is the name of the layer, empty if unknown. `remark` names the run of a group that has the points, and says
+    how many of them the page shows.
     """
 
     name: str
-    points: Mapping[int, tuple[Doubles, Doubles]]
+    points: Mapping[int, tuple[list[float | str], Doubles]]
     layer: str = ""
     remark: str = ""
 
@@ -138,13 +140,14 @@ def training_curves(folder: Path, name: str) -> RunCurves | None:
             by_epoch = {row.epoch: getattr(row, quantity) for row in rows if row.split == split}
             values = np.array([by_epoch.get(epoch, math.nan) for epoch in epochs])
             curves.setdefault(quantity, {})[split] = Curve(values, values, values)
-    return RunCurves(name, epochs, curves) if rows else None
+    return RunCurves(name, epochs, curves, remark=_shown([(len(epochs), len(measured), "epochs")])) if rows else None
 
 
 def layer_points(folder: Path, name: str) -> LayerPoints | None:
     """Return the points of the scatter.csv in a folder: columns epoch, layer, label, t1, t2 and t3.
 
-    The columns layer and t3, of a third unit, may be missing.
+    The columns layer and t3, of a third unit, may be missing. Labels that are not all numbers are texts. Of many points
+    a random choice is shown, because rows at equal distances may lack whole classes.
 
     Raises
     ------
@@ -155,7 +158,7 @@ def layer_points(folder: Path, name: str) -> LayerPoints | None:
     with path.open(encoding="utf-8") as file:
         header = file.readline().strip().split(",")
     parsers: dict[str, Callable[[str], Any]] = {"epoch": _finite_number, "layer": str}
-    parsers |= dict.fromkeys(("label", "t1", "t2", "t3"), _finite_number)
+    parsers |= {"label": str} | dict.fromkeys(("t1", "t2", "t3"), _finite_number)
     for column in {"layer", "t3"}.difference(header):
         del parsers[column]
     cells_by_column = parse_csv(path, parsers, lambda *cells: dict(zip(parsers, cells, strict=True)))
@@ -164,15 +167,32 @@ def layer_points(folder: Path, name: str) -> LayerPoints | None:
     layers = sorted({cells.pop("layer", "") for cells in cells_by_column})
     if len(layers) > 1:
         raise damaged_file(path, f"it has the layers {listed(layers)}, wanted one")
+    labels = _numbers_or_texts([cells.pop("label") for cells in cells_by_column])
     table = np.array([list(cells.values()) for cells in cells_by_column])
     _check_epochs(path, table[:, 0].tolist())
     epochs = np.unique(table[:, 0])
-    points = {}
+    points, sizes = {}, set()
     for epoch in epochs[evenly(len(epochs), _MAX_POINT_EPOCHS)]:
         rows = np.flatnonzero(table[:, 0] == epoch)
-        rows = rows[evenly(len(rows), _MAX_POINTS)]
-        points[int(epoch)] = table[rows, 1], table[rows, 2:]
-    return LayerPoints(name, points, layers[0])
+        sizes.add(len(rows))
+        rows = rows[np.sort(np.random.default_rng(0).permutation(len(rows))[:_MAX_POINTS])]
+        points[int(epoch)] = [labels[row] for row in rows.tolist()], table[rows, 1:]
+    points_of = "points" if len(sizes) == 1 else "points at the epoch of most"
+    counts = [(len(points), len(epochs), "epochs"), (min(_MAX_POINTS, max(sizes)), max(sizes), points_of)]
+    return LayerPoints(name, points, layers[0], _shown(counts))
+
+
+def _shown(counts: Sequence[tuple[int, int, str]]) -> str:
+    """Return a sentence on what the page shows a part of, empty if it shows all."""
+    parts = [f"{shown:,} of {total:,} {name}" for shown, total, name in counts if shown < total]
+    return f"The page shows {', '.join(parts)}." if parts else ""
+
+
+def _numbers_or_texts(cells: Sequence[str]) -> Sequence[float | str]:
+    try:
+        return [_finite_number(cell) for cell in cells]
+    except ValueError:
+        return cells
 
 
 def _finite_number(cell: str) -> float:
@@ -204,7 +224,7 @@ def over_seeds(name: str, runs: Sequence[RunCurves]) -> RunCurves | None:
         "least lower to the largest upper end."
     )
     remark += f" Left out: {counted(n_left_out, 'epoch')}, which not all runs have." if n_left_out else ""
-    return RunCurves(name, epochs, curves, runs[0].limits, remark)
+    return RunCurves(name, epochs, curves, runs[0].limits, f"{remark} {runs[0].remark}".rstrip())
 
 
 def _check_epochs(path: Path, epochs: Sequence[float]) -> None:

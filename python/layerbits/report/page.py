@@ -166,10 +166,11 @@ def _charts(charts: Mapping[str, Any], fallback: bytes) -> str:
             + "</tr></thead><tbody></tbody></table></div>"
         )
     if charts["points"]:
+        is_3d = any(len(run["points"][0][0]) == 3 for run in charts["points"])
         parts.append(
             '<h3>Points of a layer, coloured by class</h3><fieldset id="classes"><legend>Classes</legend></fieldset>'
             f"{_panels('points', 'Points')}"
-            '<p class="quiet">Drag, or press the arrow keys, to turn three dimensions.</p>'
+            + ('<p class="quiet">Drag, or press the arrow keys, to turn three dimensions.</p>' if is_3d else "")
         )
     if charts["training"]:
         choice = _choice("training-quantity", ("loss", "accuracy"), by_name=True)

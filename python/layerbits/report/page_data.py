@@ -22,8 +22,6 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from layerbits import plots
 from layerbits.plots import cut_name
 from layerbits.report.curves import Curve, LayerPoints, RunCurves
@@ -42,7 +40,9 @@ def page_data(
     layers = _layer_colors(information)
     splits = list(dict.fromkeys(split for run in training for curves in run.curves.values() for split in curves))
     quantities = dict.fromkeys(quantity for run in information for quantity in run.curves)
-    classes = sorted({label for run in points for labels, _ in run.points.values() for label in labels.tolist()})
+    labels = {label for run in points for labels, _ in run.points.values() for label in labels}
+    classes = sorted(labels, key=lambda label: (isinstance(label, str), label))
+    class_names = [label if isinstance(label, str) else f"{label:.12g}" for label in classes]
     return {
         "layers": _named(layers, *zip(*layers.values(), strict=True)),
         "splits": _named(splits, *_class_colors(len(splits))),
@@ -52,7 +52,7 @@ def page_data(
         "training": [_run(run, short[run.name], splits, notes) for run in training],
         "notes": [cut_name(note, _MAX_TEXT) for note in notes],
         "points": [_points(run, short[run.name], classes) for run in points],
-        "classes": _named([f"{label:.12g}" for label in classes], *_class_colors(len(classes))),
+        "classes": _named(class_names, *_class_colors(len(classes))),
     }
 
 
@@ -105,7 +105,8 @@ def _curve(curve: Curve, notes: dict[str, int]) -> dict[str, Any]:
     return columns
 
 
-def _points(run: LayerPoints, short: str, classes: Sequence[float]) -> dict[str, Any]:
+def _points(run: LayerPoints, short: str, classes: Sequence[float | str]) -> dict[str, Any]:
+    position = {label: index for index, label in enumerate(classes)}
     largest = max(float(abs(rows).max()) for _, rows in run.points.values())
     return {
         "limit": 1.0 if largest < 1 + _CUBE_MARGIN else largest,
@@ -114,7 +115,7 @@ def _points(run: LayerPoints, short: str, classes: Sequence[float]) -> dict[str,
         "layer": cut_name(run.layer),
         "remark": run.remark,
         "epochs": list(run.points),
-        "labels": [np.searchsorted(classes, labels).tolist() for labels, _ in run.points.values()],
+        "labels": [[position[label] for label in labels] for labels, _ in run.points.values()],
         "points": [[_numbers(point, 4) for point in rows] for _, rows in run.points.values()],
     }
 

@@ -7,7 +7,9 @@ import math
 import numpy as np
 import pytest
 from matplotlib import pyplot
+from matplotlib.cbook import is_math_text
 from matplotlib.colors import to_hex
+from matplotlib.text import Text
 
 from layerbits import (
     InformationHistory,
@@ -90,6 +92,13 @@ def test_curves_in_bits(ax):
 def test_curves_from_epoch_0_have_a_linear_axis(ax, epochs):
     plots.curves(InformationHistory(dict.fromkeys(epochs, table(1.0)), 0.95, False), ax=ax)
     assert ax.get_xscale() == "linear"
+
+
+@pytest.mark.filterwarnings("error")
+def test_single_epoch_has_intervals_and_a_whole_number(ax):
+    plots.curves(InformationHistory({0: table(1.0)}, 0.95, False), ax=ax)
+    assert all(bar.get_linewidth()[0] > 0 for bar in ax.collections)
+    assert all(position == round(position) for position in ax.get_xticks())
 
 
 def test_plane_has_a_path_and_a_rectangle_of_both_intervals_at_each_epoch(ax):
@@ -319,6 +328,34 @@ def test_legend_of_many_names_lies_in_the_figure_and_leaves_room_for_the_panel(p
     assert all(figure.bbox.contains(*corner) for corner in box.corners())
     assert not box.overlaps(panel)
     assert min(panel.width, panel.height) > 200
+
+
+@pytest.mark.parametrize("name", ["_fc1", "$a$", "a_$b", r"$\frac$", "_a$b$", r"\$", "$" * 4])
+@pytest.mark.parametrize(
+    "plot",
+    [
+        lambda rows, name: plots.curves(InformationHistory({1: rows, 10: rows}, 0.95, False), f"I(T;{name})"),
+        lambda rows, name: plots.information_plane(
+            InformationHistory({1: rows, 10: rows}, 0.95, False), quantities=("I(X;T)", f"I(T;{name})")
+        ),
+        lambda rows, name: plots.intervals(rows),
+        lambda rows, name: plots.sigma_profile(
+            SigmaProfile(tuple(SigmaRow(layer, 1, "I(X;T)", 1, 0.1, 0, 2) for layer in rows.layers))
+        ),
+        lambda rows, name: plots.scatter(np.eye(2), [name, "other"]),
+    ],
+    ids=["curves", "information_plane", "intervals", "sigma_profile", "scatter"],
+)
+@pytest.mark.filterwarnings("error")
+def test_names_are_shown_as_they_are(plot, name):
+    quantities = ("I(X;T)", f"I(T;{name})")
+    rows = [dataclasses.replace(ROW, layer=layer, quantity=q) for layer in (name, "fc2") for q in quantities]
+    axes = plot(InformationTable(tuple(rows), dict.fromkeys(quantities, 3.0)), name)
+    axes.figure.canvas.draw()
+    (legend,) = [*axes.figure.legends, *filter(None, [axes.get_legend()])]
+    assert len(legend.get_texts()) == 2
+    assert not any(is_math_text(text.get_text()) for text in axes.figure.findobj(Text))
+    pyplot.close(axes.figure)
 
 
 def test_legend_of_intervals_ends_below_the_names_of_limits():

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from layerbits._base import InformationTable, check_type
-from layerbits.plots.figures import class_colors, cut_names, legend_outside, marker
+from layerbits.plots.figures import class_colors, cut_names, legend_names, legend_outside, literal, marker
 from layerbits.plots.given_axes import checked_names, checked_unit, given_axes
 from layerbits.plots.over_epochs import limit_label
 
@@ -59,8 +59,9 @@ def intervals(table: InformationTable, *, layers: Sequence[str] | None = None, a
     height = 1.4 + max(0.45 * len(layers), 0.24 * len(quantities))  # of the layers, and of the legend beside them
     unit, axes = checked_unit("table", (row.unit for row in table)), given_axes(ax, height=height)
     offsets = np.linspace(-_SPREAD / 2, _SPREAD / 2, len(quantities)) if len(quantities) > 1 else [0.0]
-    styles = zip(quantities, offsets, class_colors(len(quantities)), map(marker, range(len(quantities))), strict=True)
-    for quantity, offset, color, shape in styles:
+    colors, markers = class_colors(len(quantities)), map(marker, range(len(quantities)))
+    styles = zip(quantities, legend_names(quantities), offsets, colors, markers, strict=True)
+    for quantity, label, offset, color, shape in styles:
         rows = {row.layer: row for row in table.rows if row.quantity == quantity}
         for number, layer in enumerate(layers):
             if layer not in rows:  # a readout of slices has other symbols than a whole layer
@@ -69,13 +70,13 @@ def intervals(table: InformationTable, *, layers: Sequence[str] | None = None, a
             axes.plot([row.lower, row.upper], [number + offset] * 2, color=color, linewidth=4, solid_capstyle="butt")
             face = "white" if "saturated" in row.flags else color
             axes.plot(row.value, number + offset, marker=shape, color=color, markerfacecolor=face, markersize=6)
-        axes.plot([], [], marker=shape, color=color, label=quantity)  # for the legend
+        axes.plot([], [], marker=shape, color=color, label=label)  # for the legend
         if quantity in table.limits:
             axes.axvline(table.limits[quantity], color=color, linestyle="--", linewidth=1)
-    axes.set_yticks(range(len(layers)), cut_names(layers, 24))
+    axes.set_yticks(range(len(layers)), list(map(literal, cut_names(layers, 24))))
     axes.set_ylim(len(layers) - 0.4, -0.6)
     axes.set_xlim(left=0)
-    axes.set_xlabel(f"information in {unit}" if len(quantities) > 1 else f"{quantities[0]} in {unit}")
+    axes.set_xlabel(literal(f"{'information' if len(quantities) > 1 else quantities[0]} in {unit}"))
     limits = {
         table.limits[name]: limit_label(name, table.limits[name], unit) for name in quantities if name in table.limits
     }
@@ -100,6 +101,6 @@ def _joined(limits: Mapping[float, str], largest: float) -> dict[float, str]:
 def _label_limits(axes: Axes, limits: Mapping[float, str]) -> None:
     """Write the names of limits above their lines, as labels of an axis, so that a title stands above the names."""
     top = axes.secondary_xaxis("top")
-    top.set_xticks(list(limits), list(limits.values()), fontsize="small", rotation=30, ha="left")
+    top.set_xticks(list(limits), list(map(literal, limits.values())), fontsize="small", rotation=30, ha="left")
     top.tick_params(length=0)
     top.spines["top"].set_visible(False)

@@ -143,7 +143,7 @@ def label_epochs(axis: Axis) -> None:
     from matplotlib.ticker import MaxNLocator
 
     if axis.get_scale() == "linear":
-        axis.set_major_locator(MaxNLocator(integer=True))
+        axis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))  # of a single epoch too
     else:
         axis.set_major_formatter(plain_numbers(whole=True))
         axis.set_minor_formatter(plain_numbers(whole=True))
@@ -155,7 +155,10 @@ def marker(number: int) -> str:
 
 
 def curve_styles(labels: Sequence[str]) -> list[CurveStyle]:
-    """Return styles of an ordered series of curves; curves that coincide are told apart by dashes and markers."""
+    """Return styles of an ordered series of curves; curves that coincide are told apart by dashes and markers.
+
+    The labels are cut and spelled by `legend_names`.
+    """
     return [
         CurveStyle(
             color=color,
@@ -163,17 +166,18 @@ def curve_styles(labels: Sequence[str]) -> list[CurveStyle]:
             linestyle=_LINESTYLES[number % len(_LINESTYLES)],
             marker=marker(number),
         )
-        for number, (label, color) in enumerate(zip(labels, sequence_colors(len(labels)), strict=True))
+        for number, (label, color) in enumerate(zip(legend_names(labels), sequence_colors(len(labels)), strict=True))
     ]
 
 
 def band(axes: Axes, x: _Curve, curves: Iterable[_Curve], style: CurveStyle) -> None:
     """Plot a curve of values over the band between the ends of their intervals.
 
-    `curves` are the lower ends, the values and the upper ends at the positions x, each of shape (n,).
+    `curves` are the lower ends, the values and the upper ends at the positions x, each of shape (n,). At a single
+    position the band is a vertical line.
     """
     lower, value, upper = curves
-    axes.fill_between(x, lower, upper, color=style.color, alpha=0.3, linewidth=0)
+    axes.fill_between(x, lower, upper, color=style.color, alpha=0.3, linewidth=3 if len(x) == 1 else 0)
     axes.plot(x, value, markersize=4, **dataclasses.asdict(style))
 
 
@@ -193,11 +197,10 @@ def mark_epochs(axes: Axes, epochs: Sequence[int]) -> None:
 
 
 def legend_outside(axes: Axes, title: str | None = None) -> None:
-    """Place the legend of `axes` to the right of the panel, unless no curve has a label; cut long names."""
-    handles, labels = axes.get_legend_handles_labels()
-    if labels:
+    """Place the legend of `axes` to the right of the panel, unless no curve has a label."""
+    if axes.get_legend_handles_labels()[1]:
         place: dict[str, Any] = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)}
-        axes.legend(handles, cut_names(labels, 32), title=title, frameon=False, alignment="left", **place)
+        axes.legend(title=title, frameon=False, alignment="left", **place)
 
 
 def legend_below(axes: Axes) -> None:
@@ -206,13 +209,23 @@ def legend_below(axes: Axes) -> None:
     figure = cast("Figure", axes.figure)
     figure.set_figheight(figure.get_figheight() + 0.22 * math.ceil(len(labels) / 2))
     place: dict[str, Any] = {"loc": "outside lower center", "ncols": 2, "fontsize": "small"}
-    figure.legend(handles, cut_names(labels, 32), frameon=False, **place)
+    figure.legend(handles, labels, frameon=False, **place)
 
 
 def legend_of_layers(axes: Axes) -> None:
     """Place the legend of the only panel of a figure beside it, or if it has many names below it."""
     is_long = len(axes.get_legend_handles_labels()[1]) > _MOST_BESIDE
     (legend_below if is_long else legend_outside)(axes)
+
+
+def literal(text: str) -> str:
+    """Return text that matplotlib shows as it is: between dollars it would read mathematics."""
+    return text.replace("$", r"\$")
+
+
+def legend_names(names: Sequence[str]) -> list[str]:
+    """Return cut names as literal text, with a space of no width before an underscore, which legends leave out."""
+    return [literal(f"\u200b{name}" if name.startswith("_") else name) for name in cut_names(names, 32)]
 
 
 def cut_name(name: str, most: int = 40) -> str:

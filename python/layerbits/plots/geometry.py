@@ -10,7 +10,7 @@ import numpy.typing as npt
 from layerbits._base import Array, Doubles, check_positive, check_type
 from layerbits.geometry import DistanceHistogram
 from layerbits.kernels import as_tensor
-from layerbits.plots.figures import class_colors, cut_names
+from layerbits.plots.figures import class_colors, legend_names
 from layerbits.plots.given_axes import given_axes
 from layerbits.statistics import class_labels
 
@@ -138,4 +138,4 @@ def _add_class_legend(axes: Axes, classes: npt.NDArray[Any]) -> None:
     names = [f"{name:.12g}" if isinstance(name, np.floating) else str(name) for name in classes[shown]]
     title = "class" if len(shown) == len(classes) else f"{len(shown)} of {len(classes)} classes"
     place: dict[str, Any] = {"loc": "outside right center", "alignment": "left", "frameon": False}
-    axes.figure.legend(handles, cut_names(names, 32), title=title, **place)
+    axes.figure.legend(handles, legend_names(names), title=title, **place)

@@ -7,7 +7,15 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from layerbits._base import InformationHistory
-from layerbits.plots.figures import band, curve_panel, curve_styles, label_epochs, legend_of_layers, reference_line
+from layerbits.plots.figures import (
+    band,
+    curve_panel,
+    curve_styles,
+    label_epochs,
+    legend_of_layers,
+    literal,
+    reference_line,
+)
 from layerbits.plots.given_axes import check_history, checked_names, checked_unit, given_axes, layers_with
 
 if TYPE_CHECKING:
@@ -60,7 +68,7 @@ def curves(
     (quantity,) = checked_names("quantity", quantity, quantities)
     layers = checked_names("layers", layers, layers_with(history, [quantity]))
     unit, axes = checked_unit("history", (row.unit for _, row in history.rows)), given_axes(ax)
-    curve_panel(axes, xlabel="epoch", ylabel=f"{quantity} in {unit}")
+    curve_panel(axes, xlabel="epoch", ylabel=literal(f"{quantity} in {unit}"))
     if history.epochs[0] < 1:  # a logarithmic axis cannot show epoch 0, and warns if there is no other epoch
         axes.set_xscale("linear")
     label_epochs(axes.xaxis)
@@ -69,7 +77,8 @@ def curves(
         ends = ([getattr(row, end) for row in rows.values()] for end in ("lower", "value", "upper"))
         band(axes, list(rows), ends, style)
     if quantity in history.limits:
-        reference_line(axes, history.limits[quantity], limit_label(quantity, history.limits[quantity], unit))
+        limit = history.limits[quantity]
+        reference_line(axes, limit, literal(limit_label(quantity, limit, unit)))
     if ax is None:
         legend_of_layers(axes)
     return axes

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from layerbits._base import check_type
 from layerbits.estimators import SigmaProfile
-from layerbits.plots.figures import band, curve_panel, curve_styles, legend_of_layers, reference_line
+from layerbits.plots.figures import band, curve_panel, curve_styles, legend_of_layers, literal, reference_line
 from layerbits.plots.given_axes import checked_names, checked_unit, given_axes
 from layerbits.plots.over_epochs import limit_label
 
@@ -64,9 +64,10 @@ def sigma_profile(
         )
         ends = ([getattr(row, end) for row in rows] for end in ("lower", "value", "upper"))
         band(axes, [row.sigma for row in rows], ends, style)
-    curve_panel(axes, xlabel="sigma", ylabel=f"{quantity} in {unit}")
+    curve_panel(axes, xlabel="sigma", ylabel=literal(f"{quantity} in {unit}"))
     if quantity in profile.limits:
-        reference_line(axes, profile.limits[quantity], limit_label(quantity, profile.limits[quantity], unit))
+        limit = profile.limits[quantity]
+        reference_line(axes, limit, literal(limit_label(quantity, limit, unit)))
     if ax is None:
         legend_of_layers(axes)
     return axes

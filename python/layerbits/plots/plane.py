@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from layerbits._base import InformationHistory, InformationRow
-from layerbits.plots.figures import cut_names, label_epochs, legend_below, marker, sequence_colors
+from layerbits.plots.figures import label_epochs, legend_below, legend_names, literal, marker, sequence_colors
 from layerbits.plots.given_axes import check_history, checked_names, checked_unit, given_axes, layers_with
 from layerbits.plots.over_epochs import limit_label
 
@@ -83,21 +83,21 @@ def information_plane(
     layers = checked_names("layers", layers, layers_with(history, quantities))
     unit = checked_unit("history", (row.unit for _, row in history.rows))
     axes, colors = given_axes(ax), _epoch_colors(history.epochs)
-    for number, (layer, name) in enumerate(zip(layers, cut_names(layers, 32), strict=True)):
+    for number, (layer, name) in enumerate(zip(layers, legend_names(layers), strict=True)):
         pairs = {
             epoch: [table[layer, quantity] for quantity in quantities]
             for epoch, table in history.tables.items()
             if all((layer, quantity) in table for quantity in quantities)
         }
         _plot_path(axes, name, pairs, colors, marker(number))
-    axes.set_xlabel(f"{quantities[0]} in {unit}")
-    axes.set_ylabel(f"{quantities[1]} in {unit}")
+    axes.set_xlabel(literal(f"{quantities[0]} in {unit}"))
+    axes.set_ylabel(literal(f"{quantities[1]} in {unit}"))
     axes.axline((0, 0), slope=1, color=_GREY, linestyle=":", linewidth=1)
     for quantity, draw, position in zip(quantities, (axes.axvline, axes.axhline), ("x", "y"), strict=True):
         if quantity in history.limits:
             limit = history.limits[quantity]
             draw(limit, color=_GREY, linestyle="--", linewidth=1)
-            _label_limit(axes, position, limit, limit_label(quantity, limit, unit))
+            _label_limit(axes, position, limit, literal(limit_label(quantity, limit, unit)))
     axes.spines[["top", "right"]].set_visible(False)
     if len(history) > 1:
         label_epochs(axes.figure.colorbar(colors, ax=axes, label="epoch").ax.yaxis)

@@ -197,7 +197,7 @@ def test_settings_may_come_from_a_file_and_from_safetensors(script, tmp_path):
         (["script.py:raises"], ("script.py, line 49: IndexError: list index out of range",)),
         (["broken.py"], ("broken.py: SyntaxError", "line 1")),
         (["exits.py"], ("exits.py, line 1: SystemExit: 3",)),
-        (["script.py"], ("wanted a network with noise", "sigma")),
+        (["script.py"], ("wanted a network with noise", "--sigma")),
         (["script.py", "--sigma=-1"], ("layerbits: sigma: got -1.0, wanted a positive",)),
         (["script.py", "--sigma=1", "--limit=0"], ("layerbits: limit: got 0, wanted",)),
         (["script.py", "--sigma=1", "--set=draws=x"], ("draws: got 'x'",)),

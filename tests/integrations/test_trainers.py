@@ -2,6 +2,7 @@
 
 import csv
 import doctest
+import functools
 import importlib.util
 import operator
 import re
@@ -60,12 +61,12 @@ class WithLoss(nn.Module):
         return {"logits": logits} if loss is None else {"loss": loss, "logits": logits}
 
 
-def lightning_trainer(tmp_path, callback, max_epochs=3, **options):
+def lightning_trainer(tmp_path, callbacks, max_epochs=3, **options):
     from lightning import pytorch as pl
     from lightning.pytorch.loggers import CSVLogger
 
     return pl.Trainer(
-        max_epochs=max_epochs, callbacks=[callback], logger=CSVLogger(tmp_path), enable_checkpointing=False,
+        max_epochs=max_epochs, callbacks=callbacks, logger=CSVLogger(tmp_path), enable_checkpointing=False,
         enable_progress_bar=False, enable_model_summary=False, accelerator="cpu", log_every_n_steps=1, **options,
     )  # fmt: skip
 
@@ -129,6 +130,42 @@ def test_chosen_epochs_that_a_training_does_not_complete_are_named_once(tmp_path
     assert len([warning for warning in caught if str(warning.message).startswith("at:")]) == 1
     assert callback.history.epochs == (1,)
     assert callback.left_out == ()
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("options", [{"max_epochs": 0}, {"max_steps": 0}])
+def test_lightning_training_without_steps_names_the_chosen_epochs(tmp_path, options):
+    callback = lb.integrations.lightning.InformationCallback(INPUTS, directory=tmp_path / "mine", **OPTIONS)
+    with pytest.warns(RuntimeWarning, match=r"^at: .* did not complete are not measured: 1, 3;"):
+        lightning_trainer(tmp_path, callback, **options).fit(lightning_classifier(), DataLoader(DATA, batch_size=10))
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("library", ["lightning", "transformers"])
+def test_epochs_before_a_training_resumed_have_their_own_warning(tmp_path, library):
+    callback = getattr(lb.integrations, library).InformationCallback(
+        INPUTS, directory=tmp_path / "mine", **(OPTIONS | {"at": [0, 1, 2, 5]})
+    )
+    if library == "lightning":
+        first = lightning_trainer(tmp_path, [], max_epochs=1)
+        first.fit(lightning_classifier(), DataLoader(DATA, batch_size=10))
+        first.save_checkpoint(tmp_path / "first.ckpt")
+        trainer = lightning_trainer(tmp_path, callback, max_epochs=2)
+        arguments = (lightning_classifier(), DataLoader(DATA, batch_size=10))
+        resume = functools.partial(trainer.fit, *arguments, ckpt_path=tmp_path / "first.ckpt")
+        missed = "0, 1"
+    else:
+        transformers_trainer(tmp_path, num_train_epochs=1, save_strategy="epoch").train()
+        trainer = transformers_trainer(tmp_path, num_train_epochs=2)
+        trainer.add_callback(callback)
+        resume = functools.partial(trainer.train, tmp_path / "trainer/checkpoint-2")
+        missed = "0"
+    with pytest.warns(RuntimeWarning) as caught:
+        resume()
+    assert [text for warning in caught if (text := str(warning.message)).startswith("at:")] == [
+        f"at: epochs before the training resumed are not measured: {missed}; measure their checkpoints",
+        "at: epochs that the training did not complete are not measured: 5; train for longer, or choose others",
+    ]
 
 
 @pytest.mark.filterwarnings("ignore")

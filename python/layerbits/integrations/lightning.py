@@ -61,6 +61,7 @@ class InformationCallback(MonitoredTraining, Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Measure the network before the training if epoch 0 is chosen."""
+        self._start_epoch = trainer.current_epoch
         if self._monitor is not None and trainer.global_step == 0:
             table = self._monitor.step(0)
             if table is not None:
@@ -74,6 +75,6 @@ class InformationCallback(MonitoredTraining, Callback):
             if table is not None:
                 pl_module.log_dict(table.scalars())
 
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Warn of the chosen epochs that the training did not complete."""
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Warn of the chosen epochs that the training did not complete, also if it had no steps."""
         self._warn_of_missing_epochs()

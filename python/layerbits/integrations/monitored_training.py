@@ -20,6 +20,7 @@ class MonitoredTraining:
         self._inputs, self._labels, self._options = inputs, labels, options
         self._monitor: Monitor | None = None
         self._state: Mapping[str, Any] = {}
+        self._start_epoch = 0.0  # later than 0 if the training resumed
 
     @property
     def history(self) -> InformationHistory:
@@ -59,13 +60,18 @@ class MonitoredTraining:
 
     def _warn_of_missing_epochs(self) -> None:
         missing = self._monitor.unmeasured_epochs(self._monitor.at[-1]) if self._monitor is not None else []
-        if missing:
-            warnings.warn(
-                f"at: epochs that the training did not complete are not measured: {listed(map(str, missing))}; train "
-                "for longer, or choose others",
-                RuntimeWarning,
-                stacklevel=stacklevel_of_user(),
-            )
+        earlier = [epoch for epoch in missing if 0 < self._start_epoch >= epoch]
+        later = [epoch for epoch in missing if epoch not in earlier]
+        for epochs, name, remedy in (
+            (earlier, "before the training resumed", "measure their checkpoints"),
+            (later, "that the training did not complete", "train for longer, or choose others"),
+        ):
+            if epochs:
+                warnings.warn(
+                    f"at: epochs {name} are not measured: {listed(map(str, epochs))}; {remedy}",
+                    RuntimeWarning,
+                    stacklevel=stacklevel_of_user(),
+                )
 
     def _restore(self, monitor: Monitor) -> None:
         if self._state:

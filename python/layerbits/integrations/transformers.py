@@ -70,6 +70,7 @@ class InformationCallback(MonitoredTraining, TrainerCallback):
             states: Any = state.stateful_callbacks  # a dictionary, whose type in transformers is that of an argument
             self._state = states.get(self._key, {})
             self._start(model, args.world_size)
+            self._start_epoch = state.epoch or 0.0
             self._measure(state)  # a checkpoint at the last step of an epoch is saved before `on_epoch_end`
 
     def on_epoch_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:

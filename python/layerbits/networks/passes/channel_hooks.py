@@ -129,7 +129,7 @@ def noisy_network(
         raise NoNoiseError(
             f"model: got {type(model).__name__}, wanted a network with noise: without noise, I(X;T) is log N for N "
             "inputs that stay distinct, or infinite, whatever the network has learnt; add noise with "
-            "layerbits.noisify(model, sigma=...), or in the measurement alone with sigma="
+            "layerbits.noisify(model, sigma=...), or in the measurement alone with sigma= (`--sigma` of a command)"
         )
     is_off = any(hook.switch.is_off for hook in hooks)
     if is_off and not may_be_off:

@@ -21,6 +21,7 @@ OTHER_GENERATORS = {
     "data/train_test_split.py": "the caller's seed alone chooses the test data",
     "networks/execution/other_generators.py": "finds that a network itself uses such a generator, and draws nothing",
     "estimators/fitted_decoder.py": "a seed from the registry chooses the queries that are scored alone",
+    "report/curves.py": "chooses the points of a chart that are shown",
     "kernels/reference.py": "an oracle shares no code with the package",
 }
 

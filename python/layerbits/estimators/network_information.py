@@ -93,8 +93,8 @@ def layer_information(
     queries : int, optional
         Queries per input, at least 2. Behind noise the last draws carry one query each, at most half of the draws. By
         default 16,384 queries in all and at least 4 of an input, but behind noise at most a quarter of the draws, or 4
-        if that is more; with "known", at least 1024 queries in all and 1 of an input, and up to 16,384 in all where
-        they take no more time than the linear models of the network.
+        if that is more; with "known", about 1024 queries in all and at least 1 of an input, and up to 16,384 in all
+        as far as the others take no more work than the linear models of the network.
     tolerance : float, optional
         Wanted half width of the interval of I(X;T), in nats. Draws or queries of a layer are doubled until its interval
         is that narrow, or until a limit is reached; a note then names the limit and the option that helps. None: one

@@ -60,7 +60,7 @@ class MonitoredTraining:
 
     def _warn_of_missing_epochs(self) -> None:
         missing = self._monitor.unmeasured_epochs(self._monitor.at[-1]) if self._monitor is not None else []
-        earlier = [epoch for epoch in missing if 0 < self._start_epoch >= epoch]
+        earlier = [epoch for epoch in missing if self._start_epoch and epoch <= self._start_epoch]
         later = [epoch for epoch in missing if epoch not in earlier]
         for epochs, name, remedy in (
             (earlier, "before the training resumed", "measure their checkpoints"),

@@ -73,7 +73,7 @@ def _read(
             else:
                 if part is not None:
                     if part.remark and is_thinned:
-                        remark = f"{part.remark} They are counted in the part that the notes name."
+                        remark = f"{part.remark} The notes say of which part of the table these are the numbers."
                         part = dataclasses.replace(part, remark=remark)
                     parts[position, variant] = part
     return parts

@@ -195,10 +195,9 @@ def _efforts(settings: KnownNetworkSettings) -> list[Effort]:
 def _sufficient(candidates: Sequence[_Candidate]) -> _Candidate:
     """Return the first candidate beyond which more samples pay less than more queries."""
     for candidate, following in itertools.pairwise(candidates):
-        is_small_step = candidate.gap - following.gap < _SMALL_STEP
         if candidate.gap < _SMALL_SHARE * candidate.width:
             return candidate
-        if is_small_step:
+        if candidate.gap - following.gap < _SMALL_STEP:
             return following
     return candidates[-1]
 
@@ -208,14 +207,14 @@ def _best_division(
 ) -> _Candidate:
     """Return the candidate, with a number of queries in whole passes, of which the narrowest interval is expected.
 
-    The queries take at most as much work as those of the sufficient candidate and the linear models together.
+    Its queries take at most as much work as those of the sufficient candidate and all fits of models so far.
     """
     work, n_inputs, least = Work.of(proposals.model, proposals.rank), proposals.model.n_inputs, sufficient.n_final
 
     def work_of_query(candidate: _Candidate) -> float:
         return work.query(float(candidate.estimates.counts.sum(1).double().mean()))
 
-    affordable = least * work_of_query(sufficient) + proposals.n_visits * work.models(proposals.n_jacobians)
+    affordable = least * work_of_query(sufficient) + proposals.n_fits * work.models(proposals.n_jacobians)
     divisions = [sufficient]
     for candidate in candidates:
         passes = int(min(affordable / work_of_query(candidate), most_queries) // n_inputs)

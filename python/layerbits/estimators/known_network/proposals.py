@@ -33,15 +33,15 @@ class Proposals:
         Budget in bytes. Models that exceed half of it are fitted again at each visit.
     n_jacobians : int
         Number of Jacobians of an input.
-    n_visits : int
-        Number of visits that began with fits.
+    n_fits : int
+        How often all models have been fitted.
     """
 
     model: SignalModel
     seed: int
     max_memory: int
     n_jacobians: int = JACOBIANS
-    n_visits: int = 0
+    n_fits: int = 0
     _kept: list[InputModels] = dataclasses.field(default_factory=list)
 
     @property
@@ -60,7 +60,7 @@ class Proposals:
         if self._kept:
             yield from self._kept
             return
-        self.n_visits += 1
+        self.n_fits += 1
         n_inputs, rank, bytes_of_model = self.model.n_inputs, self.rank, LinearModels.bytes_of_input(self.model)
         if rank is not None:
             bytes_of_model = LowRankModels.bytes_of_input(self.model, rank)

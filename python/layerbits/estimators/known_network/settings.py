@@ -51,8 +51,8 @@ class KnownNetworkSettings:
         Largest number of samples of a query that are divided among the inputs.
     most_queries : int
         Largest number of final queries. If it is larger than `queries`, which are then whole passes, the pilot may
-        choose more passes, with other numbers of samples: their work beyond that of `queries` is at most that of the
-        linear models.
+        choose more passes, with other numbers of samples: their work beyond that of `queries` is at most that of
+        fitting the linear models.
     max_memory : int
         Budget in bytes.
     shares : RiskShares

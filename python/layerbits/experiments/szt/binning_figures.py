@@ -124,7 +124,7 @@ def _plot_pairs(axes: Axes, config: BinningSettings, path: Path) -> None:
     plots.curve_panel(axes, xlabel="I(X;T) in nats", ylabel="binned entropy in nats")
     axes.set_title("a point per epoch and layer", fontsize="medium")
     axes.set_xscale("linear")
-    axes.margins(x=0.05)  # room for whole markers
+    axes.margins(x=0.05)  # the ends of the axis cut no marker
     for layer, color in zip(config.layers, colors, strict=True):
         axes.plot([], [], color=color, label=layer, linewidth=4)
     for quantity, style in ((ENTROPY_OF_T, "-o"), (ENTROPY_OF_S, ":x")):

@@ -4,6 +4,7 @@ import collections
 import gc
 import os
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,14 @@ def one_thread():
 def two_threads():
     """Let torch have two threads."""
     yield from _torch_threads(2)
+
+
+@pytest.fixture(autouse=True)
+def _no_open_figures():
+    """Close the figures of pyplot behind each test: matplotlib warns, which is an error here, of more than 20."""
+    yield
+    if pyplot := sys.modules.get("matplotlib.pyplot"):
+        pyplot.close("all")
 
 
 def pytest_terminal_summary(terminalreporter):

@@ -5,7 +5,6 @@ import math
 
 import numpy as np
 import pytest
-from matplotlib import pyplot
 from matplotlib.cbook import is_math_text
 from matplotlib.text import Text
 
@@ -89,7 +88,6 @@ def test_names_are_shown_as_they_are(plot, name):
     (legend,) = [*axes.figure.legends, *filter(None, [axes.get_legend()])]
     assert len(legend.get_texts()) == 2
     assert not any(is_math_text(text.get_text()) for text in axes.figure.findobj(Text))
-    pyplot.close(axes.figure)
 
 
 def test_legend_of_intervals_ends_below_the_names_of_limits():

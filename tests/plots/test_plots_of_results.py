@@ -204,11 +204,9 @@ def test_points_have_the_colours_of_their_classes(ax):
 
 @pytest.mark.parametrize("result", [HISTORY, HISTORY[1], PROFILE, HISTOGRAM], ids=lambda result: type(result).__name__)
 def test_plot_of_a_result_makes_a_figure_of_pyplot(result):
-    pyplot.close("all")
     axes = result.plot()
     assert pyplot.get_fignums() == [axes.figure.number]
     assert axes.get_legend() is not None
-    pyplot.close("all")
 
 
 EMPTY = InformationHistory({}, 0.95, False)
@@ -285,7 +283,6 @@ def test_plane_of_quantities_that_no_epoch_has_together_has_no_points(ax):
 
 @pytest.mark.parametrize("plot", [plots.curves, plots.information_plane, lambda history: plots.intervals(history[3])])
 def test_rows_in_different_units_are_refused(plot):
-    pyplot.close("all")
     mixed = InformationTable((*table(1.0, ["a"]).rows, *table(1.0, ["b"]).bits.rows))
     with pytest.raises(ValueError, match=r"^(history|table): got rows in nats and in bits, .* plot \1\.bits$"):
         plot(InformationHistory({1: table(1.0), 3: mixed}, 0.95, False))

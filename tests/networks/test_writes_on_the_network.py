@@ -190,7 +190,7 @@ def test_hook_beside_a_thread_of_the_user_is_refused_if_torch_writes_or_it_store
 @pytest.mark.parametrize("write", WRITES)
 def test_writes_of_another_thread_are_not_refused(write):
     """The hook waits in the pass until the other thread, which may train the network, has written on it."""
-    model, start, has_written = Network(), threading.Event(), threading.Event()
+    model, start, has_written, stop = Network(), threading.Event(), threading.Event(), threading.Event()
 
     def write_once():
         start.wait()
@@ -200,15 +200,17 @@ def test_writes_of_another_thread_are_not_refused(write):
 
     def in_the_pass(module, args, output):
         start.set()
-        has_written.wait()
+        assert has_written.wait(timeout=60)
 
-    stop = threading.Event()
     model.act.register_forward_hook(in_the_pass)
-    thread = threading.Thread(target=write_once)
+    thread = threading.Thread(target=write_once, daemon=True)
     thread.start()
-    lb.layers(model, INPUTS)
-    stop.set()
-    thread.join()
+    try:
+        lb.layers(model, INPUTS)
+    finally:
+        start.set()
+        stop.set()
+        thread.join()
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """`generators_restored`: restore torch's generators after a pass, and give the pass a seed if wanted.
 
-Another thread may draw from the global generators meanwhile, as in a training with dropout. So they are set and
-restored only if an operator of this thread draws from them, and compared only around such an operator.
+Another thread may use the global generators meanwhile, as in a training with dropout. So they are set and restored only
+if an operator of this thread uses them, and compared only around such an operator.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def generators_restored(model: nn.Module, seed: int | None = None, *, at_start: 
     """Restore torch's generators of the CPU and of the network's CUDA devices after a ``with`` block.
 
     Generators that the network passes to operators are restored too. Without `at_start`, the global generators are
-    restored only if an operator of this thread draws from one.
+    restored only if an operator of this thread uses one.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ class GeneratorUse(TorchDispatchMode):  # type: ignore[no-untyped-call]
     changed : bool
         Whether operators of this thread have changed the states of torch's global generators.
     sizes : list of int
-        Number of values that each operator that draws returned, in the order of the calls.
+        Number of values that each call of a random operator returned, in the order of the calls.
     given : dict of torch.Generator to Tensor
         The generators that the network passed to operators, with their states before the first use.
     sets_seed : bool
@@ -97,7 +97,7 @@ class GeneratorUse(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        if not draws_random_numbers(func, args, kwargs):
+        if not generates_random_numbers(func, args, kwargs):
             return func(*args, **kwargs)
         generator = kwargs.get("generator")
         before: list[torch.Tensor] = []
@@ -129,8 +129,8 @@ class GeneratorUse(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._expected_states = self._states()
 
 
-def draws_random_numbers(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
-    """Return whether a call of an operator draws random numbers; attention with a dropout of 0 does not."""
+def generates_random_numbers(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
+    """Return whether a call of an operator generates random numbers; attention with a dropout of 0 does not."""
     if torch.Tag.nondeterministic_seeded not in func.tags:
         return False
     arguments = func._schema.arguments

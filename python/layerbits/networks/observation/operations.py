@@ -1,4 +1,4 @@
-"""`Operation`: what an operation of torch reads, writes, draws and shows, by its schema and tags."""
+"""`Operation`: the values that an operation of torch reads, writes, generates or shows, by its schema and tags."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
 from layerbits._base import LayerSelectionError
-from layerbits.networks.execution.generators import draws_random_numbers
+from layerbits.networks.execution.generators import generates_random_numbers
 
 # Operations that read the shape and the type of their first argument, not its values.
 _VALUE_FREE = {
@@ -33,6 +33,7 @@ _UNWRITTEN = {
 # Operations without the tag of torch whose results have sizes that depend on values.
 _SIZED_BY_VALUES = {"_pack_padded_sequence", "unique_dim_consecutive"}
 
+# Operations on a tensor that Python or NumPy made.
 _LITERALS = {"lift_fresh", "lift"}
 
 
@@ -81,9 +82,9 @@ class Operation:
         return all(argument.alias_info is None or _is_written(argument) for argument, _ in self.arguments)
 
     @functools.cached_property
-    def draws(self) -> bool:
-        """Whether the operation draws random numbers."""
-        return draws_random_numbers(self.func, self.args, self.kwargs)
+    def is_random(self) -> bool:
+        """Whether the operation generates random numbers."""
+        return generates_random_numbers(self.func, self.args, self.kwargs)
 
     @property
     def generator(self) -> torch.Generator | None:

@@ -58,7 +58,8 @@ class Memory:
     is_written : bool
         False for the memory of `torch.empty` before the first write.
     is_outside : bool
-        Whether no operation of the pass made the memory, as that of parameters, or replaced all of its values.
+        Whether no operation of the pass made the memory, as that of parameters, or replaced all of its values before
+        their first use.
     is_used : bool
         Whether an operation has used its values.
     is_shared : bool
@@ -81,13 +82,13 @@ class SourceTracking(TorchDispatchMode):  # type: ignore[no-untyped-call]
     lost : frozenset of Source
         Sources whose values may have left torch: every later tensor may depend on them.
     memories : dict of int to Memory
-        All memory that was met, by its address.
+        The memory of all tensors of the operations so far, by its address.
     operations : list of tuple
         Name, numbers and shapes of results of each operation, to compare passes.
     opaque : str
         Why the pass could not be followed, apart from lost values; empty if it could.
     shows_sizes : bool
-        Whether all operations are torch's own: values that decide the size of their results are among the lost ones.
+        Whether all operations are torch's own: then values that decide the size of a result are among the lost ones.
     """
 
     supports_higher_order_operators = True  # so that the mode gets them, and refuses them by name
@@ -98,7 +99,7 @@ class SourceTracking(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.memories: dict[int, Memory] = {}
         self.operations: list[tuple[object, ...]] = []
         self.opaque, self.shows_sizes = "", True
-        self._n_draws = 0
+        self._n_random = 0
         self._custom = NOTHING  # sources of the arguments of custom operations, which may keep values
         self._shared_bytes = SharedBytes()
         self._generator_states: dict[torch.device, Tensor] = {}
@@ -156,7 +157,7 @@ class SourceTracking(TorchDispatchMode):  # type: ignore[no-untyped-call]
         literal = operation.literal()
         if literal is not None and _address(literal) not in self.memories:
             self.begin(literal, NOTHING)
-        sources = self._read(operation) | self._drawn(operation)
+        sources = self._read(operation) | self._own_source(operation)
         known = {_address(tensor) for tensor in operation.tensors}
         if is_custom(operation):
             self._custom |= sources
@@ -236,21 +237,21 @@ class SourceTracking(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if storage is not None and self._shared_bytes.add(storage, is_outside=memory.is_outside):
             self.opaque = "has tensors that share bytes, as two tensors of one NumPy array"
 
-    def _drawn(self, operation: Operation) -> Sources:
-        """Return a source of its own for an operation that draws random numbers; nothing for other operations."""
-        if not operation.draws:
+    def _own_source(self, operation: Operation) -> Sources:
+        """Return the source of the random numbers that an operation generates; nothing for other operations."""
+        if not operation.is_random:
             return NOTHING
         if operation.generator is not None:
             return frozenset({_GIVEN_GENERATOR})
         device = operation.device
         if not torch.equal(self._generator_states.setdefault(device, _state(device)), _state(device)):
-            # Draws after the same seed are equal: they are no independent sources.
+            # Random numbers after the same seed are equal, so they are no independent sources.
             self.opaque = "sets the seed or the state of a generator"
-        self._n_draws += 1
-        return frozenset({Source("draw", str(self._n_draws))})
+        self._n_random += 1
+        return frozenset({Source("draw", str(self._n_random))})
 
     def _keep_generator_states(self, operation: Operation) -> None:
-        if operation.draws and operation.generator is None:
+        if operation.is_random and operation.generator is None:
             self._generator_states[operation.device] = _state(operation.device)
 
     def keep_first_states(self, devices: Iterable[torch.device]) -> None:
@@ -271,7 +272,7 @@ def _address(tensor: Tensor) -> int | None:
 
 
 def _covers_memory(tensor: Tensor) -> bool:
-    """Return whether a tensor takes all of its memory, so that a write leaves nothing of it."""
+    """Return whether a tensor takes all of its memory, so that a write replaces all values."""
     storage = _single_storage(tensor)
     if storage is None or tensor.numel() * tensor.element_size() != storage.nbytes():
         return False

@@ -43,13 +43,13 @@ def check_batch_effects(probe: Probe) -> None:
     LayerSelectionError
         The shape of a signal depends on the other rows.
     ValueError
-        The signal of a row depends on the other rows of the pass, or on its place.
+        The signal of a row depends on the other rows of the pass, or on its place; or random calls depend on the rows.
     """
     n_others = _n_others(probe)
     rows = (0, 1, *[0] * n_others)
     places = (*range(_COMPARED_ROWS), *(place for place in _PLACES if place < len(rows)), len(rows) - 1)
-    signals = probe.run_with_draws(probe.rows(rows), rows, kept_rows=places)
-    probe.check_draws()
+    signals = probe.run_replaying(probe.rows(rows), rows, kept_rows=places)
+    probe.check_replay()
     for layer, signal in signals.items():
         if not are_close(signal[:1].expand_as(signal[_COMPARED_ROWS:]), signal[_COMPARED_ROWS:]):
             refuse_interaction(probe.weights, layer, "its place in")
@@ -82,19 +82,19 @@ def _with_compared_rows(probe: Probe, others: Sequence[Tensor]) -> list[Tensor]:
 def _run(probe: Probe, batch: Sequence[Tensor]) -> dict[str, Tensor]:
     """Return the signals of the compared rows in a pass."""
     rows = range(_COMPARED_ROWS)
-    draws = (*rows, *[0] * (len(batch[0]) - _COMPARED_ROWS))
-    return probe.run_with_draws(batch, draws, kept_rows=rows, compared=rows)
+    recorded_rows = (*rows, *[0] * (len(batch[0]) - _COMPARED_ROWS))
+    return probe.run_replaying(batch, recorded_rows, kept_rows=rows, compared=rows)
 
 
 def _compare(
     probe: Probe, reference: tuple[Mapping[str, Tensor], Mapping[str, Shape]], others: Mapping[str, Tensor]
 ) -> None:
-    """Raise unless the signals of the compared rows in the last pass, `others`, are those of a reference pass.
+    """Raise an error unless the signals of the compared rows in the last pass, `others`, are those of a reference pass.
 
     `reference` has the signals of the compared rows, and the shapes of the signals of all rows, with the rows first.
     """
     signals, shapes = reference
-    probe.check_draws()
+    probe.check_replay()
     for layer, signal in signals.items():
         other_shape = probe.shapes.get(layer)
         if other_shape != shapes[layer]:
@@ -111,8 +111,8 @@ def _compare(
 def _compositions(inputs: Sequence[Tensor], n_others: int) -> Iterator[Tensor]:
     """Yield the positions of the other rows of each pass, (n_others,), among the inputs.
 
-    The first has the rows whose largest value, smallest value or mean is extreme, and others at equal distances. Then,
-    for each tensor whose rows have different means, come the rows of the smallest means, and those of the largest.
+    The first pass has the rows whose largest value, smallest value or mean is extreme, and others at equal distances.
+    Then, for each tensor whose rows have different means, come the rows of the smallest and those of the largest means.
     """
     n_inputs = len(inputs[0])
     statistics = [_row_statistics(tensor) for tensor in inputs]

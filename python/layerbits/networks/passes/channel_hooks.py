@@ -81,7 +81,7 @@ class _NoisyLayerHook:
             if other_tensors(output):
                 self.network.other_outputs[name] = False
         elif self.network.has_routed_noise and name not in self.network.layer_names:
-            if not self.network.draws_routed_noise:
+            if not self.network.adds_routed_noise:
                 return output
             signal = signal_of(name, output)
             normals = [standard_normal(signal, self.hook.switch) for _ in range(noise.n_normals)]

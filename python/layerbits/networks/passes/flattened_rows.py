@@ -1,7 +1,7 @@
 """Layers that flatten tokens: a measurement reads signals (n k, ...) of n inputs as (n, k, ...).
 
-The rows of each input must stand together, in the order of the inputs. In experts, which get some of the tokens or all
-of them in another order, they do not.
+The rows of each input must stand together, in the order of the inputs. The rows of experts do not: experts get some of
+the tokens, or all tokens in another order.
 """
 
 from __future__ import annotations
@@ -13,18 +13,14 @@ from torch import Tensor
 from layerbits.networks.observation.signal_values import are_close
 from layerbits.networks.passes.batch_effects import batches_among_other_rows
 from layerbits.networks.passes.measured_network import OBSERVED_ROWS, MeasuredNetwork
-from layerbits.networks.passes.probing import Probe
-
-# Rows of the passes, as in `Probe.rows`.
-_ROWS, _FEWER_ROWS = (0, 1, 0), (0, 1)
-_FURTHER_ROWS = ((1, 1, 0), (0, 0, 0), (0, 1, 1))
+from layerbits.networks.passes.probing import FEWER_ROWS, REPLACED_ROWS, ROWS, Probe
 
 
 def find_flattened_rows(network: MeasuredNetwork, inputs: Sequence[Tensor]) -> None:
     """Find the layers whose signals have k > 1 rows for each input, in the order of the inputs.
 
-    In passes of few rows, the rows of an input must not change with the other inputs, nor with its place. The results
-    are the attribute `tokens` of the network; its noise of these layers, if it is known already, becomes that of all
+    In passes of few rows, the rows of an input must not change with the other inputs, nor with its place. The
+    network's attribute `tokens` gets the results. Where the noise of such a layer is known, it becomes the noise of all
     units of an input.
     """
     n_observed = min(OBSERVED_ROWS, len(inputs[0]))
@@ -44,25 +40,25 @@ def find_flattened_rows(network: MeasuredNetwork, inputs: Sequence[Tensor]) -> N
 
 def _find(probe: Probe) -> None:
     network = probe.network
-    signals, fewer = probe.run(probe.rows(_ROWS)), probe.run(probe.rows(_FEWER_ROWS))
+    signals, fewer = probe.run(probe.rows(ROWS)), probe.run(probe.rows(FEWER_ROWS))
     for layer, signal in signals.items():
-        tokens, units = len(signal) // len(_ROWS), signal.shape[1:]
+        tokens, units = len(signal) // len(ROWS), signal.shape[1:]
         shapes = tuple(tuple(of_pass[layer].shape) for of_pass in (signals, fewer) if layer in of_pass)
-        if tokens > 1 and shapes == tuple((tokens * len(rows), *units) for rows in (_ROWS, _FEWER_ROWS)):
+        if tokens > 1 and shapes == tuple((tokens * len(rows), *units) for rows in (ROWS, FEWER_ROWS)):
             network.tokens[layer] = tokens
     signals, fewer = (
         {layer: network.by_input(layer, of_pass[layer]) for layer in network.tokens} for of_pass in (signals, fewer)
     )
-    rows = range(len(_ROWS))
+    rows = range(len(ROWS))
     if not network.uses_random_numbers:
         _keep_equal(network, {layer: signal[[0, 1, 0]] for layer, signal in signals.items()}, signals, rows)
-        _keep_equal(network, signals, fewer, range(len(_FEWER_ROWS)))
-    for further in _FURTHER_ROWS:
-        same = [row for row in rows if further[row] == _ROWS[row]]
-        _keep_equal(network, signals, probe.run(probe.rows(further)), same)
+        _keep_equal(network, signals, fewer, range(len(FEWER_ROWS)))
+    for position, replaced in REPLACED_ROWS.items():
+        kept_rows = [row for row in rows if row != position]
+        _keep_equal(network, signals, probe.run(probe.rows(replaced)), kept_rows)
     for batch in batches_among_other_rows(probe):
-        others = probe.run(batch, kept_rows=range(len(_FEWER_ROWS)))
-        _keep_equal(network, signals, others, () if network.uses_random_numbers else range(len(_FEWER_ROWS)))
+        others = probe.run(batch, kept_rows=range(len(FEWER_ROWS)))
+        _keep_equal(network, signals, others, () if network.uses_random_numbers else range(len(FEWER_ROWS)))
 
 
 def _keep_equal(

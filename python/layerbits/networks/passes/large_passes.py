@@ -1,6 +1,7 @@
-"""`LargePass`: rows may act on one another only in passes of more rows than the probing passes have, and few of them.
+"""`LargePass`: compare rows of a pass of many rows with passes of few rows.
 
-One row in 32 of each measurement runs again, in a pass of such rows alone. If a share f of the rows changes with the
+Few rows may act on one another, and only in passes of more rows than the probing passes have. So one row in 32 of each
+measurement runs again, in passes of such rows alone. If a share f of the rows changes with the
 others, n rows in all passes show the change with probability 1 - (1 - f)^(n / 32): .79 for f = 1 % and n = 5,000,
 .99 for f = 3 %.
 """
@@ -18,7 +19,7 @@ from layerbits.networks.observation.signal_values import are_close
 from layerbits.networks.passes.end_of_pass import EndOfPass
 from layerbits.networks.passes.interaction import refuse_interaction
 from layerbits.networks.passes.measured_network import Channel, MeasuredNetwork
-from layerbits.networks.passes.random_draws import Draw, DrawRecorder, RecordedDraws
+from layerbits.networks.passes.random_calls import RandomCall, RandomCallRecord, RandomCallRecorder
 
 # Largest number of rows of a probing pass; those in which rows have random numbers of their own have 3.
 _PROBED_ROWS = 16
@@ -30,8 +31,8 @@ _SMALL = 2
 # One row in so many runs again in a small pass.
 _ROWS_PER_COMPARED = 32
 
-# Largest number of further rows that are compared in a network with random numbers of its own, which distant rows may
-# share, and the largest share of the large pass that they are. Multiples of the golden ratio place them.
+# In a network with random numbers of its own, which distant rows may share, further rows are compared: at most 12, and
+# at most this share of the rows of the large pass. Multiples of the golden ratio give their positions.
 _FURTHER_ROWS = 12
 _SHARE = 1 / 8
 _GOLDEN_RATIO = (math.sqrt(5) - 1) / 2
@@ -64,17 +65,18 @@ class LargePass:
         self._network, self._channel, self._n_rows = network, channel, n_rows
         self._signals: dict[str, Tensor] = {}
         self._values: dict[str, Tensor] = {}  # with which the network continues
-        # In a network of a limited capacity, the last rows differ.
+        # In a network of limited capacity, the last rows change.
         self._rows = [0, 1, n_rows - 2, n_rows - 1] if pairs else []
-        self.recorder: DrawRecorder | None = None
-        if network.draws is not None and pairs:
+        self.recorder: RandomCallRecorder | None = None
+        if network.random_calls is not None and pairs:
             n_further = min(_FURTHER_ROWS, int(_SHARE * n_rows) // _SMALL * _SMALL)
-            self._rows += [int(n_rows * (_GOLDEN_RATIO * number % 1)) for number in range(1, n_further + 1)]
+            self._rows += _positions(n_rows, range(1, n_further + 1))
         self._n_paired = len(self._rows)
         self._rows += sample
-        if network.draws is not None:
+        if network.random_calls is not None:
             # No method of this object: a cycle would keep the recorded signals after the pass.
-            self.recorder = DrawRecorder(functools.partial(_draw_of_rows, network.draws, self._rows, n_rows))
+            part = functools.partial(_call_of_rows, network.random_calls, self._rows, n_rows)
+            self.recorder = RandomCallRecorder(part)
 
     def __call__(self, index: int, signal: Tensor) -> Tensor:
         """Pass a signal to the channel, and keep rows of it and of the value that the channel returns."""
@@ -96,7 +98,7 @@ class LargePass:
         ------
         ValueError
             The signal of a row depends on the other rows of the pass, on its place among them, or on random numbers of
-            other rows, and the weights have not changed meanwhile.
+            other rows; or the small passes have other random calls. Nothing is raised if the weights have changed.
         """
         ranges = [range(start, start + _SMALL) for start in range(0, self._n_paired, _SMALL)]
         if len(self._rows) > self._n_paired:
@@ -117,35 +119,38 @@ class LargePass:
                 raise EndOfPass
             return self._values[layer][positions] if layer in self._values else signal
 
-        if self._network.draws is None or self.recorder is None:
+        if self._network.random_calls is None or self.recorder is None:
             self._network.run(channel, inputs)
             return
-        draws = RecordedDraws(self._network.draws.layout, self.recorder.draws, len(self._rows))
-        with self._network.own_randomness(0), draws.replay(rows) as replay:
+        record = RandomCallRecord(self._network.random_calls.layout, self.recorder.calls, len(self._rows))
+        with self._network.own_randomness(0), record.replay(rows) as replay:
             self._network.run(channel, inputs)
         replay.check(self._network.weights)
 
     @property
     def _cause(self) -> str:
         """The cause of a change in the signal of a row, for the message."""
-        if self._network.draws is None:
+        if self._network.random_calls is None:
             return "the other rows of"
         return "its place, with other rows, or with random numbers of other rows in"
 
 
-def _draw_of_rows(record: RecordedDraws, rows: Sequence[int], n_rows: int, index: int, draw: Draw) -> Draw | None:
-    """Return the part of draw `index` that belongs to some rows of a pass; None behind the layers of the record."""
-    return record.layout.rows(index, draw, rows, n_rows) if index < len(record.draws) else None
+def _call_of_rows(
+    record: RandomCallRecord, rows: Sequence[int], n_rows: int, index: int, call: RandomCall
+) -> RandomCall | None:
+    """Return the part of call `index` that belongs to some rows of a pass; None behind the layers of the record."""
+    return record.layout.rows(index, call, rows, n_rows) if index < len(record.calls) else None
 
 
 def large_pass(network: MeasuredNetwork, channel: Channel, layers: Sequence[str], n_rows: int) -> LargePass | None:
-    """Return a pass to compare with small ones; None if no row of it is to be compared.
+    """Return the `LargePass` of a pass of `n_rows`; None if no row is to be compared.
 
-    Pairs of rows are compared if it is larger than the passes before, and a sample of rows if too few were so far.
+    Pairs of rows are compared if the pass has more rows than those compared before, and a sample of rows if fewer than
+    one row in 32 have been compared so far.
     Passes with the noise of experts are not compared.
     """
     compared = [rows for other_layers, rows in network.compared_passes if other_layers.issuperset(layers)]
-    probed_rows = _PROBED_ROWS if network.draws is None else _PROBED_ROWS_OF_RANDOM
+    probed_rows = _PROBED_ROWS if network.random_calls is None else _PROBED_ROWS_OF_RANDOM
     if network.has_routed_noise:
         return None
     pairs = n_rows > max([probed_rows, *compared])
@@ -163,7 +168,11 @@ def _sample(network: MeasuredNetwork, n_rows: int) -> list[int]:
     if last - first < _SMALL:
         return []
     network.n_rows_compared = last
-    return [int(n_rows * (_GOLDEN_RATIO * number % 1)) for number in range(first, last)]
+    return _positions(n_rows, range(first, last))
+
+
+def _positions(n_rows: int, numbers: range) -> list[int]:
+    return [int(n_rows * (_GOLDEN_RATIO * number % 1)) for number in numbers]
 
 
 def recording_of(large: LargePass | None) -> contextlib.AbstractContextManager[object]:

@@ -25,7 +25,7 @@ from layerbits.networks.observation.layer_selection import Layers, choose_layers
 from layerbits.networks.passes.dense_encoders import PaddingTokens
 from layerbits.networks.passes.end_of_pass import EndOfPass
 from layerbits.networks.passes.observed_dependence import observe_dependence
-from layerbits.networks.passes.random_draws import RecordedDraws
+from layerbits.networks.passes.random_calls import RandomCallRecord
 
 # Maps the index of a layer and its signal to the value with which the network continues.
 Channel = Callable[[int, Tensor], Tensor]
@@ -55,18 +55,19 @@ class MeasuredNetwork:
         For each layer, the axis of its signal that belongs to the rows of a pass; 0 if it is not known.
     tokens : dict of str to int
         Number of rows for each input of a layer whose signals (n k, ...) the channel gets as (n, k, ...).
-    has_routed_noise : bool
-        Whether noisy calls that are no layers, as of experts, have noise as random numbers of the network itself.
+    has_routed_noise, adds_routed_noise : bool
+        Whether noisy calls that are no layers, as of experts, have noise as random numbers of the network itself;
+        whether this noise is on.
     max_memory, row_bytes : int
         Budget of the measurement, and what a row takes in a pass (0 if that is not known), in bytes.
     units : dict of str to int
         Number of units d of each layer whose rows are known.
     uses_random_numbers : bool
         Whether the network itself used one of torch's generators in the probing passes.
-    draws : RecordedDraws or None
-        Where the rows of a pass stand in the random numbers of the network; None if they are not known.
+    random_calls : RandomCallRecord or None
+        The random calls of a pass of three rows, with the positions of the rows; None if they are not known.
     compared_passes : list of tuple of frozenset of str and int
-        Recorded layers and rows of the passes that were compared with passes of few rows.
+        The recorded layers and the number of rows of each pass that was compared with passes of few rows.
     n_rows_run, n_rows_compared : int
         Rows of the passes, and of those that ran again.
     module, original : torch.nn.Module
@@ -85,10 +86,10 @@ class MeasuredNetwork:
         self.changed_behind_noise, self.switched_off = list[str](), list[str]()
         self.switches = {hook.switch for hook in noise_hooks(copied)}
         self.row_axes, self.tokens, self.units = dict[str, int](), dict[str, int](), dict[str, int]()
-        self.uses_random_numbers = self.has_routed_noise = self.draws_routed_noise = self.is_off = False
+        self.uses_random_numbers = self.has_routed_noise = self.adds_routed_noise = self.is_off = False
         self._before_routed = frozenset[str]()
         self.max_memory, self.row_bytes, self.n_rows_run, self.n_rows_compared = MAX_MEMORY, 0, 0, 0
-        self.draws: RecordedDraws | None = None
+        self.random_calls: RandomCallRecord | None = None
         self.compared_passes: list[tuple[frozenset[str], int]] = []
         self._state: ModuleState | None = None  # before the first pass
         self.module, self.original, self.weights = copied, original, WeightSums(copied)
@@ -140,8 +141,9 @@ class MeasuredNetwork:
     def behind_no_noise(self) -> frozenset[str]:
         """The layers whose signals are functions of the input.
 
-        Where the network may branch, so that its graph is incomplete, `Recording.differing` may refute them: these are
-        then the first layer of a noisy network, and all layers of a network without noise.
+        If the network may branch, its graph is incomplete. The layers are then the first layer of a noisy network, or
+        all layers of a network without noise, and `Recording.differing` may refute that their signals are functions of
+        the input.
         """
         graph = self.dependence
         if not graph.unknown:
@@ -171,13 +173,13 @@ class MeasuredNetwork:
             self.has_routed_noise = before
 
     @contextlib.contextmanager
-    def drawing_routed_noise(self, is_on: bool = True) -> Iterator[None]:
-        """Draw the noise of calls that are not among the layers from torch's generators within a ``with`` block."""
-        self.draws_routed_noise = is_on
+    def adding_routed_noise(self, is_on: bool = True) -> Iterator[None]:
+        """Add noise from torch's generators to calls that are not among the layers within a ``with`` block."""
+        self.adds_routed_noise = is_on
         try:
             yield
         finally:
-            self.draws_routed_noise = False
+            self.adds_routed_noise = False
 
     def unit_shape(self, layer: str) -> tuple[int, ...]:
         """Return the shape of the signal of one input in a layer; empty if its shapes differ by input."""
@@ -199,8 +201,8 @@ class MeasuredNetwork:
     ) -> object:
         """Run a pass in which the layers call `channel`, without gradients by default, and return its output.
 
-        If the channel ends the pass by an `EndOfPass`, return None. The pass begins with the attributes and buffers of
-        before the first pass, unless `restores` is False.
+        If the channel ends the pass by an `EndOfPass`, return None. The pass begins with the attributes and buffers
+        that the shadow had before the first pass, unless `restores` is False.
 
         Raises
         ------
@@ -243,7 +245,7 @@ class MeasuredNetwork:
         return "dependence" in vars(self) and bool(self.dependence.unknown)
 
     def own_randomness(self, seed: int) -> contextlib.AbstractContextManager[GeneratorUse | None]:
-        """Give the random numbers that the network itself draws in a ``with`` block a seed; restore the generators."""
+        """Seed the random numbers of the network itself in a ``with`` block; then restore the generators."""
         # Watching every operator for its use of a generator takes time, so only networks that may use one are watched.
         if self.uses_random_numbers or self.may_branch or self.has_routed_noise:
             return generators_restored(self.module, seed)

@@ -50,7 +50,7 @@ class _TrackedPass(TorchFunctionMode):
         other_generators = OtherGenerators(network.module)
         with generators_restored(network.module, _SEED):
             self.tracking.keep_first_states(devices)
-            with self, self.tracking, network.drawing_routed_noise():
+            with self, self.tracking, network.adding_routed_noise():
                 network.run(self._pass_on, inputs, restores=False)  # so that values that a pass keeps are found
         if other_generators.have_changed():
             self.tracking.opaque = "draws random numbers from a generator of Python or NumPy"

@@ -15,12 +15,8 @@ from layerbits.networks.observation.layer_calls import LayerCall
 from layerbits.networks.passes.batch_effects import batches_among_other_rows
 from layerbits.networks.passes.end_of_pass import EndOfPass
 from layerbits.networks.passes.measured_network import MeasuredNetwork
-from layerbits.networks.passes.probing import PROBING_SEED, Probe
+from layerbits.networks.passes.probing import FEWER_ROWS, PROBING_SEED, REPLACED_ROWS, ROWS, Probe
 from layerbits.networks.passes.reordered_rows import layers_with_reordered_rows
-
-# Rows of the passes, as in `Probe.rows`; the memory of the first two shows that of a row.
-_ROWS, _FEWER_ROWS = (0, 1, 0), (0, 1)
-_FURTHER_ROWS = ((1, 1, 0), (0, 0, 0), (0, 1, 1))
 
 # Numbers of inputs of the passes that show which modules have a row for each input.
 _FEW_INPUTS, _MORE_INPUTS = 2, 7
@@ -79,7 +75,7 @@ def layers_around(network: MeasuredNetwork, inputs: Sequence[Tensor], calls: Seq
 
 
 def layers_with_other_rows(network: MeasuredNetwork, inputs: Sequence[Tensor]) -> set[str]:
-    """Return the layers that do not run in all probing passes, or have no axis for the rows, or another order of them.
+    """Return the layers that do not run in all probing passes, have no axis for the rows, or have the rows reordered.
 
     The passes also give the network its `row_bytes`, by which the number of other rows is chosen.
     """
@@ -97,10 +93,10 @@ def layers_with_other_rows(network: MeasuredNetwork, inputs: Sequence[Tensor]) -
 
     memory, fewer_memory = LiveMemory(), LiveMemory()
     with network.taking_unobserved_calls():
-        run(probe.rows(_ROWS), memory)
-        run(probe.rows(_FEWER_ROWS), fewer_memory)
-        network.row_bytes = bytes_of_a_row(memory, len(_ROWS), fewer_memory, len(_FEWER_ROWS))
-        for batch in (*map(probe.rows, _FURTHER_ROWS), *batches_among_other_rows(probe)):
+        run(probe.rows(ROWS), memory)
+        run(probe.rows(FEWER_ROWS), fewer_memory)
+        network.row_bytes = bytes_of_a_row(memory, len(ROWS), fewer_memory, len(FEWER_ROWS))
+        for batch in (*map(probe.rows, REPLACED_ROWS.values()), *batches_among_other_rows(probe)):
             run(batch)
     others = {
         layer
@@ -138,7 +134,7 @@ def _shapes_with_noise(
     """
     shapes: dict[str, tuple[int, ...] | None] = {}
     layers = network.layer_names[: last + 1]
-    # Another thread may draw from torch's own generator meanwhile.
+    # Another thread may use torch's own generator meanwhile.
     generator = torch.Generator(batch[0].device).manual_seed(PROBING_SEED)
 
     def add_noise(index: int, signal: Tensor) -> Tensor:
@@ -153,7 +149,7 @@ def _shapes_with_noise(
         ]
         return signal + factor * (noise.add(signal, *normals) - signal)
 
-    routed = network.drawing_routed_noise(factor > 0)
+    routed = network.adding_routed_noise(factor > 0)
     with network.taking_unobserved_calls(), routed, generators_restored(network.module, PROBING_SEED):
         try:
             network.run(add_noise, [tensor.clone() for tensor in batch])

@@ -14,11 +14,16 @@ from layerbits.networks.execution.other_generators import OtherGenerators
 from layerbits.networks.execution.weights import WeightSums
 from layerbits.networks.passes.end_of_pass import EndOfPass
 from layerbits.networks.passes.measured_network import MeasuredNetwork
-from layerbits.networks.passes.random_draws import DrawReplay, RecordedDraws
+from layerbits.networks.passes.random_calls import RandomCallRecord, RandomCallReplay
 
 # Seed of the network's own random numbers in all probing passes, so that passes of equal rows are equal. Networks set
 # smaller seeds, as a rule, so a network that sets a seed in each pass is found.
 PROBING_SEED = 7_346_019_283
+
+# The rows of the probing passes, as in `Probe.rows`: 0 is the first input, 1 another input. Then `ROWS` with one row
+# replaced, by the position of that row.
+ROWS, FEWER_ROWS = (0, 1, 0), (0, 1)
+REPLACED_ROWS = {0: (1, 1, 0), 1: (0, 0, 0), 2: (0, 1, 1)}
 
 # Number of inputs that are compared with the first: all of a large data set would be read for nothing.
 _COMPARED_INPUTS = 1000
@@ -44,8 +49,8 @@ class Probe:
     n_seeded_passes, n_with_seeds : int
         Number of passes that begin with the seed of torch's global generators, and of those in which their states
         changed without an operator that uses them.
-    draws : RecordedDraws or None
-        The random numbers of the network in the three rows of a pass, once they are known.
+    random_calls : RandomCallRecord or None
+        The random calls of the network in a pass of three rows, once they are known.
     weights : WeightSums
         The parameters before the first pass. Passes may differ because another thread trains the network meanwhile.
     """
@@ -55,8 +60,8 @@ class Probe:
         self.generators = GeneratorUse(set())
         self.shapes: dict[str, tuple[int, ...]] = {}
         self.n_passes = self.n_with_other_generators = self.n_seeded_passes = self.n_with_seeds = 0
-        self.draws: RecordedDraws | None = None
-        self._replay: DrawReplay | None = None
+        self.random_calls: RandomCallRecord | None = None
+        self._replay: RandomCallReplay | None = None
         self.weights = WeightSums(network.module)
         self._wanted = set(layers)
         self._other_generators = OtherGenerators(network.module)
@@ -66,25 +71,25 @@ class Probe:
         """Return a batch of row 0, the first input, and row 1, the first input that differs from it."""
         return [tensor[[self._other_input * row for row in rows]] for tensor in self.inputs]
 
-    def run_with_draws(
+    def run_replaying(
         self,
         batch: Sequence[Tensor],
-        draws: Sequence[int],
+        recorded_rows: Sequence[int],
         *,
         kept_rows: Sequence[int] | None = None,
         compared: Sequence[int] | None = None,
     ) -> dict[str, Tensor]:
-        """Run a pass whose rows get the random numbers of these recorded rows, if there are any, and return signals.
+        """Run a pass whose rows get the random numbers of recorded rows, if calls are recorded, and return the signals.
 
-        `check_draws` then compares the values that the draws read, in the rows `compared`, by default in all.
+        `check_replay` then compares the values that the random calls read, in the rows `compared`, by default in all.
         """
-        if self.draws is None:
+        if self.random_calls is None:
             return self.run(batch, kept_rows=kept_rows)
-        with self.draws.replay(draws, compared) as self._replay:
+        with self.random_calls.replay(recorded_rows, compared) as self._replay:
             return self.run(batch, kept_rows=kept_rows)
 
-    def check_draws(self) -> None:
-        """Raise a ValueError if the last pass of `run_with_draws` drew random numbers otherwise than recorded."""
+    def check_replay(self) -> None:
+        """Raise a ValueError if the random calls in the last pass of `run_replaying` differ from those recorded."""
         if self._replay is not None:
             self._replay.check(self.weights)
 

@@ -1,4 +1,4 @@
-"""Checks of the random numbers that a network itself uses: torch generates them, anew in each pass, for each row."""
+"""Checks of the random numbers of a network itself: torch must generate new ones in each pass, for each row."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from torch import Tensor
 from layerbits.networks.execution.generators import GeneratorUse
 from layerbits.networks.observation.signal_values import are_close
 from layerbits.networks.passes.probing import PROBING_SEED, Probe
-from layerbits.networks.passes.random_draws import other_calls
+from layerbits.networks.passes.random_calls import other_calls
 
 _REMEDY = "take them from torch's global generators, for each row of the pass, or switch them off"
 
 
 def check_sizes(sizes: Sequence[int], n_rows: int, sizes_of_fewer: Sequence[int], n_fewer: int) -> None:
-    """Raise a ValueError unless a network draws equally many random numbers for each row.
+    """Raise a ValueError unless a network generates equally many random numbers for each row.
 
-    `sizes` and `sizes_of_fewer` are the sizes of the draws in passes of `n_rows` and `n_fewer` rows.
+    `sizes` and `sizes_of_fewer` are the numbers of values of each random call in passes of `n_rows` and `n_fewer` rows.
     """
     if len(sizes) != len(sizes_of_fewer):
         raise other_calls(f"{len(sizes)} calls for {n_rows} rows, {len(sizes_of_fewer)} for {n_fewer}")

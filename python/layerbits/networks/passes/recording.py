@@ -3,7 +3,7 @@
 Noise comes from counter-based streams: on one kind of device, a value depends on the seed, the layer, the draw, the
 input and the unit alone, so a range of draws can be recorded alone. Random numbers of the network itself and the noise
 of experts come from torch's generators, seeded and restored. The passes run in evaluation mode: batch statistics must
-not depend on a pass. A pass ends after the last recorded layer, unless these are all noisy layers.
+not depend on a pass. A pass ends after the last recorded layer, unless all noisy layers are recorded.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def record_draws(
     processes = ALONE if len(planned) == 1 or compares else passes.processes
     n_waves = math.ceil(len(planned) / processes.size)
     recorder = Recorder(network, passes, inputs, signals or {}, keeps_passes=processes.size > 1)
-    with recorder.pool, network.drawing_routed_noise(passes.seed is not None):
+    with recorder.pool, network.adding_routed_noise(passes.seed is not None):
         for wave in range(n_waves):
             # Successive passes of a process are neighbours, so that it generates the noise of few other passes.
             number = wave + processes.rank * n_waves

@@ -20,20 +20,14 @@ from layerbits.networks.passes.batch_effects import check_batch_effects
 from layerbits.networks.passes.interaction import InteractionError, refuse_interaction
 from layerbits.networks.passes.measured_network import MeasuredNetwork
 from layerbits.networks.passes.other_rows import OTHER_ROWS, layers_around
-from layerbits.networks.passes.probing import Probe
-from layerbits.networks.passes.random_draws import RecordedDraws
+from layerbits.networks.passes.probing import FEWER_ROWS, REPLACED_ROWS, ROWS, Probe
+from layerbits.networks.passes.random_calls import RandomCallRecord
 from layerbits.networks.passes.randomness import check_randomness, check_sizes
 from layerbits.networks.passes.reordered_rows import layers_with_reordered_rows
 from layerbits.networks.passes.row_randomness import check_shared_randomness
 
-# The rows of the probing passes. 0 is the first input, 1 another input, as in `Probe.rows`.
-_ROWS, _FEWER_ROWS = (0, 1, 0), (0, 1)
-
-# Rows of `_ROWS` that have the inputs of `_FEWER_ROWS`, but not all in the same places.
+# Rows of `ROWS` that have the inputs of `FEWER_ROWS`, but not all in the same places.
 _OTHER_PLACES = (2, 1)
-
-# `_ROWS` with one row replaced, by the position of that row.
-_REPLACED_ROWS = {0: (1, 1, 0), 1: (0, 0, 0), 2: (0, 1, 1)}
 
 # Copies of the signal of a noisy layer while noise is added: the signal in float32, the noise, and their sum.
 _COPIES_FOR_NOISE = 3
@@ -44,8 +38,8 @@ def check_rows(network: MeasuredNetwork, inputs: Sequence[Tensor], layers: Seque
 
     Along this axis a signal has two entries in a pass of two rows, and three in a pass of three. Replacing a row, or
     leaving one out, must not change the signals of the other rows by more than rounding. Random numbers of the network
-    must come from torch, and must be drawn for each row: a pass is one sample of those that all its rows share. The
-    results are the attributes `row_axes`, `units`, `row_bytes` and `uses_random_numbers` of the network.
+    must come from torch, and must be generated for each row: a pass is one sample of the numbers that all its rows
+    share. The results are the attributes `row_axes`, `units`, `row_bytes` and `uses_random_numbers` of the network.
 
     Raises
     ------
@@ -54,7 +48,7 @@ def check_rows(network: MeasuredNetwork, inputs: Sequence[Tensor], layers: Seque
         of a signal depends on the values of the rows; a signal has no units.
     ValueError
         The signal of a row depends on the other rows of the pass, on its place among them, or on random numbers that
-        all rows share; or as `check_randomness`.
+        all rows share; or `check_randomness` refuses the random numbers.
     """
     try:
         _check_rows(network, inputs, layers)
@@ -75,82 +69,84 @@ def check_rows(network: MeasuredNetwork, inputs: Sequence[Tensor], layers: Seque
 def _check_rows(network: MeasuredNetwork, inputs: Sequence[Tensor], layers: Sequence[str]) -> None:
     network.row_axes.clear()  # those of an earlier call would move the axes of the signals
     memory, fewer_memory, probe = LiveMemory(), LiveMemory(), Probe(network, inputs, layers)
-    signals, use = probe.run(probe.rows(_ROWS), memory), probe.generators
-    signals_of_fewer, use_of_fewer = probe.run(probe.rows(_FEWER_ROWS), fewer_memory), probe.generators
+    signals, use = probe.run(probe.rows(ROWS), memory), probe.generators
+    signals_of_fewer, use_of_fewer = probe.run(probe.rows(FEWER_ROWS), fewer_memory), probe.generators
     if network.uses_random_numbers:
-        check_sizes(use.sizes, len(_ROWS), use_of_fewer.sizes, len(_FEWER_ROWS))
-    repeated = check_randomness(probe, _ROWS, signals, use)
+        check_sizes(use.sizes, len(ROWS), use_of_fewer.sizes, len(FEWER_ROWS))
+    repeated = check_randomness(probe, ROWS, signals, use)
     last_index = max(network.layer_names.index(layer) for layer in layers)
     checked_layers = network.layer_names[: last_index + 1] if network.adds_noise else layers
     if network.uses_random_numbers:
-        probe.draws = network.draws = _check_draws(probe, checked_layers, signals, signals_of_fewer)
+        probe.random_calls = network.random_calls = _check_random_calls(
+            probe, checked_layers, signals, signals_of_fewer
+        )
     replaced = {}
-    for position, rows in _REPLACED_ROWS.items():
-        compared = [row for row in range(len(_ROWS)) if row != position]
-        replaced[position] = probe.run_with_draws(probe.rows(rows), range(len(_ROWS)), compared=compared)
-        probe.check_draws()
+    for position, rows in REPLACED_ROWS.items():
+        compared = [row for row in range(len(ROWS)) if row != position]
+        replaced[position] = probe.run_replaying(probe.rows(rows), range(len(ROWS)), compared=compared)
+        probe.check_replay()
     for layer in checked_layers:
         if all(layer in of_pass for of_pass in (signals, signals_of_fewer, repeated, *replaced.values())):
             signal, shape = signals[layer], tuple(signals[layer].shape)
             axis = _row_axis(layer, shape, tuple(signals_of_fewer[layer].shape), network.remedy_for_rows(layer))
             network.row_axes[layer] = axis
-            network.units[layer] = signal.numel() // len(_ROWS)
+            network.units[layer] = signal.numel() // len(ROWS)
             if not network.units[layer]:
                 raise LayerSelectionError(
-                    f"layers: got {layer!r}, whose signal of shape {shape} for {len(_ROWS)} rows has no units, wanted "
+                    f"layers: got {layer!r}, whose signal of shape {shape} for {len(ROWS)} rows has no units, wanted "
                     f"at least one; {network.remedy_for_rows(layer)}"
                 )
             for position, of_pass in replaced.items():
                 if of_pass[layer].shape != shape:
                     raise LayerSelectionError(
                         f"layers: got {layer!r}, which returns shape {shape} or {tuple(of_pass[layer].shape)} for "
-                        f"{len(_ROWS)} rows, depending on their values, wanted one row for each row of the pass; "
+                        f"{len(ROWS)} rows, depending on their values, wanted one row for each row of the pass; "
                         f"{network.remedy_for_rows(layer)}"
                     )
-                other_rows = [row for row in range(len(_ROWS)) if row != position]
+                other_rows = [row for row in range(len(ROWS)) if row != position]
                 pair = (values.movedim(axis, 0)[other_rows] for values in (signal, of_pass[layer]))
                 # Kernels that add in any order round otherwise in equal passes; `are_close` below then compares rows.
                 if signal.equal(repeated[layer]) and differ_beyond_rounding(network, layer, *pair):
                     refuse_interaction(probe.weights, layer)
-            same_rows = signal.movedim(axis, 0)[: len(_FEWER_ROWS)], signals_of_fewer[layer].movedim(axis, 0)
+            same_rows = signal.movedim(axis, 0)[: len(FEWER_ROWS)], signals_of_fewer[layer].movedim(axis, 0)
             if not network.uses_random_numbers and not are_close(*same_rows):
                 refuse_interaction(probe.weights, layer)
     if network.uses_random_numbers:
         _compare_other_places(probe, signals)
-    network.row_bytes = bytes_of_a_row(memory, len(_ROWS), fewer_memory, len(_FEWER_ROWS))
+    network.row_bytes = bytes_of_a_row(memory, len(ROWS), fewer_memory, len(FEWER_ROWS))
     network.row_bytes += sum(math.prod(tensor.shape[1:]) * tensor.itemsize for tensor in inputs)
     if network.adds_noise:
-        copy_bytes = (signal.numel() * max(4, signal.itemsize) // len(_ROWS) for signal in signals.values())
+        copy_bytes = (signal.numel() * max(4, signal.itemsize) // len(ROWS) for signal in signals.values())
         network.row_bytes += _COPIES_FOR_NOISE * max(copy_bytes, default=0)
     check_batch_effects(probe)
 
 
-def _check_draws(
+def _check_random_calls(
     probe: Probe, layers: Sequence[str], signals: Mapping[str, Tensor], signals_of_fewer: Mapping[str, Tensor]
-) -> RecordedDraws:
-    """Refuse random numbers that rows share, and return those of a pass of `_ROWS`."""
+) -> RandomCallRecord:
+    """Return the random calls of a pass of `ROWS`, after a check that rows share no random numbers."""
     row_axes = {}
     for layer in layers:
         if layer in signals and layer in signals_of_fewer:
             shapes = tuple(signals[layer].shape), tuple(signals_of_fewer[layer].shape)
             row_axes[layer] = _row_axis(layer, *shapes, probe.network.remedy_for_rows(layer))
-    return check_shared_randomness(probe, _ROWS, _FEWER_ROWS, row_axes)
+    return check_shared_randomness(probe, ROWS, FEWER_ROWS, row_axes)
 
 
 def _compare_other_places(probe: Probe, signals: Mapping[str, Tensor]) -> None:
     """Compare rows that have the same inputs and random numbers in passes of other places and another number of rows.
 
-    `signals` are those of a pass of `_ROWS`.
+    `signals` are those of a pass of `ROWS`.
     """
-    others = probe.run_with_draws(probe.rows(_FEWER_ROWS), _OTHER_PLACES)
-    probe.check_draws()
+    others = probe.run_replaying(probe.rows(FEWER_ROWS), _OTHER_PLACES)
+    probe.check_replay()
     for layer, axis in probe.network.row_axes.items():
         if layer in others and not are_close(signals[layer].movedim(axis, 0)[list(_OTHER_PLACES)], others[layer]):
             refuse_interaction(probe.weights, layer, "the number of rows of, or its place in,")
 
 
 def _row_axis(layer: str, shape: tuple[int, ...], fewer: tuple[int, ...], remedy: str) -> int:
-    n_rows, n_fewer = len(_ROWS), len(_FEWER_ROWS)
+    n_rows, n_fewer = len(ROWS), len(FEWER_ROWS)
     if len(shape) == len(fewer):
         axes = [axis for axis, sizes in enumerate(zip(shape, fewer, strict=True)) if sizes == (n_rows, n_fewer)]
         n_equal = sum(size == other for size, other in zip(shape, fewer, strict=True))

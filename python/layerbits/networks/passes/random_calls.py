@@ -22,13 +22,13 @@ from layerbits.networks.observation.operations import Operation
 from layerbits.networks.observation.signal_values import are_close
 from layerbits.networks.passes.interaction import refuse_interaction
 
-# Operators that draw random numbers and also add over rows or tokens, by the beginning of their names.
+# Beginnings of the names of operators that generate random numbers and also add over rows or tokens.
 _MIXING = ("_scaled_dot_product", "_flash_attention", "_efficient_attention", "_cudnn_rnn", "miopen_rnn")
 
 
 @dataclasses.dataclass(frozen=True)
-class Draw:
-    """One call of an operator that draws random numbers: its name, its results and the values that it reads."""
+class RandomCall:
+    """One call of an operator that generates random numbers: its name, its results and the values that it reads."""
 
     name: str
     results: tuple[Tensor, ...]
@@ -41,40 +41,44 @@ class Draw:
 
 
 @dataclasses.dataclass(frozen=True)
-class DrawLayout:
-    """Where the rows of a pass stand in its draws.
+class CallLayout:
+    """The positions of the rows of a pass in its random calls.
 
     Attributes
     ----------
     axes : tuple of int or None
-        For each draw the axis of the rows in its first result; None if there is none.
+        For each call the axis of the rows in its first result; None if there is none.
     adjacent : mapping of int to int
-        For draws with several entries a row along the axis, the number of entries of a row that stand together: 1 if
-        the rows stand side by side, d in a flat draw of (tokens, rows, d) values. In other draws all stand together.
+        For calls with several entries for each row along the axis, the number of entries of a row that stand together:
+        1 if the rows stand side by side, d in a flat result of (tokens, rows, d) values. In other calls all entries of
+        a row stand together.
     """
 
     axes: tuple[int | None, ...]
     adjacent: Mapping[int, int] = dataclasses.field(default_factory=dict)
 
     @classmethod
-    def of(cls, draws: Sequence[Draw], n_rows: int, fewer: Sequence[Draw], n_fewer: int) -> DrawLayout:
-        """Return the layout that the draws of two passes show, with the entries of a row together."""
-        pairs = itertools.zip_longest((draw.shape for draw in draws), (draw.shape for draw in fewer), fillvalue=())
+    def of(cls, calls: Sequence[RandomCall], n_rows: int, fewer: Sequence[RandomCall], n_fewer: int) -> CallLayout:
+        """Return the layout that the calls of two passes show, with the entries of a row together."""
+        pairs = itertools.zip_longest((call.shape for call in calls), (call.shape for call in fewer), fillvalue=())
         return cls(tuple(_axis(shape, other, n_rows, n_fewer) for shape, other in pairs))
 
     def entries(self, index: int, rows: Sequence[int], n_rows: int, length: int) -> list[int]:
-        """Return the entries of some rows along the axis of draw `index`, of a length, in a pass of `n_rows`."""
+        """Return the positions of the entries of `rows` in a pass of `n_rows`.
+
+        The positions are those along the axis of the rows, of size `length`, in call `index`.
+        """
         per_row = length // n_rows
         adjacent = self.adjacent.get(index, per_row)
         blocks = ((block * n_rows + row) * adjacent for block in range(per_row // adjacent) for row in rows)
         return [start + entry for start in blocks for entry in range(adjacent)]
 
-    def rows(self, index: int, draw: Draw, rows: Sequence[int], n_rows: int) -> Draw:
-        """Return the part of a draw, `index`, of a pass that belongs to some rows; all of it if it has no such part."""
+    def rows(self, index: int, call: RandomCall, rows: Sequence[int], n_rows: int) -> RandomCall:
+        """Return the part of call `index` that belongs to some rows, or the whole call if it has no axis of rows."""
         axis = self.axes[index]
-        if axis is None or len(draw.shape) <= axis or draw.shape[axis] % n_rows:
-            return draw
-        length, n_axes = draw.shape[axis], len(draw.shape)
+        if axis is None or len(call.shape) <= axis or call.shape[axis] % n_rows:
+            return call
+        length, n_axes = call.shape[axis], len(call.shape)
         entries = self.entries(index, rows, n_rows, length)
 
         def part(tensor: Tensor, axis: int) -> Tensor:
@@ -82,19 +86,19 @@ class DrawLayout:
                 return tensor
             return tensor.index_select(axis, torch.tensor(entries, device=tensor.device))
 
-        return Draw(
-            draw.name,
-            tuple(part(tensor, axis) for tensor in draw.results),
-            tuple(part(tensor, axis - n_axes + tensor.ndim) for tensor in draw.read),
+        return RandomCall(
+            call.name,
+            tuple(part(tensor, axis) for tensor in call.results),
+            tuple(part(tensor, axis - n_axes + tensor.ndim) for tensor in call.read),
         )
 
 
-class DrawMode(TorchDispatchMode, abc.ABC):  # type: ignore[no-untyped-call]
-    """Calls `_drawn` after each operator that draws random numbers."""
+class RandomCallMode(TorchDispatchMode, abc.ABC):  # type: ignore[no-untyped-call]
+    """Calls `_after` after each operator that generates random numbers."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.n_draws = 0
+        self.n_calls = 0
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
@@ -103,83 +107,87 @@ class DrawMode(TorchDispatchMode, abc.ABC):  # type: ignore[no-untyped-call]
         if torch.Tag.nondeterministic_seeded not in func.tags:
             return func(*args, **kwargs)
         operation = Operation(func, args, kwargs)
-        if not operation.draws:
+        if not operation.is_random:
             return func(*args, **kwargs)
-        _check_draws_by_row(operation)
+        _check_numbers_by_row(operation)
         # The second tensor of rrelu_with_noise gets the noise.
         read = operation.tensors[:1] if operation.name.startswith("rrelu") else operation.read
         kept = tuple(tensor.clone() if operation.written else tensor for tensor in read)
         output = func(*args, **kwargs)
         results = tuple(leaf for leaf in tree_leaves(output) if isinstance(leaf, Tensor))
-        self._drawn(self.n_draws, Draw(str(func), results, kept), lambda: func(*args, **kwargs), operation)
-        self.n_draws += 1
+        self._after(self.n_calls, RandomCall(str(func), results, kept), lambda: func(*args, **kwargs), operation)
+        self.n_calls += 1
         return output
 
     @abc.abstractmethod
-    def _drawn(self, index: int, draw: Draw, repeat: Callable[[], Any], operation: Operation) -> None:
-        """Read or overwrite the results of draw `index`, which `repeat` calls again."""
+    def _after(self, index: int, call: RandomCall, repeat: Callable[[], Any], operation: Operation) -> None:
+        """Read or overwrite the results of call `index`; `repeat` runs the operator again."""
 
 
-class DrawRecorder(DrawMode):  # type: ignore[no-untyped-call]
-    """Records copies of the draws of a pass in `draws`.
+class RandomCallRecorder(RandomCallMode):  # type: ignore[no-untyped-call]
+    """Records copies of the random calls of a pass in `calls`.
 
     Parameters
     ----------
     part : callable, optional
-        Returns for the number of a draw and the draw the part to record; None if none is.
+        Called with the number of a call and the call; returns the part to record, or None.
     """
 
-    def __init__(self, part: Callable[[int, Draw], Draw | None] = lambda _, draw: draw) -> None:
+    def __init__(self, part: Callable[[int, RandomCall], RandomCall | None] = lambda _, call: call) -> None:
         super().__init__()
-        self.draws: list[Draw] = []
+        self.calls: list[RandomCall] = []
         self._part = part
 
-    def _drawn(self, index: int, draw: Draw, repeat: Callable[[], Any], operation: Operation) -> None:
-        part = self._part(index, draw)
+    def _after(self, index: int, call: RandomCall, repeat: Callable[[], Any], operation: Operation) -> None:
+        part = self._part(index, call)
         if part is not None:
             results, read = (tuple(map(torch.clone, tensors)) for tensors in (part.results, part.read))
-            self.draws.append(Draw(part.name, results, read))  # copies, because the network may overwrite the tensors
+            # Copies, because the network may overwrite the tensors.
+            self.calls.append(RandomCall(part.name, results, read))
 
 
 @dataclasses.dataclass(frozen=True)
-class RecordedDraws:
-    """The draws of `n_rows` rows of a pass."""
+class RandomCallRecord:
+    """The random calls of `n_rows` rows of a pass."""
 
-    layout: DrawLayout
-    draws: Sequence[Draw]
+    layout: CallLayout
+    calls: Sequence[RandomCall]
     n_rows: int
 
-    def replay(self, rows: Sequence[int], compared: Sequence[int] | None = None) -> DrawReplay:
-        """Return a mode in which the rows of a pass get the draws of these recorded rows.
+    def replay(self, rows: Sequence[int], compared: Sequence[int] | None = None) -> RandomCallReplay:
+        """Return a mode in which the rows of a pass get the random numbers of these recorded rows.
 
-        The values that the draws read are compared with the recorded ones in the rows `compared` of the pass, by
+        The values that the calls read are compared with the recorded values in the rows `compared` of the pass, by
         default in all.
         """
-        draws = [self.layout.rows(index, draw, rows, self.n_rows) for index, draw in enumerate(self.draws)]
-        return DrawReplay(self.layout, draws, len(rows), range(len(rows)) if compared is None else compared)
+        calls = [self.layout.rows(index, call, rows, self.n_rows) for index, call in enumerate(self.calls)]
+        return RandomCallReplay(self.layout, calls, len(rows), range(len(rows)) if compared is None else compared)
 
 
-class DrawReplay(DrawMode):  # type: ignore[no-untyped-call]
-    """Replaces the results of draws by recorded ones; `check` raises if a draw does not correspond to the record."""
+class RandomCallReplay(RandomCallMode):  # type: ignore[no-untyped-call]
+    """Replaces the results of random calls by recorded results; `check` raises if a call differs from the record."""
 
-    def __init__(self, layout: DrawLayout, draws: Sequence[Draw], n_rows: int, compared: Sequence[int]) -> None:
+    def __init__(self, layout: CallLayout, calls: Sequence[RandomCall], n_rows: int, compared: Sequence[int]) -> None:
         super().__init__()
-        self._layout, self._draws, self._n_rows, self._compared = layout, draws, n_rows, compared
+        self._layout, self._calls, self._n_rows, self._compared = layout, calls, n_rows, compared
         self._other_calls = self._other_values = ""
 
-    def _drawn(self, index: int, draw: Draw, repeat: Callable[[], Any], operation: Operation) -> None:
-        record = self._draws[index] if index < len(self._draws) else None
-        if record is None or _forms(draw) != _forms(record):
-            self._other_calls = self._other_calls or draw.name
+    def _after(self, index: int, call: RandomCall, repeat: Callable[[], Any], operation: Operation) -> None:
+        record = self._calls[index] if index < len(self._calls) else None
+        if record is None or _forms(call) != _forms(record):
+            self._other_calls = self._other_calls or call.name
             return
-        own, recorded = (self._layout.rows(index, values, self._compared, self._n_rows) for values in (draw, record))
+        own, recorded = (self._layout.rows(index, values, self._compared, self._n_rows) for values in (call, record))
         if not all(map(_agree, own.read, recorded.read)):
-            self._other_values = self._other_values or draw.name
-        for result, value in zip(draw.results, record.results, strict=True):
+            self._other_values = self._other_values or call.name
+        for result, value in zip(call.results, record.results, strict=True):
             result.copy_(value)
 
     def check(self, weights: WeightSums) -> None:
-        """Raise a ValueError if the pass called other operators, or one that reads other values in the same rows."""
+        """Raise a ValueError if the pass called other operators, or one that reads other values in the same rows.
+
+        Nothing is raised if the weights have changed meanwhile.
+        """
         if self._other_values:
             refuse_interaction(weights, self._other_values)
         if self._other_calls and not weights.have_changed():
@@ -195,7 +203,7 @@ def other_calls(got: str) -> ValueError:
     )
 
 
-def _check_draws_by_row(operation: Operation) -> None:
+def _check_numbers_by_row(operation: Operation) -> None:
     """Raise a ValueError for an operator whose random numbers cannot be told apart by row."""
     is_mixing = operation.name.startswith(_MIXING)
     if is_mixing or (operation.name == "multinomial" and operation.tensors[0].ndim == 1):
@@ -211,15 +219,15 @@ def _check_draws_by_row(operation: Operation) -> None:
 
 
 def _axis(shape: Sequence[int], other: Sequence[int], n_rows: int, n_fewer: int) -> int | None:
-    """Return the axis of the rows in a draw, from its shapes in passes of two numbers of rows; None if unknown."""
+    """Return the axis of the rows in a call, from its shapes in passes of two numbers of rows; None if unknown."""
     if len(shape) != len(other):
         return None
     pairs = enumerate(zip(shape, other, strict=True))
     return next((axis for axis, (size, fewer) in pairs if size != fewer and size * n_fewer == fewer * n_rows), None)
 
 
-def _forms(draw: Draw) -> tuple[object, ...]:
-    return draw.name, *((tensor.shape, tensor.dtype) for tensor in (*draw.results, *draw.read))
+def _forms(call: RandomCall) -> tuple[object, ...]:
+    return call.name, *((tensor.shape, tensor.dtype) for tensor in (*call.results, *call.read))
 
 
 def _agree(values: Tensor, others: Tensor) -> bool:

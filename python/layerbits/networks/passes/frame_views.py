@@ -71,8 +71,8 @@ class RandomFramesView:
     sigma : float
         Standard deviation of the noise of each value.
     ceiling, ceiling_of_function : float
-        Upper bounds of I(X; A^T T) of all frames, in nats, infinite if none is known: in any case; and if the signal
-        is a function of the input.
+        Upper bounds of I(X; A^T T) for all frames, in nats: one that always holds, and one that holds if the signal is
+        a function of the input. Infinite if none is known.
     """
 
     matrix: Tensor

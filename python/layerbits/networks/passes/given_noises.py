@@ -85,7 +85,7 @@ class GivenNoises:
         self.slices = {
             source: slice(end - size, end) for source, size, end in zip(self.sources, sizes, ends, strict=True)
         }
-        self._derivative_bytes = 0  # a row in a pass with one product takes them; 0 before the first derivative
+        self._derivative_bytes = 0  # bytes of a row in a pass with one product; 0 before the first derivative
         self._vector_products, self._has_forward_rules = VectorProducts(), True
         self.n_units = 0
         first = torch.zeros(1, dtype=torch.int64), torch.zeros(1, self.size, dtype=torch.float64)
@@ -97,9 +97,13 @@ class GivenNoises:
 
         Noises of another law than that of the network, `are_typical=False`, may lead to any signal, also to NaN.
 
-        A LayerSelectionError, ValueError or MemoryError is raised if the network cannot run, or the layer does not run;
-        with typical noises, a ValueError also if a signal is NaN, infinite, or too large for its dtype to resolve the
-        noise of the layer.
+        Raises
+        ------
+        LayerSelectionError, ValueError, MemoryError
+            The network cannot run, or the layer does not run.
+        ValueError
+            The noises are typical, and a signal is NaN, infinite, or too large for its dtype to resolve the noise of
+            the layer.
         """
         with self._passes():
             signals = noises.new_empty(len(rows), self.n_units)
@@ -125,7 +129,7 @@ class GivenNoises:
     def pushforward(self, rows: Tensor, noises: Tensor, tangents: Tensor) -> Tensor:
         """Return J V, (m, d, p), for tangents V (m, k, p); raise errors as `jacobians`.
 
-        If an operation of the network has no rule of forward differentiation, they are products with Jacobians.
+        If an operation of the network has no rule of forward differentiation, Jacobians are multiplied by V.
         """
         if self._has_forward_rules:
             try:
@@ -177,7 +181,7 @@ class GivenNoises:
         n_tangents = tangents.shape[2]
         with self._passes():
             products = noises.new_zeros(len(rows) * n_tangents, self.n_units)
-            # A row has a tangent beside each of its values.
+            # Half of the rows, because each value of a row has a tangent too.
             for chunk in _chunks(len(products), max(1, self._rows_per_pass() // 2)):
                 pairs = torch.arange(chunk.start, chunk.stop, device=rows.device)
                 row, tangent = pairs // n_tangents, pairs % n_tangents

@@ -28,7 +28,7 @@ _SEED = 0
 def interventions_differ(network: MeasuredNetwork, inputs: Sequence[Tensor], sources: Mapping[str, Sources]) -> bool:
     """Return whether the signal of a layer changes with the input, or with noisy values, that are none of its sources.
 
-    A pass in which other layers run is such a change. If the parameters change meanwhile, no change is found.
+    A pass in which other layers run counts as such a change. If the parameters change meanwhile, no change is found.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def interventions_differ(network: MeasuredNetwork, inputs: Sequence[Tensor], sou
     are_equal = torch.equal if _agree(signals, _signals(network, rows, signals), layers, torch.equal) else are_close
     generator = torch.Generator().manual_seed(_SEED)
     other_values = {layer: _other_values(signal, generator) for layer, signal in signals.items()}
-    # Reversed, because the last rows may be the first.
+    # Reversed, because the last rows may be the first ones.
     other_rows = [tensor[-_ROWS:].flip(0) for tensor in inputs]
     if without_input and not _agree(signals, _signals(network, other_rows, signals), without_input, are_equal):
         return not weights.have_changed()

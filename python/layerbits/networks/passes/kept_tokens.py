@@ -23,7 +23,7 @@ def kept_tokens(inputs: PassInputs, mask: str | int, n_tokens: int, *, marks_pad
     Raises
     ------
     ValueError
-        There is no such tensor among the inputs, or it has another shape or other values; it is of floating-point
+        There is no such tensor among the inputs, or it has another shape or other values; it has floating-point
         zeros alone; or it seems to keep padding: another tensor of the inputs has one value at all tokens that it
         keeps, and several at others.
     """

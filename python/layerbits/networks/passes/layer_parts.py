@@ -108,8 +108,10 @@ def _part(
         readout.check(layer, units, labelled=bool(inputs.labels))
         return LayerPart(layer, slices=readout)
     view = readout.view(layer, units)
-    mask = None if isinstance(readout, Channels) else readout.mask if readout.padding is None else readout.padding
-    if isinstance(readout, Channels) or mask is None:
+    if isinstance(readout, Channels):
+        return LayerPart(layer, view)
+    mask = readout.mask if readout.padding is None else readout.padding
+    if mask is None:
         return LayerPart(layer, view)
     axis = view.axes[0]
     kept = kept_tokens(inputs, mask, units[axis], marks_padding=readout.padding is not None)

@@ -83,7 +83,7 @@ def _with_rows_of_inputs(
         check_rows(network, inputs, names)
         if network.units.keys() >= set(names):
             return names
-    except ValueError as failed:  # otherwise a layer did not run in all passes of the check
+    except ValueError as failed:  # without this error, a layer did not run in all passes of the check
         error = failed
     others = layers_with_other_rows(network, inputs)
     if others and not others.intersection(named):

@@ -12,7 +12,7 @@ from layerbits.networks.noise.dropout import Noise
 from layerbits.networks.passes.layer_parts import LayerPart
 from layerbits.networks.passes.measured_network import MeasuredNetwork
 
-# Least number of draws in a pass that has as many draws and rows: each thread fills the noise of whole draws.
+# Least number of draws of a pass, unless it has fewer draws or rows: each thread fills the noise of whole draws.
 _DRAWS_PER_PASS = 32
 
 # Maps the signals (draws, rows, d) of a layer in a pass to the values that are recorded, (draws, rows, k).

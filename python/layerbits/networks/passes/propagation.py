@@ -111,7 +111,7 @@ def propagate(
     -------
     dict of str to tensor of shape (n, draws, dim)
         Signals by layer, in the order of the data, with the units of a layer flattened. Signals in half precision are
-        returned in float32. Arrays if the inputs are arrays.
+        returned in float32. If the inputs are arrays, the signals are arrays.
 
     Raises
     ------
@@ -207,7 +207,7 @@ def layer_activations(
     -------
     dict of str to tensor of shape (n, d)
         Activations by layer, in the order of the data, with the units of a layer flattened. Activations in half
-        precision are returned in float32. Arrays if the inputs are arrays.
+        precision are returned in float32. If the inputs are arrays, the activations are arrays.
 
     Raises
     ------

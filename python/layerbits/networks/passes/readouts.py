@@ -36,9 +36,9 @@ class Tokens:
         if the inputs are a mapping, its position if they are a tuple. Its shape is (n, L), with any further axes of
         length 1. ``"mean"``, ``"first"`` and ``"last"`` are then those of the kept tokens of each input.
         I(X; readout) is at most I(X; T, mask), not I(X;T); the rows of the readout have the flag ``"masked"``. The mean
-        of an input over m tokens has noise of deviation sigma / sqrt(m). If m differs by input, the noise itself tells
-        inputs apart, and more so in layers of more units. Then all units are kept: wide layers take longer, and behind
-        noise more memory.
+        of an input over m tokens has noise of deviation sigma / sqrt(m). If m differs by input, the noise itself has
+        information on the input, and more in layers of more units. Then all units are kept: wide layers take longer,
+        and behind noise more memory.
     padding : str or int, optional
         In place of `mask`, the argument that marks the tokens to leave out by 1 or True, as a key_padding_mask does.
 

@@ -25,7 +25,10 @@ from layerbits.networks.passes.planned_passes import Pass, Passes
 
 @dataclasses.dataclass(frozen=True)
 class Recorded:
-    """Values of a pass by name, shape (draws, rows, k), and the least and largest value of each layer so far."""
+    """Values of a pass by name, shape (draws, rows, k), and the least and largest value of each layer so far.
+
+    `random` has the names of signals behind noise or random numbers of the network, where the network may branch.
+    """
 
     of_pass: Pass
     values: dict[str, Tensor]
@@ -36,7 +39,7 @@ class Recorded:
 class Recorder:
     """A channel that records signals, and adds noise from the streams of the passes.
 
-    If it keeps passes, their values wait for `store`.
+    If `keeps_passes`, the values of a pass are stored by `store` alone.
     """
 
     def __init__(

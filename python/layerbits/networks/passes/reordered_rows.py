@@ -21,7 +21,8 @@ def layers_with_reordered_rows(network: MeasuredNetwork, inputs: Sequence[Tensor
 
     The signals of a batch and of the reversed batch then have the same rows, and are not each other's reverse. Rows
     that act on one another may have this property too, as in a column that is sorted. So the signals must also have
-    the rows of two further passes, each of a half of the batch in two copies, and places must depend on values.
+    the rows of two further passes, each of a half of the batch in two copies, and places must depend on the values of
+    rows.
     """
     network.row_axes.clear()  # those of an earlier check would move the axes of the signals
     probe = Probe(network, inputs, layers)

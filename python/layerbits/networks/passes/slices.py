@@ -17,8 +17,8 @@ class RandomSlices:
     """A readout of many random slices: SI_k, the mean of I(X; A^T T) over uniform k-frames A.
 
     A frame is a matrix (d, k) with orthonormal columns, in the units of the layer. SI_k rises with k, and is I(X;T) at
-    k = d, the number of units. It may rise from layer to layer, so it is not compared with the layer before. A wide
-    layer tells all inputs apart, so its I(X;T) is log N; SI_1 says how much a single random direction tells.
+    k = d, the number of units. It may rise from layer to layer, so it is not compared with the layer before. In a
+    wide layer the inputs are far apart, so I(X;T) is log N; SI_1 is the mean information in a single random direction.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ class RandomSlices:
         Dimension of a slice, at most the number of units of the layer.
     count : int
         Number m of frames, at least 8, sampled from the seed of the measurement. The interval of SI_k includes the
-        sampling of the frames. It is never narrower than about 4 c / m, where c is the largest information of a slice.
+        sampling of the frames, and is never narrower than about 4 c / m, where c is the largest information of a slice.
 
     Raises
     ------
@@ -69,8 +69,8 @@ class RandomSlices:
 class PrincipalSlices:
     """A readout of the slice of the k leading principal axes of a layer: PI_k, which is at most I(X;T).
 
-    The axes are those of the covariance of the signals in the units of the layer. Behind noise they come from passes of
-    their own, and from at most 1024 inputs.
+    The axes are those of the covariance of the signals in the units of the layer. Behind noise they come from separate
+    passes of at most 1024 inputs.
 
     Parameters
     ----------
@@ -125,7 +125,7 @@ class LearntSlices:
     k : int
         Dimension of the slice, at most the number of units of the layer.
     target : {"X", "Y"}
-        Whether the slice is fitted to tell inputs or classes; with several label sets, the classes of the first.
+        Whether the frame is fitted to I(X; A^T T) or to I(A^T T; Y); with several label sets, Y is the first.
 
     Raises
     ------
@@ -162,7 +162,7 @@ class LearntSlices:
         return f"LI_{self.k}"
 
     def check(self, layer: str, units: Sequence[int], *, labelled: bool) -> None:
-        """Raise a ValueError unless a layer has at least two units and at least k, and for classes labels."""
+        """Raise a ValueError unless a layer has at least two units and at least k, and target Y has labels."""
         _check_size(self.k, self.name, layer, units)
         if self.target == "Y" and not labelled:
             raise ValueError("target: got 'Y' without labels, wanted 'X'; or pass labels")

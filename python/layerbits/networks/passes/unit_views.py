@@ -1,9 +1,9 @@
-"""Linear views of the units of a layer, and the noise behind them.
+"""Linear views of the units of a layer, and the noise of their values.
 
 Where the noise of a mean differs by input, the mean carries the scale c of its noise as imaginary part
 (`layerbits.mixtures.scales_of`). With a `DropoutNoise` and equal numbers of tokens, c is the root mean square of the
-tokens. Under a mask that keeps different numbers of tokens, (alpha c)^2 is the variance of the mean beyond sigma^2, the
-least one; Gaussian noise then has alpha = 1.
+tokens. Under a mask that keeps different numbers of tokens, (alpha c)^2 is the variance of the mean minus sigma^2, the
+least variance; Gaussian noise then has alpha = 1.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ class MaskedView:
     counts : integer Tensor of shape (n,)
         Number of tokens of each input, from 1 to m.
     token_noise : GaussianNoise, DropoutNoise or None
-        The noise of a kept token, of which the scales of means are made; None for values without scales.
+        The noise of a kept token, from which the scales of means are computed; None for values without scales.
     """
 
     units: tuple[int, ...]

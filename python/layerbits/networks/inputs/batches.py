@@ -31,9 +31,9 @@ def has_rows(inputs: object) -> bool:
 
 
 def as_data_set(inputs: Any) -> object:
-    """Return a data set of the package datasets, which is no `Dataset` of torch, as one; other inputs unchanged.
+    """Return a data set of the package datasets as a `Dataset` of torch; return other inputs unchanged.
 
-    It has ``__getitems__``, by which loaders of torch read the rows of a batch.
+    Loaders of torch read the rows of a batch by ``__getitems__``, which such a data set has.
     """
     is_foreign_set = hasattr(type(inputs), "__getitems__") and not isinstance(inputs, Dataset)
     return Subset(inputs, range(len(inputs))) if is_foreign_set and not is_one_batch(inputs) else inputs
@@ -104,7 +104,7 @@ def no_batch(inputs: Any) -> ValueError:
 
 
 def check_dropped_rows(inputs: object, n_read: int, n_labels: int | None) -> None:
-    """Raise a ValueError if a loader leaves out rows at its end for which there are labels apart."""
+    """Raise a ValueError if a loader leaves out rows at its end for which labels apart from the batches exist."""
     if not isinstance(inputs, DataLoader) or not _drops_last(inputs) or may_be_endless(inputs.dataset):
         return
     dataset: Any = inputs.dataset
@@ -120,7 +120,7 @@ def _drops_last(loader: DataLoader[Any]) -> bool:
 
 
 def check_memory_of_rows(inputs: object) -> None:
-    """Raise a ValueError if the rows of a data set, or of that of a loader, share the memory of one tensor.
+    """Raise a ValueError if the rows of a data set, or of the data set of a loader, share the memory of one tensor.
 
     A batch of such rows has the last of them many times. The first two rows are read.
     """

@@ -44,7 +44,7 @@ def frame_values(frame: Any) -> npt.NDArray[Any]:
 
 
 def row_indices(name: str, values: object) -> list[Any]:
-    """Return the indices of the pandas objects in the nested argument `name`, in their order."""
+    """Return the indices of the pandas objects in the nested argument `name`, in their order; raise as `leaves_of`."""
     return [leaf.index for leaf in leaves_of(name, values) if _has_index(leaf)]
 
 

@@ -66,8 +66,8 @@ def read_inputs(
         hold all arguments: a mapping of their names, or at least two that the network requires. Labels apart from the
         batches of an iterable must have the order of its rows.
     limit : int, optional
-        Largest number of rows to keep, sampled at random; by default all rows are kept. Of a data set, these rows
-        alone are read; of an iterable of unknown length, the first 100 `limit` rows.
+        Largest number of rows to keep, sampled at random; by default all rows are kept. Only these rows of a data set
+        are read. Of an iterable of unknown length, only the batches with the first 100 x `limit` rows are read.
     seed : int
         Seed of the subset.
     max_memory : int
@@ -78,8 +78,8 @@ def read_inputs(
     ------
     TypeError, ValueError
         `model` is not a module; `limit` is not a positive integer; inputs are of another type or layout, differ in
-        their number of rows, are empty, or contain NaN or infinity (apart from -inf in one of several tensors, as in a
-        mask); a column of a data frame has values other than finite numbers and booleans; batches differ in their
+        their number of rows, are empty, or contain NaN or infinity (apart from -inf if there are several tensors, as in
+        a mask); a column of a data frame has values other than finite numbers and booleans; batches differ in their
         shapes, dtypes or constants; rows of a data set share the memory of one tensor; labels are not found, come apart
         from a loader with a sampler, have another index than a data frame, or are not as in `class_numbers`.
     OSError

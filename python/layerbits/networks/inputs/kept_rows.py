@@ -17,7 +17,7 @@ from torch import Tensor
 from layerbits._base import Integers, check_count
 from layerbits.kernels import RandomStream, stream
 
-# Rows that are read of an iterable that may not end, for each row of the subset.
+# Number of rows to read from an iterable that may not end, for each row of the subset.
 _ROWS_READ = 100
 
 
@@ -89,6 +89,11 @@ class RandomSubset:
         Number of rows read so far.
     rows : integer array
         Positions of the kept rows among the rows read; empty without a limit.
+
+    Raises
+    ------
+    TypeError, ValueError
+        `limit` is not a positive integer.
     """
 
     def __init__(self, limit: int | None, seed: int) -> None:
@@ -100,7 +105,7 @@ class RandomSubset:
 
     @property
     def is_sampled(self) -> bool:
-        """Whether so many rows were read that those of an iterable that may not end suffice."""
+        """Whether enough rows were read from an iterable that may not end."""
         return self.limit is not None and self.n_read >= _ROWS_READ * self.limit
 
     def add(self, n_rows: int) -> Integers | None:

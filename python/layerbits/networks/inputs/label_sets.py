@@ -86,7 +86,7 @@ class LabelSets:
     def check_order(self, inputs: object) -> None:
         """Raise a ValueError if labels come apart from inputs that may give their rows in another order each time.
 
-        Raise one, too, if pandas objects have other indices than the first.
+        A ValueError is also raised if pandas objects have other indices than the first.
         """
         apart = self._labels.keys() - self._parts.keys()
         _check_same_index(inputs, [self._labels[name] for name in apart])
@@ -99,13 +99,25 @@ class LabelSets:
             )
 
     def keep_rows(self, rows: Integers, n_inputs: int) -> None:
-        """Keep the labels of these rows of `n_inputs` inputs, of the labels that come apart."""
+        """Keep the labels of some rows only, among labels that come apart from the batches of `n_inputs` inputs.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `class_numbers` of layerbits.statistics.
+        """
         for name in self._labels.keys() - self._parts.keys():
             with _naming_set(name):
                 self._labels[name] = class_numbers(self._labels[name], n_inputs)[rows]
 
     def find(self, batch: object) -> tuple[list[object], dict[str, npt.NDArray[Any]]]:
-        """Return the keys or positions of the items that are labels in a batch, and the labels found by label set."""
+        """Return the keys or positions of the items that are labels in a batch, and the labels found by label set.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `find_labels` and `label_array`.
+        """
         found: dict[str, npt.NDArray[Any]] = {}
         for name in self._parts:
             keys, values = find_labels(batch, self._labels[name], self._keys.get(name), self._arguments)
@@ -130,7 +142,13 @@ class LabelSets:
             self._parts[name].append(values.copy())  # the next batch may have the same memory
 
     def class_numbers(self, n_read: int, rows: slice | Integers) -> dict[str, Integers]:
-        """Return the class numbers of the kept rows, without gaps, by label set; `n_read` rows were read."""
+        """Return the class numbers of the kept rows, without gaps, by label set; `n_read` rows were read.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `class_numbers` of layerbits.statistics.
+        """
         class_numbers_of = {}
         for name, labels in self._labels.items():
             values = np.concatenate(self._parts[name]) if name in self._parts else labels

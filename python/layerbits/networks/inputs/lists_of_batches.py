@@ -16,12 +16,12 @@ from layerbits.networks.inputs.batches import is_one_batch
 
 
 def check_are_batches(inputs: Any, n_labels: int | None = None) -> None:
-    """Raise a ValueError if items are hardly batches, and warn if the items of a list may be samples as well.
+    """Raise a ValueError if items may be samples instead of batches; warn if a list is taken for one of batches.
 
-    Items with more than one axis are batches if the last one is smaller than the others, which have equal sizes, as of
-    a loader. If all have one size, those of a list are taken for batches, with a warning. Items of a single row have
-    one row either way. Three items are read of an object that is no sequence, or of the data set of a loader with
-    ``batch_size=None``. Iterators are not checked.
+    Items are batches if they have more than one axis and equal numbers of rows, except for fewer rows in the last item,
+    as of a loader. If the last item has as many rows, the items of a list are taken for batches, with a warning. Items
+    of a single row have one row either way. Only three items are read from an object that is no sequence, and from the
+    data set of a loader with ``batch_size=None``. Iterators are not checked.
 
     Parameters
     ----------
@@ -29,6 +29,16 @@ def check_are_batches(inputs: Any, n_labels: int | None = None) -> None:
         The inputs of a network.
     n_labels : int, optional
         Number of labels: items with as many rows in all are batches.
+
+    Raises
+    ------
+    ValueError
+        Items may be samples or batches.
+
+    Warns
+    -----
+    UserWarning
+        The items of a list are taken for batches.
     """
     is_list, remedy = isinstance(inputs, Sequence), "DataLoader(inputs, batch_size=100)"
     if _has_no_batch_size(inputs):

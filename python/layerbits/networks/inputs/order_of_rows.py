@@ -1,4 +1,4 @@
-"""`other_order`: whether inputs give their rows in an order that labels apart from them do not have."""
+"""`other_order`: whether inputs give their rows in another order than that of labels apart from them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _ROWS, _BATCHES = 16, 1
 
 
 def other_order(inputs: object) -> str:
-    """Return what gives rows in another order than labels apart from them, for a message; empty if nothing is known to.
+    """Return which object gives rows in another order than labels apart have, for a message; empty if none is known to.
 
     Iterables that can be read again are read twice at their beginning, with other states of the global generators.
     """

@@ -117,7 +117,7 @@ def inputs_of_batch(batch: Any, model: nn.Module, remedy: str) -> PassInputs:
         )
     if not arrays:
         got = type(batch).__name__
-        if leaves and leaves[0] is not batch:
+        if leaves[0] is not batch:
             got += f" of {type(leaves[0]).__name__}"
         rows = f"; {REMEDY_FOR_LISTS}" if isinstance(batch, Mapping) else ""
         raise TypeError(

@@ -13,7 +13,7 @@ from layerbits.networks.inputs.batches import is_one_batch
 
 
 def as_input(argument: Tensor | npt.NDArray[Any], model: nn.Module) -> Tensor:
-    """Return a tensor as it is, an array as a tensor on the network's device, of its dtype if floating-point."""
+    """Return a tensor unchanged, and an array as a tensor on the network's device, in its dtype if floating-point."""
     if isinstance(argument, Tensor):
         return argument
     tensor = as_tensor("inputs", argument)

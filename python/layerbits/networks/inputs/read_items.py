@@ -175,7 +175,13 @@ def _names(batch: object, items: Mapping[object, Any]) -> str:
 
 
 def _result(function: Callable[[Any], Any], batch: Any, items: Mapping[object, Any]) -> object:
-    """Return the labels of a batch; ValueError if the function raises an error, its cause, or writes into an item."""
+    """Return the labels of a batch.
+
+    Raises
+    ------
+    ValueError
+        The function raises an error, which becomes the cause, or writes into an item.
+    """
     before = {key: _written(item) for key, item in items.items()}
     try:
         labels = function(_shallow_copy(batch))
@@ -216,7 +222,15 @@ class _Unreadable:
 def _read_keys(
     batch: Any, function: Callable[[Any], Any], label_values: object, arguments: ForwardArguments
 ) -> list[object]:
-    """Return the keys of the items that a function reads: where they are replaced, it fails or returns other labels."""
+    """Return the keys of the items that a function reads: if one is replaced, it fails or returns other labels.
+
+    Raises
+    ------
+    TypeError
+        The batch is a data frame that is not of pandas.
+    ValueError
+        A second call returns other labels, or the function reads an argument of the network.
+    """
     if is_frame(batch):
         if not hasattr(batch, "iloc"):
             raise TypeError(

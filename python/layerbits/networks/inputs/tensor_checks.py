@@ -16,7 +16,15 @@ from layerbits.networks.execution.arguments import REMEDY_FOR_A_GRAPH
 
 
 def check_leaves(batch: object) -> None:
-    """Raise a TypeError if inputs are, or contain, a packed sequence or a sparse matrix of scipy."""
+    """Check that inputs are, and contain, no packed sequence and no sparse matrix of scipy.
+
+    Raises
+    ------
+    TypeError
+        There is a packed sequence or a sparse matrix of scipy.
+    ValueError
+        As `leaves_of`.
+    """
     leaves = leaves_of("inputs", batch, _is_packed)
     for leaf in leaves:
         refuse_sparse("inputs", leaf)
@@ -41,15 +49,21 @@ def leaves_of(name: str, values: object, is_leaf: Callable[[Any], bool] | None =
 def check_tensors(tensors: Sequence[Tensor], remedy: str) -> None:
     """Check that tensors are dense, have one number of rows, n >= 1, and have no NaN or infinity.
 
-    Of several tensors, one may have -inf, as a mask that is added to the scores of attention. `remedy` is that of
-    `remedy_for_samples`, for tensors without an axis.
+    If there are several tensors, each may have -inf, as a mask that is added to the scores of attention.
+
+    Parameters
+    ----------
+    tensors : sequence of Tensor of shape (n, ...)
+        The tensors among the inputs.
+    remedy : str
+        Ends the message about a tensor without axes; from `remedy_for_samples`.
 
     Raises
     ------
     TypeError
-        A tensor is quantized, nested, or of another layout than `torch.strided`.
+        A tensor is masked, quantized, nested, or not of layout `torch.strided`.
     ValueError
-        A tensor holds no values, or has NaN or infinity, or the tensors differ in their number of rows or have none.
+        A tensor holds no values, has NaN or infinity, or has no rows; or the tensors differ in their number of rows.
     """
     if any(map(has_no_values, tensors)):
         raise ValueError(
@@ -109,7 +123,7 @@ def _remedy_for_rows(tensors: Sequence[Tensor], remedy: str) -> str:
 
 
 def _has_infinity(tensor: Tensor, *, is_alone: bool) -> bool:
-    """Return whether a tensor has inf, or -inf if it is no mask because it is the only tensor of the inputs."""
+    """Return whether a tensor has inf, or has -inf and, as the only tensor of the inputs, is no mask."""
     if not tensor.is_floating_point():
         return bool(tensor.is_complex() and tensor.isinf().any())
     return bool((tensor == math.inf).any() or (is_alone and (tensor == -math.inf).any()))

@@ -38,7 +38,7 @@ def trial_error(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, An
 def runs(model: nn.Module, arguments: Sequence[object]) -> bool:
     """Return whether a network runs with the first rows of positional arguments, all of them tensors or arrays.
 
-    They are moved to the network's device, as a pass moves the tensors of a loader.
+    The rows are moved to the network's device, as a pass moves the tensors of a loader.
     """
     if not all(isinstance(argument, Tensor | np.ndarray) for argument in arguments):
         return False

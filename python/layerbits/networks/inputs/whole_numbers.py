@@ -18,7 +18,7 @@ from layerbits.networks.inputs.trial_passes import trial_error
 # Number of rows of the passes: their dtypes count, not their values.
 _ROWS = 2
 
-# Largest number of arguments of which every combination is tried, in at most 16 passes.
+# Largest number of tensors of which every combination is tried, in at most 16 passes.
 _COMBINED = 4
 
 # Parts of the messages with which torch refuses a dtype.
@@ -29,17 +29,21 @@ Arguments = Callable[[Sequence[Tensor]], tuple[tuple[Any, ...], dict[str, Any]]]
 
 
 def positions_to_convert(
-    model: nn.Module, arguments: Arguments, tensors: Sequence[Tensor], whole: Sequence[int], dtype: torch.dtype
+    model: nn.Module, arguments: Arguments, tensors: Sequence[Tensor], candidates: Sequence[int], dtype: torch.dtype
 ) -> tuple[int, ...]:
     """Return the positions of the tensors to convert to `dtype`, the fewest with which the network runs.
 
-    Of more than four tensors that may be converted, none or all are.
+    If more than four tensors may be converted, none or all are.
 
     Parameters
     ----------
+    model : torch.nn.Module
+        The network.
+    arguments : callable
+        Returns the arguments of a pass of tensors.
     tensors : sequence of Tensor of shape (n, ...)
         The tensors among the arguments.
-    whole : sequence of int
+    candidates : sequence of int
         Positions of the tensors that may be converted.
     dtype : torch.dtype
         The floating-point dtype of the network.
@@ -52,7 +56,7 @@ def positions_to_convert(
         empty if there are none.
     """
     without_dtype_error: tuple[int, ...] = ()
-    for positions in _combinations(whole):
+    for positions in _combinations(candidates):
         rows = [
             tensor[:_ROWS].to(dtype) if position in positions else tensor[:_ROWS].clone()
             for position, tensor in enumerate(tensors)
@@ -67,13 +71,13 @@ def positions_to_convert(
     return without_dtype_error
 
 
-def _combinations(whole: Sequence[int]) -> Iterator[tuple[int, ...]]:
-    """Yield combinations of positions, the smaller ones first; of many positions none and all."""
-    if len(whole) > _COMBINED:
-        yield from ((), tuple(whole))
+def _combinations(candidates: Sequence[int]) -> Iterator[tuple[int, ...]]:
+    """Yield combinations of positions, the smaller ones first; if there are many positions, none and all."""
+    if len(candidates) > _COMBINED:
+        yield from ((), tuple(candidates))
         return
-    for size in range(len(whole) + 1):
-        yield from itertools.combinations(whole, size)
+    for size in range(len(candidates) + 1):
+        yield from itertools.combinations(candidates, size)
 
 
 def _is_of_dtype(error: Exception) -> bool:

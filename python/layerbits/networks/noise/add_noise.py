@@ -47,7 +47,7 @@ class AddNoise(NoiseHook):
         Name of the module, or of the function with the name of the module that calls it.
     noise : tuple of GaussianNoise, DropoutNoise or None
         Noise of each call in the observed pass, None for a call without noise. Calls with equal noise share one object.
-        If all calls do, calls are not counted, and a pass may have any number of them.
+        If all calls share one, calls are not counted, and a pass may have any number of them.
     calls : tuple of ObservedCall
         The calls in the observed pass.
     """
@@ -84,7 +84,7 @@ class AddNoise(NoiseHook):
             The output has no floating-point tensor, or calls differ in their noise and this call was not observed.
         ValueError
             The noise has another number of units than the signal, or is too small for the signal's half precision; or
-            as `running_passes`.
+            `running_passes` refuses a checkpoint.
         """
         noise = self.next_noise() if torch.compiler.is_compiling() else self._noise_of_run(output)
         if noise is None:

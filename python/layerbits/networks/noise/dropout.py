@@ -76,7 +76,13 @@ class DropoutNoise:
         check_range("sigma", self.sigma, self.sigma)
 
     def __mul__(self, factor: float) -> DropoutNoise:
-        """Return noise with `factor` times the standard deviation of each unit."""
+        """Return noise with `factor` times the standard deviation of each unit.
+
+        Raises
+        ------
+        TypeError, ValueError
+            `factor` is not a positive finite number, or sigma is then not from 1e-37 to 1e37.
+        """
         factor = check_positive("factor", factor)
         return DropoutNoise(self.alpha * factor, self.sigma * factor)
 
@@ -104,7 +110,7 @@ class DropoutNoise:
         check_resolution(layer, self.sigma, step, dtype)
 
     def of_mean(self, n_averaged: int) -> DropoutNoise:
-        """Return the noise of the mean of some signals, whose scale is their root mean square."""
+        """Return the noise of the mean of `n_averaged` signals, whose scale is their root mean square."""
         return DropoutNoise(self.alpha / math.sqrt(n_averaged), self.sigma / math.sqrt(n_averaged))
 
     def per_unit(self, shape: Sequence[int]) -> DropoutNoise:

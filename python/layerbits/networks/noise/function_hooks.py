@@ -106,7 +106,8 @@ class LeaveFunctions(NoiseHook):
         Raises
         ------
         LayerSelectionError
-            The forward of the module caught an exception that torch's hooks do not survive; or as `_check_calls`.
+            The forward of the module caught an exception after which torch calls no hooks; or `_check_calls` refuses
+            the number of calls.
         """
         running = self.switch.counts.running
         if running and running[-1].owner is module:

@@ -149,7 +149,7 @@ class GaussianNoise:
         return self.least_deviation
 
     def of_mean(self, n_averaged: int) -> GaussianNoise:
-        """Return the noise of the mean of some signals with this noise, independent of one another."""
+        """Return the noise of the mean of `n_averaged` signals with this noise, independent of one another."""
         return GaussianNoise(self.scale / math.sqrt(n_averaged))
 
     def per_unit(self, shape: Sequence[int]) -> GaussianNoise:
@@ -161,8 +161,8 @@ class GaussianNoise:
         if axis is None:
             return self
         assert isinstance(self.scale, Tensor)
-        along = self.scale.view(-1, *[1] * (len(shape) - 1 - axis))
-        return GaussianNoise(along.expand(tuple(shape[1:])).flatten())
+        deviations = self.scale.view(-1, *[1] * (len(shape) - 1 - axis))
+        return GaussianNoise(deviations.expand(tuple(shape[1:])).flatten())
 
     def repeated(self, times: int) -> GaussianNoise:
         """Return the independent noise of `times` signals as that of one signal of all their units."""
@@ -175,8 +175,8 @@ class GaussianNoise:
     def _axis(self, shape: Sequence[int]) -> int | None:
         """Return the axis of signals (n, ...) to which the standard deviations belong; None if they are of the units.
 
-        Axis 1 is that of the channels, axis 2 of tokens (n, L, C) that of the features. The last axis of a map
-        (n, h, w, C) is never taken: where h is C, axis 1 would be.
+        Axis 1 is the axis of the channels; for tokens (n, L, C), axis 2 is that of the features. The last axis of a map
+        (n, h, w, C) is never taken, because for h = C axis 1 would be taken.
         """
         if not isinstance(self.scale, Tensor) or self.scale.ndim != 1 or len(shape) < 3:
             return None

@@ -43,8 +43,8 @@ def noise_hooks(model: nn.Module) -> list[NoiseHook]:
 def delete_noise_hooks(model: nn.Module) -> None:
     """Delete the hooks of layerbits in a network, and the function modes that interrupted passes of this thread left.
 
-    Such a mode would add the noise of before to later passes of the network. Those of other networks, which may be
-    lost, would stop torch.compile.
+    Such a mode would add the deleted noise to later passes of the network. The modes of other networks, which may no
+    longer exist, would stop torch.compile.
     """
     drop_interrupted_passes()
     delete_own_hooks(model)
@@ -66,9 +66,9 @@ def check_no_pass_waits(model: nn.Module) -> None:
 
 
 def check_shares_no_noise(root: nn.Module) -> None:
-    """Raise a ValueError if a module of a network has hooks of another noisy network, of which neither is a part."""
+    """Raise a ValueError if a network shares a module with another noisy network, and neither contains the other."""
     if _shared_module(root):
-        gc.collect()  # a network without references may still wait for its end
+        gc.collect()  # a network without references may not be deleted yet
     if shared := _shared_module(root):
         words, other = shared
         # Two networks may share a module of each, so that neither can lose its noise first.

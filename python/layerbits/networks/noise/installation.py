@@ -77,7 +77,7 @@ class WaitingNoise(NoiseHook):
         RuntimeError
             torch.compile traces the call as one graph, or the network is a replica.
         ValueError
-            The call is within a torch.func transform, or as `check_no_later_noise`.
+            The call is within a torch.func transform, or `check_no_later_noise` refuses the network.
         LayerSelectionError
             As `give_noise`.
         """
@@ -104,7 +104,7 @@ class WaitingNoise(NoiseHook):
                 hook(module, args, kwargs)
 
     def check_no_later_noise(self) -> None:
-        """Raise a ValueError if a part got noise of its own after this noise, or as `check_shares_no_noise`."""
+        """Raise a ValueError if a part got noise after this noise, or `check_shares_no_noise` refuses the network."""
         check_shares_no_noise(self.root)
         for name, part in self.root.named_modules():
             hooks = (*part._forward_hooks.values(), *part._forward_pre_hooks.values())
@@ -167,7 +167,7 @@ class WaitingNoise(NoiseHook):
 
 
 def _refuse_in_graph(message: str) -> NoReturn:
-    """Raise an error that torch.compile raises as it is under fullgraph=True; otherwise the call runs uncompiled."""
+    """Raise an error that torch.compile raises unchanged under fullgraph=True; otherwise the call runs uncompiled."""
     from torch._dynamo.exc import Unsupported
 
     error = Unsupported(message)
@@ -183,18 +183,19 @@ def _calls_of_functions(
     module: nn.Module, root: nn.Module, calls: Sequence[LayerCall], layers: Collection[str]
 ) -> dict[str, tuple[int, int]]:
     """Return the least and the largest number of calls of the functions in a call of a module, by spelling."""
-    numbers, running = [], Counter[str]()
+    counts, running = [], Counter[str]()
     for call in calls:  # in the order in which they return
         if call.module is not module:
             continue
         if not call.function:
-            numbers.append(running)
+            counts.append(running)
             running = Counter()
         elif call.function in layers:
             running[call.spelling] += 1
     if module is root or running:
-        numbers.append(running)
-    least, most = functools.reduce(operator.and_, numbers), functools.reduce(operator.or_, numbers)
+        counts.append(running)
+    # & and | of Counters are the minimum and the maximum.
+    least, most = functools.reduce(operator.and_, counts), functools.reduce(operator.or_, counts)
     return {spelling: (least[spelling], most[spelling]) for spelling in most}
 
 

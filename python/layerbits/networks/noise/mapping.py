@@ -25,7 +25,7 @@ class LayerNoise(Mapping[str, Noise]):
     The mapping follows the network: after another `noisify` it has the new noise, and after `remove_noise` it is empty.
     It lists the calls of the observed pass. If all observed calls of a module have the same noise, further calls get
     that noise too: their names can be read, but they cannot be set. Another name than that of a noisy layer raises a
-    KeyError, and a value for another number of units than observed a ValueError.
+    KeyError, and a value for another number of units than observed raises a ValueError.
     """
 
     def __init__(self, model: nn.Module) -> None:

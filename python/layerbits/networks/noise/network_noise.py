@@ -73,10 +73,10 @@ def noisify(model: Model, *, sigma: Sigma, layers: Layers = None, inputs: object
         These selectors may select any module, the output too. The calls of a module in a pass are the layers ``name``,
         ``name@2``, ..., and ``name@*`` is all of them.
     inputs : optional
-        Arguments of a pass in which the layers are observed now, in any form that `layer_information` takes; of several
-        batches, the first. Arrays get the dtype of the network, and so do floating-point tensors of another
-        dtype, if a network of float32 or float64 does not take them. A `RelativeSigma` needs a pass of every batch.
-        Without `inputs`, the first call of the network is preceded by such a pass on its arguments.
+        Arguments of a pass in which the layers are observed now, in any form that `layer_information` takes; if there
+        are several batches, the pass gets the first. Arrays get the dtype of the network, and so do floating-point
+        tensors of another dtype, if a network of float32 or float64 does not take them. A `RelativeSigma` needs a pass
+        of every batch. Without `inputs`, the first call of the network is preceded by such a pass on its arguments.
 
     Returns
     -------
@@ -209,12 +209,12 @@ def noise_off(model: nn.Module) -> SwitchedOff:
 
 
 def _switches_of_whole(root: nn.Module) -> set[NoiseSwitch]:
-    """Return the switches of the noise of a network; ValueError if it is a part of a noisy one."""
+    """Return the switches of the noise of a network; raise a ValueError if it is a part of a noisy one."""
     hooks = noise_hooks(root)
     whole = {hook.switch for hook in hooks if isinstance(hook, PassStart | WaitingNoise)}
     others = {hook.switch for hook in hooks} - whole
     if others:
-        gc.collect()  # a network without references may still wait for its end
+        gc.collect()  # a network without references may not be deleted yet
         networks = [network for network in (switch.root for switch in others) if network is not None]
         remedy = f"call noisify on this {type(root).__name__}, because that network is gone or unknown"
         if networks:

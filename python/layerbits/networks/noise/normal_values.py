@@ -33,9 +33,9 @@ def standard_normal(signal: Tensor, switch: NoiseSwitch) -> Tensor:
 
 
 def _normal_like(signal: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return `torch.randn_like`, but drawn in the order of the memory.
+    """Return `torch.randn_like`, but generated in the order of the memory.
 
-    Torch draws other orders, such as channels_last, on one thread and one by one: 8 times as slow.
+    In other orders, such as that of channels_last, torch generates values on one thread, one by one: 8 times as slow.
     """
     if signal.is_contiguous():
         return torch.randn_like(signal, dtype=dtype)

@@ -21,9 +21,9 @@ _DEVICES = {"cpu", "cuda", "xpu"}
 
 
 def dropped_tokens(encoder: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Tensor | None:
-    """Return where torch drops padding tokens of these arguments (rows, tokens), in evaluation without gradients.
+    """Return whether torch drops each token (rows, tokens) of these arguments, in evaluation without gradients.
 
-    None if torch makes no nested tensors of the arguments.
+    Return None if torch makes no nested tensors of the arguments.
     """
     arguments = dict(zip(("src", "mask", "src_key_padding_mask", "is_causal"), args, strict=False)) | dict(kwargs)
     source, padding = arguments.get("src"), arguments.get("src_key_padding_mask")

@@ -15,8 +15,8 @@ class RelativeSigma:
 
     With unbounded activation functions, information at a fixed sigma also measures the growth of the weights;
     information at a relative sigma does not. The mean is taken over all inputs of a measurement or of `noisify`; if
-    `noisify` gets none, over those of `layers` or the arguments of a first call before it. The signals are those of a
-    pass without noise: behind the noise of earlier layers, the root mean square of a layer may differ.
+    `noisify` gets none, over the inputs of `layers` or the arguments of the first call, whichever comes first. The
+    signals are those of a pass without noise: behind the noise of earlier layers, the root mean square may differ.
 
     Parameters
     ----------

@@ -75,7 +75,7 @@ def noise_of_layers(by_key: NoiseByKey, calls: Sequence[LayerCall]) -> dict[str,
     Raises
     ------
     LayerSelectionError
-        A layer does not have exactly one key, a key has no layer, or a key is no valid glob; or as `check_has_signal`.
+        A layer does not have exactly one key or has no signal; a key has no layer or is no valid glob.
     ValueError
         The noise and the layer differ in the number of units; the noise is too small for half precision; or a relative
         sigma gives no standard deviation from 1e-37 to 1e37, for instance because the signals are zero.

@@ -150,21 +150,22 @@ def _copied_switch() -> NoiseSwitch:
     return NoiseSwitch()
 
 
-# The switches by their keys: torch.compile calls functions as it traces with constants such as a key.
+# The switches by their keys: functions that torch.compile calls while it traces get constants, such as a key.
 _switches: weakref.WeakValueDictionary[int, NoiseSwitch] = weakref.WeakValueDictionary()
 
 
 def drop_interrupted_passes() -> None:
-    """Drop what interrupted passes of any network left in this thread."""
+    """Remove the modules and modes that interrupted passes of any network left in this thread."""
     for switch in list(_switches.values()):
         switch.counts.drop_interrupted()
 
 
 def refuse_interrupted(key: int) -> None:
-    """Raise an error of torch.compile if it traces code after an interrupted pass of a network, by its switch.
+    """Raise an error of torch.compile if it traces code after an interrupted pass of a network.
 
-    The function modes of that pass are still on torch's stack, and would add noise to the code. With fullgraph=True
-    torch raises this error; otherwise the function that would get the noise runs uncompiled, without noise.
+    `key` is that of the network's switch. The function modes of that pass are still on torch's stack, and would add
+    noise to the code. With fullgraph=True torch raises this error; otherwise the function that would get the noise runs
+    uncompiled, without noise.
     """
     switch = _switches[key]
     # The list has the modules whose calls began before the traced code, and so are on Python's stack if they still run.

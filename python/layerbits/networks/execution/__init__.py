@@ -5,6 +5,7 @@ output_tensor      the signal of a layer, which is a tensor in its output: find 
 shadow             copies of a network, on which layerbits runs its passes
 sharding           a network that fully_shard has divided among processes, copied as a whole
 other_threads      whether another thread may write on a network
+tensor_memory      the memory of a tensor, which its views share
 originals          refuse writes on the network itself in a pass of its shadow
 own_hooks          the hooks of layerbits: find and delete them
 call_stack         Python's stack: which modules run

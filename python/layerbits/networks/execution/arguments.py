@@ -65,7 +65,7 @@ def is_interrupt(error: BaseException | None) -> bool:
 
 @contextlib.contextmanager
 def naming_inputs(model: nn.Module, arguments: object) -> Iterator[None]:
-    """Turn the errors of a network that cannot take its arguments in a ``with`` block into errors that name the inputs.
+    """Turn errors of a network that cannot take its arguments, in a ``with`` block, into errors that name the inputs.
 
     Errors of a back end, of missing CUDA memory and of missing threads are raised unchanged.
 
@@ -152,10 +152,10 @@ def _remedy(error: Exception, model: nn.Module, arguments: object) -> str:
 
 
 def _is_of_a_graph(words: str, tensors: Sequence[Tensor]) -> bool:
-    """Return whether an error is that of a graph, of whose nodes a pass has only some rows.
+    """Return whether an error arises because the rows of a pass are only some of the nodes of a graph.
 
-    Nodes are then missing where edges index them, or where rows of an adjacency matrix, or the square matrix of a
-    buffer, multiply them.
+    Edges then index missing nodes; or the rows of an adjacency matrix, or the square matrix of a buffer, have more
+    columns than the pass has nodes.
     """
     n_rows = len(tensors[0]) if tensors and tensors[0].ndim else 0
     if re.search(rf"out of bounds for dimension 0 with size {n_rows}\b", words):

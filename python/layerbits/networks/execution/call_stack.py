@@ -53,13 +53,13 @@ def runs_module(frame: FrameType) -> bool:
 
 
 def is_pre_hook(module: nn.Module, frame: FrameType) -> bool:
-    """Return whether a frame that the call of a module began is that of a forward pre-hook."""
+    """Return whether a frame inside the call of a module runs a forward pre-hook of the module."""
     hooks = [*module._forward_pre_hooks.values(), *_global_forward_pre_hooks.values()]
     return any(_code_of(hook) is frame.f_code for hook in hooks)
 
 
 def _code_of(function: Any) -> object:
-    """Return the code that a call of a function, method, partial or other object runs; None if it is none of Python."""
+    """Return the Python code that a call of a function, method, partial or other object runs; None if there is none."""
     while isinstance(function, functools.partial):
         function = function.func
     if isinstance(function, nn.Module):

@@ -14,10 +14,10 @@ from layerbits.networks.execution.other_threads import is_alone
 
 @contextlib.contextmanager
 def global_states_restored(*, after_success: bool = True) -> Iterator[None]:
-    """Restore the global generators after a ``with`` block or a decorated function, or only if it raises an error.
+    """Restore the global generators after a ``with`` block or a decorated function.
 
-    With `after_success=False`, no generator is reset that another thread may use meanwhile: neither after success nor
-    beside a thread that runs code of the user or of torch.
+    With `after_success=False`, the generators are restored only after an error, and only if no other thread, which may
+    use them meanwhile, runs code of the user or of torch.
     """
     python_state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002 - others use the global generator
     torch_state = torch.get_rng_state()

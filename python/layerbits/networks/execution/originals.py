@@ -22,7 +22,7 @@ from layerbits.networks.execution.output_tensor import all_tensors
 from layerbits.networks.execution.shadow import copied_modules
 from layerbits.networks.execution.tensor_memory import address_of, storage_of
 
-# Attributes of a module that hold other attributes of it, by name.
+# Attributes of a module that hold its parameters, buffers and submodules by name.
 _TENSORS_AND_PARTS = ("_parameters", "_buffers", "_modules")
 
 
@@ -58,7 +58,7 @@ def _refuse(names: Mapping[int, str], module: nn.Module, attribute: str) -> None
 class _RefuseWrites(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Refuses operations that write into parameters, buffers and other tensors of the network itself.
 
-    Tensors of a running module that is neither of the shadow nor of the network are refused too.
+    Writes into tensors of a running module that belongs neither to the shadow nor to the network are refused too.
 
     Attributes
     ----------

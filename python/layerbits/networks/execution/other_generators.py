@@ -1,8 +1,8 @@
 """The states of the generators of Python and NumPy that a network may use, to find that a pass uses one.
 
 The generators are the global ones, and those among the attributes of modules and the items of their containers, the
-defaults and closure variables of forward methods, the globals that these name, and the same values of functions found
-in this way.
+defaults and closure variables of forward methods, the globals that the methods name, and the same values of functions
+found in this way.
 """
 
 from __future__ import annotations

@@ -83,7 +83,7 @@ def signal_of(layer: str, output: object) -> Tensor:
     Raises
     ------
     LayerSelectionError
-        As `check_has_signal`.
+        The output has no signal.
     """
     signal = find_tensor(output)
     check_has_signal(layer, why_no_signal(output))
@@ -128,7 +128,7 @@ def measured_signal(layer: str, output: object) -> Tensor:
     Raises
     ------
     LayerSelectionError
-        As `signal_of`; or the signal is a nested tensor.
+        The output has no signal, or the signal is a nested tensor.
     """
     signal = signal_of(layer, output)
     if signal.is_nested:

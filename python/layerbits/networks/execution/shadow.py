@@ -27,7 +27,7 @@ from layerbits.networks.execution.weights import weights_of_one_moment
 # `dynamo_ctx`, which compiles a network.
 _NOT_COPIED = {"_parameters", "dynamo_ctx"}
 
-# Attribute of a shadow: the `id` of the modules that were copied for it, also of those that are no submodules.
+# Attribute of a shadow: the `id` of the modules that were copied for it, submodules or not.
 _COPIED_MODULES = "_layerbits_copied_modules"
 
 # Classes of networks whose parameters are divided among processes.
@@ -41,8 +41,8 @@ def shadow(model: nn.Module, *, keeps_weights: bool = True) -> nn.Module:
 
     Modules, their bound methods, standard containers and partial functions are copied, buffers, other tensors and
     generators of torch are cloned, and compiled functions are replaced by the functions from which they were compiled.
-    Everything else is shared: settings, and modules that are reachable only through closures or other
-    objects. Such a module belongs to the network itself, and `RefuseOriginals` refuses its calls of functions.
+    Everything else is shared: settings, and modules that are reachable only through closures or other objects. Such a
+    module belongs to the network itself, and `RefuseOriginals` refuses its calls of functions.
 
     Raises
     ------
@@ -66,7 +66,7 @@ def copied_modules(module: nn.Module) -> frozenset[int] | None:
 
 
 def copy_network(model: nn.Module) -> nn.Module:
-    """Return a copy that shares the parameters, in the modes of the modules, also of a network that cannot run."""
+    """Return a copy with the same parameters and modes; the network may be one that cannot run."""
     copied: nn.Module = _copy(model, {})
     return copied
 
@@ -162,7 +162,7 @@ def modules_by_name(model: nn.Module) -> dict[str, nn.Module]:
 
 
 def _is_compiled(value: object) -> bool:
-    # The class stands in torch._dynamo, whose import takes seconds.
+    # The class belongs to torch._dynamo, whose import takes seconds.
     return type(value).__name__ == "OptimizedModule" and isinstance(value, nn.Module)
 
 

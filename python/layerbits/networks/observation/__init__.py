@@ -7,7 +7,7 @@ call_recorders         the hooks and the function modes of that pass, which reco
 activation_functions   the functions of torch that are layers, such as `F.relu`
 input_dependence       which tensors of the pass depend on the input
 sources                the sources of each tensor of a pass: the input, random draws, noisy values
-operations             what an operation of torch reads, writes and draws
+operations             the values that an operation of torch reads, writes or generates
 custom_operations      operations of the user and of other libraries
 shared_bytes           memory whose bytes belong to other memory too
 dependence_graph       the graph of the sources of every layer, and its cuts

@@ -29,8 +29,8 @@ class ActivationFunction:
     name : str
         Name without the underscore of a function that changes its argument in place.
     spelling : str
-        The namespace and the whole name: of ``F.tanh(x)``, ``torch.tanh(x)`` and ``x.tanh()``, torch.compile shows the
-        last two alone to a `TorchFunctionMode`.
+        The namespace and the whole name: torch.compile shows ``torch.tanh(x)`` and ``x.tanh()`` to a
+        `TorchFunctionMode`, but not ``F.tanh(x)``.
     plain : callable
         The function without the underscore.
     in_place : bool

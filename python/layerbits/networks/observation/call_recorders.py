@@ -140,7 +140,7 @@ class ModuleRecorder:
     def check_thread(self, names: Mapping[nn.Module, str]) -> None:
         """Raise a LayerSelectionError if a module ran in another thread than the network.
 
-        Functions have no noise there, `noise_off` does not hold, and what a signal depends on is not known.
+        Functions have no noise there, `noise_off` has no effect, and the sources of a signal are not known.
         """
         others = [names[module] for module in self.in_other_threads if module in names]
         if others:
@@ -241,10 +241,10 @@ class FunctionRecorder(RefuseOriginals):
 
 
 def _check_outside(outside: Iterable[nn.Module]) -> None:
-    """Raise a LayerSelectionError if a running module outside the network, innermost first, cannot count as functions.
+    """Raise a LayerSelectionError if a running module outside the network cannot count as functions.
 
-    It has noise, or is an encoder that may make nested tensors. The mode of a function that is a layer keeps torch from
-    the nested tensors, whose padding tokens end as 0.
+    Such a module has noise, or is an encoder that may make nested tensors, whose padding tokens end as 0. The mode of a
+    function that is a layer keeps torch from making these tensors. `outside` has the innermost module first.
     """
     noisy = [type(module).__name__ for module in outside if has_own_hook(module)]
     if noisy:

@@ -1,8 +1,8 @@
 """Whether a tensor of an observed pass depends on the input of the network.
 
-A layer that does not, such as a network of relative positions that makes a bias of attention, carries no information
-about the input. Where values of the input have left torch, all later tensors count as dependent, and a second pass with
-other inputs must confirm that a layer does not depend on them.
+A layer that does not depend on the input, such as a network of relative positions that makes a bias of attention,
+carries no information about the input. Where values of the input have left torch, all later tensors count as dependent.
+A second pass with other inputs must confirm that a layer does not depend on them.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class InputDependence(SourceTracking):  # type: ignore[no-untyped-call]
 def other_values(arguments: Any) -> tuple[Any, bool]:
     """Return a copy of the arguments of a network with other values, and whether any value differs.
 
-    Numbers get normal noise of their size; integers, which may be indices, change their places.
+    Floating-point tensors get normal noise of the size of their values; integers, which may be indices, are reversed.
     """
     changed, generator = copy_arguments(arguments), torch.Generator().manual_seed(0)
     differs = False

@@ -122,7 +122,8 @@ def observe(
     ------
     LayerSelectionError
         Two calls have one name; forward reaches a module through a closure or another object, or an encoder that may
-        make nested tensors and is no submodule.
+        make nested tensors and is no submodule; forward or a hook writes on the network, or runs a module in another
+        thread.
     """
     # Outside of inference mode torch counts the writes into memory.
     with torch.inference_mode(False), torch.no_grad(), generators_restored(model):

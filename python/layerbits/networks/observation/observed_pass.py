@@ -69,7 +69,7 @@ def run_observed(model: nn.Module, arguments: Arguments, *, relative: bool) -> O
     with originals_protected(model), FunctionRecorder(model, copied, recorded_calls), recorded_calls.dependence:
         returned = copied(*args, **kwargs)
     recorder.check_thread(names)
-    # A list of its own, because the hooks record the later calls of a module that calls itself too.
+    # A copy, because the hooks also record the later calls of a module that calls itself.
     return ObservedPass(arguments, returned, list(recorded_calls.results), names, len(root_calls))
 
 

@@ -14,7 +14,7 @@ _ROUNDING = 1e-2
 
 
 class _Forward(nn.Module):
-    """Runs the forward method of a module without the hooks of the module, those of the observed pass."""
+    """Runs the forward method of a module without the hooks that the observed pass added to the module."""
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
@@ -29,9 +29,9 @@ def acts_value_by_value(module: nn.Module, argument: object, output: object) -> 
     """Return whether a module maps each value by one function, which is not the identity.
 
     The result is False for modules of `torch.nn`, and for modules with children or buffers. `argument` and `output` are
-    those of a call. Three passes decide: one of random values, one of the same values in another order, and one in
-    which every other value is replaced. A function of several values, such as a normalization, maps the values that
-    stay to other values in the second or the third pass. Parameters have random values, because a matrix that is the
+    those of a call. Three passes are compared: of random values, of the same values in another order, and of values of
+    which every other one is replaced. A function of several values, such as a normalization, maps the values that stay
+    to other values in the second or the third pass. Parameters have random values, because a matrix that is the
     identity, or a vector of equal biases, acts value by value in that state alone.
     """
     # A module with children or buffers may treat all values alike only in its initial state.

@@ -102,18 +102,18 @@ def running_passes() -> RunningPasses:
         return _NO_PASSES
     first_runs: list[object] = []
     functions: list[FunctionCtx] = []
-    called: FrameType = sys._getframe()
+    callee: FrameType = sys._getframe()
     for frame in frames():
-        pass_object, is_function = _pass_of(frame), frame.f_code is _BACKWARD and not _is_of_torch(called)
+        pass_object, is_function = _pass_of(frame), frame.f_code is _BACKWARD and not _is_of_torch(callee)
         if is_function or (pass_object is not None and frame.f_code.co_name in _SECOND_RUNS):
             second_run = frame.f_locals["self"] if is_function else pass_object
             run_id = (torch._C._current_graph_task_id(), id(frame))
             return RunningPasses(tuple(first_runs), second_run, run_id, tuple(functions), is_function)
         if pass_object is not None:
             first_runs.append(pass_object)
-        if frame.f_code is _FORWARD and not _is_of_torch(called):
-            functions += _contexts(called)
-        called = frame
+        if frame.f_code is _FORWARD and not _is_of_torch(callee):
+            functions += _contexts(callee)
+        callee = frame
     if not first_runs and _saves_for_checkpoint():
         raise ValueError(
             f"checkpoint: got a pass around a noisy layer that torch {torch.__version__} began in an unknown way, "
@@ -133,15 +133,15 @@ def find_caller(is_candidate: Callable[[nn.Module], bool] | None = None) -> Call
         A checkpoint does not restore the generators.
     """
     in_checkpoint = in_function = False
-    below: FrameType | None = None  # the last frame outside of the code that calls hooks and forward methods
+    callee: FrameType | None = None  # the last frame outside of the code that calls hooks and forward methods
     for frame in frames():
         # Within the forward of a module torch.compile may run a graph, which has its noise already.
         if runs_module(frame):
             module: Any = frame.f_locals.get("self")
             if is_candidate is None or is_candidate(module) or runs_compiled_graph(frame):
-                is_hook = below is not None and isinstance(module, nn.Module) and is_pre_hook(module, below)
+                is_hook = callee is not None and isinstance(module, nn.Module) and is_pre_hook(module, callee)
                 return Caller(None if is_hook else module, in_checkpoint, in_function)
-        below = below if frame.f_code.co_filename == CALL_FILE else frame
+        callee = callee if frame.f_code.co_filename == CALL_FILE else frame
         in_checkpoint = in_checkpoint or _is_checkpoint_frame(frame)
         in_function = in_function or runs_autograd_function(frame)
     return Caller(None, in_checkpoint, in_function)

@@ -19,7 +19,7 @@ from layerbits.networks.inputs.trial_passes import trial_error
 _ROWS = 2
 
 # Largest number of tensors of which every combination is tried, in at most 16 passes.
-_COMBINED = 4
+_MAX_COMBINED = 4
 
 # Parts of the messages with which torch refuses a dtype.
 _DTYPE_ERRORS = ("dtype", "not implemented for '", "scalar type", "should be the same", "expected m1 and m2")
@@ -73,7 +73,7 @@ def positions_to_convert(
 
 def _combinations(candidates: Sequence[int]) -> Iterator[tuple[int, ...]]:
     """Yield combinations of positions, the smaller ones first; if there are many positions, none and all."""
-    if len(candidates) > _COMBINED:
+    if len(candidates) > _MAX_COMBINED:
         yield from ((), tuple(candidates))
         return
     for size in range(len(candidates) + 1):

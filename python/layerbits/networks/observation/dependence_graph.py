@@ -68,10 +68,10 @@ class DependenceGraph:
         The noise of a layer appears as the layer. `without` names the layer of that noisy value; by default all paths
         count.
         """
-        found, waiting = NOTHING, [self.sources[layer]]
-        removed = NOTHING if not without else frozenset({Source("layer", without)})
-        while waiting:
-            added = waiting.pop() - found - removed
-            found |= added
-            waiting += [self.sources[source.name] for source in added if source.kind == "layer"]
-        return found
+        origins, pending = NOTHING, [self.sources[layer]]
+        omitted = NOTHING if not without else frozenset({Source("layer", without)})
+        while pending:
+            new_origins = pending.pop() - origins - omitted
+            origins |= new_origins
+            pending += [self.sources[source.name] for source in new_origins if source.kind == "layer"]
+        return origins

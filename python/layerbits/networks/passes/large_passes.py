@@ -26,7 +26,7 @@ _PROBED_ROWS = 16
 _PROBED_ROWS_OF_RANDOM = 3
 
 # Number of rows of a pass that repeats rows of the large one. Networks that drop an axis of length 1 fail with one row.
-_SMALL = 2
+_SMALL_ROWS = 2
 
 # One row in so many runs again in a small pass.
 _ROWS_PER_COMPARED = 32
@@ -34,7 +34,7 @@ _ROWS_PER_COMPARED = 32
 # In a network with random numbers of its own, which distant rows may share, further rows are compared: at most 12, and
 # at most this share of the rows of the large pass. Multiples of the golden ratio give their positions.
 _FURTHER_ROWS = 12
-_SHARE = 1 / 8
+_FURTHER_SHARE = 1 / 8
 _GOLDEN_RATIO = (math.sqrt(5) - 1) / 2
 
 
@@ -69,7 +69,7 @@ class LargePass:
         self._rows = [0, 1, n_rows - 2, n_rows - 1] if pairs else []
         self.recorder: RandomCallRecorder | None = None
         if network.random_calls is not None and pairs:
-            n_further = min(_FURTHER_ROWS, int(_SHARE * n_rows) // _SMALL * _SMALL)
+            n_further = min(_FURTHER_ROWS, int(_FURTHER_SHARE * n_rows) // _SMALL_ROWS * _SMALL_ROWS)
             self._rows += _positions(n_rows, range(1, n_further + 1))
         self._n_paired = len(self._rows)
         self._rows += sample
@@ -100,7 +100,7 @@ class LargePass:
             The signal of a row depends on the other rows of the pass, on its place among them, or on random numbers of
             other rows; or the small passes have other random calls. Nothing is raised if the weights have changed.
         """
-        ranges = [range(start, start + _SMALL) for start in range(0, self._n_paired, _SMALL)]
+        ranges = [range(start, start + _SMALL_ROWS) for start in range(0, self._n_paired, _SMALL_ROWS)]
         if len(self._rows) > self._n_paired:
             ranges.append(range(self._n_paired, len(self._rows)))
         for rows in ranges:
@@ -164,8 +164,8 @@ def _sample(network: MeasuredNetwork, n_rows: int) -> list[int]:
     """Return the rows to compare in a small pass, so that one row in 32 of all passes so far is compared; or none."""
     network.n_rows_run += n_rows
     first = network.n_rows_compared
-    last = min(network.n_rows_run // _ROWS_PER_COMPARED, first + n_rows // _SMALL)
-    if last - first < _SMALL:
+    last = min(network.n_rows_run // _ROWS_PER_COMPARED, first + n_rows // _SMALL_ROWS)
+    if last - first < _SMALL_ROWS:
         return []
     network.n_rows_compared = last
     return _positions(n_rows, range(first, last))

@@ -44,6 +44,8 @@ def read_idx(path: str | os.PathLike[str]) -> npt.NDArray[Any]:
     ------
     DataError
         The file cannot be read, has a different format, or has fewer or more values than its header says.
+    TypeError
+        `path` is not a path.
 
     References
     ----------
@@ -97,6 +99,8 @@ def read_labelled_images(
     ------
     DataError
         A file cannot be read, an array has a wrong type, shape or value, or the numbers of images and labels differ.
+    TypeError, ValueError
+        A path or `classes` has a wrong type or value.
 
     Examples
     --------

@@ -32,6 +32,8 @@ def mnist_dataset(folder: str | os.PathLike[str]) -> tuple[LabelledImages, Label
     DataError
         A file is missing, damaged or of a different kind, the images of the two parts differ in size, the number of
         labels is not the number of images, or a label is larger than 9.
+    TypeError, ValueError
+        `folder` is not a path.
 
     Examples
     --------

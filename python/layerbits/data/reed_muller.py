@@ -65,7 +65,7 @@ def reed_muller_matrix(order: int, variables: int) -> Bits:
     Raises
     ------
     TypeError, ValueError
-        An argument is not an integer or is out of range.
+        An argument is not an integer or is out of range, or the matrix would take more than 2 GiB.
 
     References
     ----------
@@ -101,6 +101,11 @@ def reed_muller_signals(messages: Bits, generator: Bits) -> Doubles:
     Returns
     -------
     array of shape (n, 2^m), float64
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument is not an array with two axes, of zeros and ones, or the arrays differ in k.
 
     Examples
     --------

@@ -10,7 +10,7 @@ import torch
 
 from layerbits._base import check_count, check_number, check_type, shown
 
-_LARGEST_COUNT = 2**24  # the arrays of a point take about 100 bytes while it is made
+_LARGEST_COUNT = 2**24  # sampling takes about 100 bytes per point
 _LARGEST_ANGLE = 10**6  # radians; angles of random points are then exact to 1e-9
 
 

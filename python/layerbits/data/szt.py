@@ -66,7 +66,7 @@ class SztData:
 def szt_dataset() -> SztData:
     """Generate the SZT data.
 
-    Bit i belongs to vertex u_i of a regular icosahedron. The label is 1 if (number of set bits) + ‖Σ x_i u_i‖ exceeds
+    Bit x_i belongs to vertex u_i of a regular icosahedron. The label is 1 if (number of set bits) + ‖Σ x_i u_i‖ exceeds
     7.63. For every pattern this sum is at least 0.067 away from 7.63, so rounding cannot change a label.
 
     Returns

@@ -19,11 +19,12 @@ def warp(images: Tensor, random: np.random.Generator, *, degrees: float, shear: 
     Parameters
     ----------
     images : torch.Tensor
-        Shape (n, channels, h, w), floating point. Pixels outside the image count as 0.
+        Shape (n, channels, h, w), float32 or float64. Pixels outside the image count as 0.
     random : numpy.random.Generator
         Source of four random numbers for each image.
     degrees, shear : float
-        Largest angles of rotation and of shear of the vertical axis, in both directions, in degrees; below 90.
+        Largest angles of rotation and of shear of the vertical axis, in both directions, in degrees; `shear` is below
+        90.
     shift : float
         Largest shift along each axis, in both directions, in pixels.
 
@@ -31,6 +32,11 @@ def warp(images: Tensor, random: np.random.Generator, *, degrees: float, shear: 
     -------
     torch.Tensor
         The warped images, in the shape of `images`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument has a wrong type, shape or dtype, or an angle or `shift` is not finite or is out of range.
 
     Examples
     --------

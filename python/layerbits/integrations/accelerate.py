@@ -20,13 +20,14 @@ class InformationTracker(MonitoredTraining, GeneralTracker):  # type: ignore[mis
     Parameters
     ----------
     model : torch.nn.Module
-        The network, as before `Accelerator.prepare`, which keeps its parameters.
+        The network as it is before `Accelerator.prepare`, a method that keeps the parameters.
     inputs, labels
         As in `layerbits.Monitor`.
     **options
         Further arguments of `layerbits.Monitor`; `at` counts the steps that `Accelerator.log` gets, such as epochs.
-        Nothing tells a tracker that the training starts: ``accelerator.log({}, step=0)`` before it measures epoch 0. A
-        `log` that calls `Accelerator.log` gives the values and their ends to the other trackers.
+        Accelerate does not call a tracker when the training starts: to measure epoch 0, call
+        ``accelerator.log({}, step=0)`` before the training. With a function `log` that calls `Accelerator.log`, the
+        other trackers get the values and the ends of their intervals.
 
     Warns
     -----
@@ -68,7 +69,7 @@ class InformationTracker(MonitoredTraining, GeneralTracker):  # type: ignore[mis
 
     @property
     def tracker(self) -> InformationHistory:
-        """The history, by the name that Accelerate gives to what a tracker holds."""
+        """The history, which ``Accelerator.get_tracker("layerbits", unwrap=True)`` returns."""
         return self.history
 
     def log(self, values: dict[str, Any], step: int | None = None, **options: Any) -> None:

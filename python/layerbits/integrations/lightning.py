@@ -10,7 +10,8 @@ from layerbits.integrations.monitored_training import MonitoredTraining
 class InformationCallback(MonitoredTraining, Callback):
     """Measure the information of each layer at chosen epochs of a training by Lightning.
 
-    The values and their ends go to the loggers of the trainer, under the names of `InformationTable.scalars`.
+    The values and the ends of their intervals go to the loggers of the trainer, under the names of
+    `InformationTable.scalars`.
 
     Parameters
     ----------

@@ -14,7 +14,7 @@ from layerbits.training import Monitor
 
 
 class MonitoredTraining:
-    """Arguments for a `Monitor`, which is made when the training starts, and its history."""
+    """The arguments of a `Monitor`, which is made when the training starts, and the history of the monitor."""
 
     def __init__(self, inputs: Inputs, labels: Labels | None = None, **options: Any) -> None:
         self._inputs, self._labels, self._options = inputs, labels, options

@@ -22,7 +22,7 @@ class InformationCallback(MonitoredTraining, TrainerCallback):
         As in `layerbits.Monitor`.
     **options
         Further arguments of `layerbits.Monitor`; `at` counts whole epochs; 0 is the network before the training. With
-        ``log=trainer.log`` the values and their ends go to the loggers of the trainer.
+        ``log=trainer.log`` the values and the ends of their intervals go to the loggers of the trainer.
 
     Notes
     -----
@@ -67,7 +67,7 @@ class InformationCallback(MonitoredTraining, TrainerCallback):
     ) -> None:
         """Check the data and the options, restore the results of a checkpoint, and measure epoch 0 if it is chosen."""
         if model is not None:
-            states: Any = state.stateful_callbacks  # a dictionary, whose type in transformers is that of an argument
+            states: Any = state.stateful_callbacks  # annotated as the argument, a list; in fact a dictionary
             self._state = states.get(self._key, {})
             self._start(model, args.world_size)
             self._start_epoch = state.epoch or 0.0

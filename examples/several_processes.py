@@ -2,8 +2,8 @@
 
     torchrun --nproc-per-node 2 examples/several_processes.py FOLDER
 
-Rank 0 writes FOLDER/information.csv and prints I(X;T) of the last layer. The numbers are the same for any number of
-processes that train the same weights.
+Rank 0 writes FOLDER/information.csv and prints I(X;T) of the last layer. The same weights give the same numbers in any
+number of processes.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def main(folder: str) -> None:
         nn.Sequential(nn.Linear(2, 16), nn.Tanh(), nn.Linear(16, 3), nn.Tanh(), nn.Linear(3, 2))
     )
     optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
-    # Every rank passes all inputs, not its share of them.
+    # Every rank gives all inputs to the monitor, not only its share.
     monitor = lb.Monitor(
         model, inputs, labels, at=[1, EPOCHS], directory=folder, sigma=0.1, group=torch.distributed.group.WORLD
     )

@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         try:
             return _execute(argv)
-        finally:  # help, too, is still in the buffer; the interpreter would report a closed pipe
+        finally:  # the help may still be in the buffer; at exit, the interpreter would report a closed pipe
             if sys.stdout and not sys.stdout.closed:
                 sys.stdout.flush()
     except BrokenPipeError:

@@ -70,7 +70,7 @@ def _measure(arguments: argparse.Namespace) -> int:
     options = {name: value for name in ("sigma", "layers", "limit") if (value := getattr(arguments, name)) is not None}
     first_path = next(iter(checkpoints.values()))
     if first_path is not None:
-        load_parameters(network["model"], first_path)  # a wrong file is refused before there is a folder
+        load_parameters(network["model"], first_path)  # before the folder is made, because the file may be wrong
     folder = arguments.out or Path("runs", Path(arguments.script.partition(":")[0]).stem)
     monitor = Monitor(**(network | options), at=checkpoints, directory=folder, settings=settings)
     if first_path is not None and epoch_and_path(arguments.checkpoint[0])[0] is None:  # the only checkpoint

@@ -27,5 +27,5 @@ def complete(action: argparse.Action, **completions: str) -> None:
 
 
 def complete_settings(action: argparse.Action) -> None:
-    """Complete the names of settings, those of the experiment that the command line names."""
+    """Complete the names of the settings of the experiment on the command line."""
     complete(action, bash="_layerbits_settings", zsh="_layerbits_settings")

@@ -70,7 +70,7 @@ def _run(arguments: argparse.Namespace) -> int:
     config = _configuration(experiment, arguments)
     suffix = "quick" if arguments.quick else arguments.preset
     path = arguments.out or Path("runs", f"{name}-{suffix}" if suffix else name)
-    # Before the folder is made, because a data set may be missing.
+    # `expected_seconds` refuses a missing data set, so it is called before the folder is made.
     seconds = slowdown() * experiment.expected_seconds(config)
     about = "has finished before" if is_finished(path) else f"about {duration(seconds)} on two cores"
     folder = RunFolder(path, experiment=name, config=config, resume=arguments.resume)

@@ -75,7 +75,7 @@ def _sweep(arguments: argparse.Namespace) -> int:
     grid = parse_grid(experiment.config_type, arguments.set, arguments.seeds)
     path = arguments.out or Path("runs", f"{experiment.name}-sweep")
     configs = {name: experiment.configuration(texts, quick=arguments.quick) for name, texts in cells_of(grid).items()}
-    # First of all, because a data set may be missing.
+    # `expected_seconds` refuses a missing data set, so it is called before the sweep starts.
     seconds = [experiment.expected_seconds(config) for name, config in configs.items() if not is_finished(path / name)]
     runs = f"{len(configs)} runs" if len(seconds) == len(configs) else f"{len(seconds)} of {len(configs)} runs left"
     about = f", together about {duration(slowdown() * sum(seconds))}" if seconds else ""

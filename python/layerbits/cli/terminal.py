@@ -69,7 +69,7 @@ def discard_output() -> None:
 
 
 def duration(seconds: float) -> str:
-    """Return a duration in a unit of which there are at least two."""
+    """Return a duration in the largest unit of which it has at least two, or in seconds."""
     for unit, size in {"days": 86_400, "h": 3600, "min": 60}.items():
         if seconds >= 2 * size:
             return f"{seconds / size:.0f} {unit}"
@@ -77,7 +77,7 @@ def duration(seconds: float) -> str:
 
 
 def settings_lines(settings: Sequence[Setting], runs: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-    """Return lines on settings: name, type, default, values in other runs by their names, remark, source of default."""
+    """Return lines that describe settings: name, type, default, values in quick and preset `runs`, remark, source."""
     width = min(shutil.get_terminal_size().columns, 120)
     for setting in settings:
         values = [f"{name}: {_text(run[setting.name])}" for name, run in runs.items() if setting.name in run]

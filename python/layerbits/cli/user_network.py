@@ -25,19 +25,20 @@ _STATE_KEYS = ("state_dict", "model_state_dict", "model")
 
 
 def network_arguments(script: str, data: Path | None) -> dict[str, Any]:
-    """Return what a function of a script returns, as arguments of `Monitor`.
+    """Return the arguments of `Monitor` that a function of a script returns.
 
     Parameters
     ----------
     script : str
         ``SCRIPT.py`` or ``SCRIPT.py:FUNCTION``; without a name, the function is called ``make``.
     data : path, optional
-        A folder, the argument of the function; without it, the function has none.
+        A folder, the argument of the function; None calls the function without an argument.
 
     Raises
     ------
     UsageError
-        The script or the function is missing, raises an exception, or returns something else.
+        The script, the function or the folder is missing, or the function has other arguments, raises an exception, or
+        returns something else.
     """
     file, _, name = script.partition(":")
     path, name = Path(file), name or "make"
@@ -84,7 +85,7 @@ def load_parameters(model: nn.Module, path: Path) -> None:
         raise
     except Exception as error:  # zip, pickle and torch raise many types for a file of another kind
         reason = " ".join(_reason(error).split())
-        reason = f" ({reason[:200]})" if " " in reason else ""  # the error of a file of text may be a number alone
+        reason = f" ({reason[:200]})" if " " in reason else ""  # for a text file, the error may be a number alone
         names, known = list(model.state_dict()), set(state) if isinstance(state, Mapping) else set()
         missing = [name for name in names if name not in known]
         problem = f"has no parameters of this network{reason}"
@@ -96,7 +97,7 @@ def load_parameters(model: nn.Module, path: Path) -> None:
 
 
 def _reason(error: Exception) -> str:
-    """Return the text of an error; for a pickle that torch refuses, and advises to load without a check, its object."""
+    """Return the text of an error; for a refused pickle, name its object, without torch's advice to skip the check."""
     refused = re.search(r"[Uu]nsupported (?:global: )?GLOBAL (\S+)", str(error))
     if isinstance(error, pickle.UnpicklingError):
         return f"it has {refused[1]}, which is no tensor" if refused else ""
@@ -118,7 +119,7 @@ def _imported(path: Path) -> object:
     if spec is None or spec.loader is None:
         raise UsageError(f"{path}: got no Python script, wanted a file whose name ends in .py")
     module = importlib.util.module_from_spec(spec)
-    # As `python SCRIPT.py` does: modules beside the script can be imported.
+    # Like `python SCRIPT.py`, so that the script can import modules beside it.
     sys.path.insert(0, str(path.resolve().parent))
     sys.modules[name] = module  # dataclasses and pickle look modules up
     loader = spec.loader
@@ -127,7 +128,7 @@ def _imported(path: Path) -> object:
 
 
 def _called(path: Path, function: Callable[[], object]) -> object:
-    """Call code of a script; UsageError with the line of the script if it raises an exception."""
+    """Call code of a script; if it raises an exception, raise a UsageError with the line of the script."""
     try:
         return function()
     except (Exception, SystemExit) as error:

@@ -21,7 +21,7 @@ _SPREAD = 0.5  # distance of the first and the last interval of a layer; layers 
 
 
 def intervals(table: InformationTable, *, layers: Sequence[str] | None = None, ax: Axes | None = None) -> Axes:
-    """Plot the intervals of every information, a line for each layer, from the first at the top.
+    """Plot the intervals of every information: one line for each layer, the first at the top.
 
     Parameters
     ----------
@@ -42,8 +42,8 @@ def intervals(table: InformationTable, *, layers: Sequence[str] | None = None, a
     ------
     UsageError
         matplotlib is not installed.
-    ValueError
-        The table has no information, or no such layer.
+    TypeError, ValueError
+        An argument has a wrong type, or the table has no information or lacks one of `layers`.
 
     Examples
     --------

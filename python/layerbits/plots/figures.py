@@ -1,7 +1,7 @@
-"""Panels of curves, bands and scatter plots in one style, with colours that colour-blind readers can tell apart.
+"""Parts of figures in one style: panels, bands, lines, legends, and colours that colour-blind readers can tell apart.
 
-Figures are made by matplotlib's objects on the Agg canvas. pyplot is never imported, because it has global state.
-Functions import matplotlib themselves, because it is an optional dependency.
+`new_figure` makes figures on matplotlib's Agg canvas without pyplot, because pyplot has global state. Functions import
+matplotlib themselves, because it is an optional dependency.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.ticker import Formatter
 
-# Okabe and Ito, Color Universal Design (2008). Three of their colours have a contrast below 3:1 to white; there, indigo
-# and wine of Tol, Colour Schemes (2021), and a violet stand for these three.
+# Okabe and Ito, Color Universal Design (2008). Three of their colours have a contrast below 3:1 to white; on white,
+# indigo and wine of Tol, Colour Schemes (2021), and a violet replace these three.
 _SHARED_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
 _CLASS_COLORS = (*_SHARED_COLORS, "#000000", "#332288", "#882255", "#9944FF")
 _CLASS_COLORS_ON_DARK = (*_SHARED_COLORS, "#ffffff", "#E69F00", "#56B4E9", "#F0E442")
@@ -31,9 +31,9 @@ CLASS_COLORS = _CLASS_COLORS[:2]
 _MARKERS = "osD^vP*X<>pdhH"
 _LINESTYLES = ("-", "--", "-.", ":")
 _GREY = "#666666"
-# The first digits with labels on an axis of up to so many decades.
+# Pairs of the largest number of decades of an axis and the first digits of its labelled ticks.
 _LABELLED = ((0.4, range(1, 10)), (1.0, (1, 2, 3, 4, 6)), (2.0, (1, 2, 5)), (math.inf, (1,)))
-_MOST_BESIDE = 14  # names of a legend beside a panel
+_MOST_BESIDE = 14  # largest number of names in a legend beside a panel
 _ROUNDING = 1e-9  # relative errors of the positions of ticks
 
 Color = str | tuple[float, float, float, float]
@@ -87,8 +87,8 @@ def new_figure(*, width: float, height: float) -> Figure:
 def sequence_colors(count: int, *, dark: bool = False) -> list[tuple[float, float, float, float]]:
     """Return `count` colours for an ordered series, from light to dark; with `dark`, for a dark background.
 
-    The contrast of each to the background, white or that of the dark page of a report, is at least 3:1, as WCAG 2.2
-    asks of graphics.
+    The contrast of each colour to the background, white or the dark page of a report, is at least 3:1, the limit of
+    WCAG 2.2 for graphics.
     """
     from matplotlib import colormaps
 
@@ -98,7 +98,7 @@ def sequence_colors(count: int, *, dark: bool = False) -> list[tuple[float, floa
 def class_colors(count: int, *, dark: bool = False) -> list[Color]:
     """Return `count` colours for classes: up to 8 that colour-blind readers can tell apart, else a sequence.
 
-    With `dark`, for a dark background. The contrast of each to the background is at least 3:1.
+    With `dark`, for a dark background. The contrast of each colour to the background is at least 3:1.
     """
     if count > len(_CLASS_COLORS):
         return list(sequence_colors(count, dark=dark))
@@ -119,10 +119,10 @@ def curve_panel(axes: Axes, *, ylabel: str, xlabel: str = "") -> None:
 
 
 def plain_numbers(*, whole: bool = False) -> Formatter:
-    """Return labels of a logarithmic axis without powers of ten, which overlap on an axis of about one decade.
+    """Return a formatter for a logarithmic axis without powers of ten, which overlap on an axis of about one decade.
 
-    An axis of up to two decades has labels at 2 and 5 in each, a shorter one more. With `whole`, only whole numbers
-    have a label.
+    An axis of up to two decades has labels at 2 and 5 in each decade, a shorter axis has more labels. With `whole`,
+    only whole numbers have a label.
     """
     from matplotlib.ticker import Formatter
 
@@ -204,7 +204,7 @@ def legend_outside(axes: Axes, title: str | None = None) -> None:
 
 
 def legend_below(axes: Axes) -> None:
-    """Place the legend of the only panel of a figure below it, in two columns for which the figure becomes higher."""
+    """Place the legend of the only panel of a figure below the panel, in two columns; the figure becomes higher."""
     handles, labels = axes.get_legend_handles_labels()
     figure = cast("Figure", axes.figure)
     figure.set_figheight(figure.get_figheight() + 0.22 * math.ceil(len(labels) / 2))
@@ -213,13 +213,13 @@ def legend_below(axes: Axes) -> None:
 
 
 def legend_of_layers(axes: Axes) -> None:
-    """Place the legend of the only panel of a figure beside it, or if it has many names below it."""
+    """Place the legend of the only panel of a figure beside the panel, or a legend of many names below the panel."""
     is_long = len(axes.get_legend_handles_labels()[1]) > _MOST_BESIDE
     (legend_below if is_long else legend_outside)(axes)
 
 
 def literal(text: str) -> str:
-    """Return text that matplotlib shows as it is: between dollars it would read mathematics."""
+    """Return text that matplotlib shows as it is: text between dollars would be typeset as mathematics."""
     return text.replace("$", r"\$")
 
 
@@ -234,10 +234,10 @@ def cut_name(name: str, most: int = 40) -> str:
 
 
 def cut_names(names: Sequence[str], most: int = 40) -> list[str]:
-    """Return names of at most `most` characters that differ as the given ones do.
+    """Return names of at most `most` characters, which are equal only where the given names are equal.
 
     If cuts in the middle make different names equal, the cuts leave out the beginning that the long names share; if
-    that does not help either, no name is cut.
+    different names are then still equal, no name is cut.
     """
     long_names = [name for name in names if len(name) > most]
     ends = zip(min(long_names, default=""), max(long_names, default=""), strict=False)

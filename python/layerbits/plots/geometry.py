@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from mpl_toolkits.mplot3d import Axes3D  # type: ignore[import-untyped]
 
-_MOST_NAMES = 14  # of a legend beside the points
+_MOST_NAMES = 14  # largest number of names in a legend beside the points
 
 
 def distances(histogram: DistanceHistogram, ax: Axes | None = None) -> Axes:
@@ -40,6 +40,8 @@ def distances(histogram: DistanceHistogram, ax: Axes | None = None) -> Axes:
     ------
     UsageError
         matplotlib is not installed.
+    TypeError, ValueError
+        `histogram` or `ax` has a wrong type, or `ax` is not two-dimensional.
 
     Examples
     --------
@@ -123,7 +125,7 @@ def scatter(points: Array, labels: Array | None = None, *, limit: float | None =
     if is_3d:
         axes.tick_params(labelsize="xx-small", pad=-4)
         axes.locator_params(nbins=3)
-        cast("Axes3D", axes).set_box_aspect(None, zoom=0.9 if ax is None else 1.15)  # with names of axes, or without
+        cast("Axes3D", axes).set_box_aspect(None, zoom=0.9 if ax is None else 1.15)  # smaller if the axes have names
     if limit is not None:
         for axis in "xyz"[: rows.shape[1]]:
             axes.set(**{f"{axis}lim": (-limit, limit), f"{axis}ticks": (-limit, 0, limit)})
@@ -131,7 +133,7 @@ def scatter(points: Array, labels: Array | None = None, *, limit: float | None =
 
 
 def _add_class_legend(axes: Axes, classes: npt.NDArray[Any]) -> None:
-    """Add a legend of the classes to the right of the points; of many, it has some at equal distances."""
+    """Add a legend to the right of the points; it has some of many classes, at equal distances in their order."""
     shown = np.unique(np.linspace(0, len(classes) - 1, min(len(classes), _MOST_NAMES)).round().astype(int))
     colors = class_colors(len(classes))
     handles = [axes.plot([], [], "o", color=colors[index])[0] for index in shown]

@@ -51,8 +51,8 @@ def curves(
     ------
     UsageError
         matplotlib is not installed.
-    ValueError
-        The history is empty, or has no such quantity or layer.
+    TypeError, ValueError
+        An argument has a wrong type, or the history is empty, or lacks the quantity or one of `layers`.
 
     Examples
     --------
@@ -86,7 +86,7 @@ def curves(
 
 def limit_label(quantity: str, limit: float, unit: str) -> str:
     """Return the name of the largest possible value of an information, or of the entropy of a layer: log N, or H(Y)."""
-    pair = quantity.partition("(")[2]  # slices have other symbols before it, such as SI_1
+    pair = quantity.partition("(")[2]  # the part before it may be the symbol of a slice, such as SI_1
     if pair == "X;T)" or ";" not in pair:
         n_inputs = math.exp(limit) if unit == "nats" else 2**limit
         return f"log {n_inputs:.0f}"

@@ -44,8 +44,8 @@ def sigma_profile(
     ------
     UsageError
         matplotlib is not installed.
-    ValueError
-        The profile has no such quantity or layer.
+    TypeError, ValueError
+        An argument has a wrong type, or the profile lacks the quantity or one of `layers`.
 
     Examples
     --------

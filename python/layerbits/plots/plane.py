@@ -51,8 +51,9 @@ def information_plane(
     ------
     UsageError
         matplotlib is not installed.
-    ValueError
-        The history is empty, or has no such quantity, such as I(T;Y) without labels, or layer.
+    TypeError, ValueError
+        An argument has a wrong type, or the history is empty, lacks one of `layers`, or lacks a quantity, such as
+        I(T;Y) without labels.
 
     Notes
     -----
@@ -93,10 +94,10 @@ def information_plane(
     axes.set_xlabel(literal(f"{quantities[0]} in {unit}"))
     axes.set_ylabel(literal(f"{quantities[1]} in {unit}"))
     axes.axline((0, 0), slope=1, color=_GREY, linestyle=":", linewidth=1)
-    for quantity, draw, position in zip(quantities, (axes.axvline, axes.axhline), ("x", "y"), strict=True):
+    for quantity, plot_line, position in zip(quantities, (axes.axvline, axes.axhline), ("x", "y"), strict=True):
         if quantity in history.limits:
             limit = history.limits[quantity]
-            draw(limit, color=_GREY, linestyle="--", linewidth=1)
+            plot_line(limit, color=_GREY, linestyle="--", linewidth=1)
             _label_limit(axes, position, limit, literal(limit_label(quantity, limit, unit)))
     axes.spines[["top", "right"]].set_visible(False)
     if len(history) > 1:

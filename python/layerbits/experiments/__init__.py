@@ -1,4 +1,7 @@
-"""The experiments of the command line (`registry`), their framework, and sweeps over their settings."""
+"""The experiments of the command line (`registry`), their framework, and sweeps over their settings.
+
+"The paper" is Goldfeld et al., Estimating Information Flow in Deep Neural Networks (ICML 2019).
+"""
 
 from layerbits.experiments.framework.configuration import (
     Configuration,
@@ -8,7 +11,7 @@ from layerbits.experiments.framework.configuration import (
 )
 from layerbits.experiments.framework.experiment import Experiment
 from layerbits.experiments.framework.machine_speed import slowdown
-from layerbits.experiments.framework.run_folder import RunFolder, versions
+from layerbits.experiments.framework.run_folder import RunFolder, settings_as_json, versions
 from layerbits.experiments.framework.settings_table import Setting, settings_table
 from layerbits.experiments.registry import EXPERIMENTS, experiment_named
 from layerbits.experiments.sweeps import (
@@ -41,6 +44,7 @@ __all__ = [
     "parse_grid",
     "require_needed",
     "require_usable_device",
+    "settings_as_json",
     "settings_table",
     "slowdown",
     "slurm_executor",

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from layerbits._base import RUN_RECORD, UsageError, counted, read_json
-from layerbits.experiments import EXPERIMENTS, Experiment, with_settings
+from layerbits.experiments import EXPERIMENTS, Experiment, settings_as_json, with_settings
 from layerbits.report.information_figure import plot_information
 from layerbits.training import ENVIRONMENTS, MEASURE_ROWS, ROWS, SETTINGS_FILE, WEIGHTS
 
@@ -87,12 +86,6 @@ def _monitor_record(folder: Path) -> dict[str, Any]:
     measured = f"{n_epochs} measured" if weights else "measured by another program, or an earlier version"
     empty: dict[str, Any] = {"versions": {}, "machine": {}, "timings": {}, "summary": {}}
     return {"experiment": "Information of layers", "status": measured, "configuration": settings} | empty
-
-
-def settings_as_json(config: Any) -> dict[str, Any]:
-    """Return the settings as JSON types, as in run.json: tuples become lists."""
-    settings: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(config)))
-    return settings
 
 
 def _configuration(path: Path, experiment: Experiment[Any], content: Mapping[str, Any]) -> Any:

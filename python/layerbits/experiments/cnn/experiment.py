@@ -52,7 +52,7 @@ class CnnExperiment(Experiment[CnnConfigT]):
     data_size: Callable[[CnnConfigT], DataSize]
 
     def expected_seconds(self, config: CnnConfigT) -> float:
-        """Estimate the duration of a run.
+        """Estimate the duration of a run on two Zen 4 cores, in seconds.
 
         Raises
         ------
@@ -75,18 +75,18 @@ class CnnExperiment(Experiment[CnnConfigT]):
         measure_seconds = config.measurements * (_NETWORK_SECONDS + test * units * (_UNIT_SECONDS + pair_seconds))
         sliced_layers = len(config.training_variants) * config.measurements * len(config.layers)
         slice_seconds = sliced_layers * config.frames * test * _SLICE_SECONDS
-        side_by_side = min(config.jobs, 2, len(config.trainings))
-        seconds = (train_seconds + evaluate_seconds) / side_by_side + measure_seconds
+        n_processes = min(config.jobs, 2, len(config.trainings))
+        seconds = (train_seconds + evaluate_seconds) / n_processes + measure_seconds
         return float(len(config.trainings) * seconds + slice_seconds + _FIGURE_SECONDS)
 
     def train(self, config: CnnConfigT, folder: RunFolder) -> None:
         """Train each variant with each seed; write a folder for each training, and errors.csv."""
-        # Here, because the registry imports this module. The processes find the experiment, and its images, by name.
+        # Imported here, because the registry imports this module. A process finds the experiment by its name alone.
         from layerbits.experiments.registry import EXPERIMENTS
 
         if config.jobs > 1 and config.device == "cpu" and EXPERIMENTS.get(self.name) is self:
             train_in_processes(self.name, config, folder.path)
-        training.train(config, folder, self.images(config))  # finds the trainings of the processes finished
+        training.train(config, folder, self.images(config))  # repeats no finished training
 
     def measure(self, config: CnnConfigT, folder: RunFolder) -> None:
         """Measure the representations of the test images; write the other tables."""

@@ -87,7 +87,7 @@ def build_network(config: CnnConfig, variant: Variant, *, seed: int, size: tuple
     layers |= _normalized_tanh(len(config.channels) + 1, nn.BatchNorm1d(config.units), variant, seed)
     layers["logits"] = _initialized(logits, generator)
     model = nn.Sequential(OrderedDict(layers))
-    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a step takes .8 of the time
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a step takes 0.8 of the time
     if variant.sigma:
         noisify(model, sigma=variant.sigma, layers=config.layers, inputs=torch.zeros(1, 1, *size))
     return model

@@ -51,7 +51,7 @@ class CnnConfig(DeviceConfiguration):
     first_learning_rate
         Learning rate in the first epoch. Source: a secondary account of the paper.
     last_learning_rate
-        Learning rate in the last epoch; geometric between. Source: a secondary account of the paper.
+        Learning rate in the last epoch; it falls geometrically. Source: a secondary account of the paper.
     momentum
         Momentum of the optimizer; the value of the paper is unknown.
     degrees
@@ -71,7 +71,7 @@ class CnnConfig(DeviceConfiguration):
     slice_sigma
         Standard deviation of the noise of the slices, in the measurement alone.
     jobs
-        Trainings at a time on the CPU, each in a process of its own; the numbers do not depend on it.
+        Trainings at a time on the CPU, each in a process of its own; the results are the same for any number.
     """
 
     repeats: int = 3

@@ -1,4 +1,4 @@
-"""Trainings side by side, in processes: torch has one set of random generators, and so one noise, in a process."""
+"""Run trainings side by side in processes, because the noise comes from torch's generators, one set per process."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def train_in_processes(experiment: str, config: CnnConfig, path: Path) -> None:
 
 
 def _epochs(outcomes: Sequence[_Outcome], logs: Sequence[Path]) -> Iterator[None]:
-    """Yield once for each line of the logs until all processes have finished; LayerbitsError if one has failed."""
+    """Yield once for each line of the logs until all processes have finished; raise LayerbitsError if one failed."""
     seen, waiting = 0, set(outcomes)
     while waiting:
         waiting = wait(waiting, timeout=_POLL_SECONDS).not_done

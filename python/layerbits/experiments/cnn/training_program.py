@@ -1,4 +1,4 @@
-"""`python -m layerbits.experiments.cnn.training_program`: do trainings of a run one by one; stdin says which."""
+"""`python -m layerbits.experiments.cnn.training_program`: do the trainings of a run that stdin lists, one by one."""
 
 from __future__ import annotations
 

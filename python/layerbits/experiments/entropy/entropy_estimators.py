@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 PLUG_IN, NEIGHBOURS, KDE, BINNING = "plug-in", "Kozachenko-Leonenko", "KDE", "binning"
 
-_SMALLEST_DRAWS, _LARGEST_DRAWS = 10_240, 2**22  # queries of the first two passes of `mixture_entropy`, and its limit
+_LEAST_QUERIES, _MOST_QUERIES = 10_240, 2**22  # of the first two passes of `mixture_entropy`, and its limit
 
 
 class NoisySample(NamedTuple):
@@ -60,9 +60,9 @@ def estimate_entropy(name: str, sample: NoisySample, settings: EstimatorSettings
     return EntropyEstimate(_ESTIMATORS[name](points, settings, seed), math.nan, math.nan, math.nan)
 
 
-def expected_draws(tolerance: float, *, at_hundredth: float) -> float:
+def expected_queries(tolerance: float, *, at_hundredth: float) -> float:
     """Estimate the number of queries of a plug-in that takes `at_hundredth` queries for a half width of 0.01 nats."""
-    return min(max(at_hundredth * (0.01 / tolerance) ** 2, _SMALLEST_DRAWS), _LARGEST_DRAWS)
+    return min(max(at_hundredth * (0.01 / tolerance) ** 2, _LEAST_QUERIES), _MOST_QUERIES)
 
 
 def _neighbours(points: Doubles, settings: EstimatorSettings, _: int) -> float:

@@ -23,7 +23,7 @@ from layerbits._base import Doubles
 from layerbits.data import reed_muller_dimension, reed_muller_matrix, reed_muller_signals
 from layerbits.experiments.entropy import cube
 from layerbits.experiments.entropy.checks import require_ascending
-from layerbits.experiments.entropy.entropy_estimators import expected_draws
+from layerbits.experiments.entropy.entropy_estimators import expected_queries
 from layerbits.experiments.framework.configuration import (
     Configuration,
     require,
@@ -45,9 +45,9 @@ _LARGEST_CODEBOOK = 16  # bits of a message: 2^16 codewords can all be centers a
 
 # Seconds on two cores of Zen 4.
 _CALL_SECONDS = 0.015  # per estimate
-_TERM_SECONDS = 2.3e-11  # per draw, center and dimension
+_TERM_SECONDS = 2.3e-11  # per query, center and dimension
 _BIT_SECONDS = 1e-7  # per bit of a message, to sample and sort it
-_DRAWS = 180_000  # typical number for an estimate at a tolerance of 0.01
+_QUERIES = 180_000  # typical number for an estimate at a tolerance of 0.01
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,13 +125,13 @@ class ReedMuller(Experiment[Config]):
     """Estimate the information that codewords carry through Gaussian noise by plug-ins of growing samples."""
 
     def expected_seconds(self, config: Config) -> float:
-        """Estimate the duration of a run."""
-        draws = expected_draws(config.tolerance, at_hundredth=_DRAWS)
+        """Estimate the duration of a run on two Zen 4 cores, in seconds."""
+        queries = expected_queries(config.tolerance, at_hundredth=_QUERIES)
         sizes = itertools.product(config.codes, (*config.samples, 2**_LARGEST_CODEBOOK))
         letters: int = sum(min(n, 2 ** reed_muller_dimension(r, m)) * 2**m for (r, m), n in sizes)
         bits = sum(config.samples) * sum(reed_muller_dimension(*code) for code in config.codes)
         calls = len(config.codes) * len(config.samples)
-        seconds = draws * letters * _TERM_SECONDS + bits * _BIT_SECONDS + calls * _CALL_SECONDS
+        seconds = queries * letters * _TERM_SECONDS + bits * _BIT_SECONDS + calls * _CALL_SECONDS
         return START_SECONDS + len(config.sigmas) * seconds
 
     def measure(self, config: Config, folder: RunFolder) -> None:
@@ -203,8 +203,8 @@ def _plug_in(config: Config, cell: tuple[int, tuple[int, int], float]) -> PlugIn
     samples, (order, variables), sigma = cell
     codewords, counts = sample(config, order, variables, samples)
     estimate = mixture_information(codewords, sigma, weights=counts, tolerance=config.tolerance, seed=config.seed)
-    ends = estimate.value, estimate.standard_error, estimate.lower, estimate.upper
-    return PlugIn(order, variables, sigma, samples, *ends)
+    numbers = estimate.value, estimate.standard_error, estimate.lower, estimate.upper
+    return PlugIn(order, variables, sigma, samples, *numbers)
 
 
 def _plot_code(axes: Axes, config: Config, plug_ins: Sequence[PlugIn], truths: Sequence[Truth]) -> None:

@@ -35,9 +35,9 @@ def run_program(
     command : sequence of str
         The program and its arguments.
     task : mapping
-        Its task, written to its stdin as JSON.
+        The task of the program, written to its stdin as JSON.
     log : Path
-        File to which its output is appended.
+        File to which the output of the program is appended.
     """
     end = math.inf if timeout is None else time.monotonic() + timeout
     with (

@@ -115,7 +115,7 @@ def require(config: Configuration, name: str, condition: bool, wanted: str) -> N
 
 
 def require_positive(config: Configuration, *names: str) -> None:
-    """Require the fields `names` to be finite and above 0; tuples item by item and not empty; None is accepted."""
+    """Require the fields `names`, or all items of a nonempty tuple, to be finite and above 0; None is accepted."""
     for name in names:
         items = _items(config, name)
         wanted = "an integer >= 1" if all(isinstance(item, int) for item in items) else "a positive, finite number"
@@ -131,7 +131,7 @@ def require_within(config: Configuration, **limits: tuple[float, float]) -> None
 
 
 def _items(config: Configuration, name: str) -> tuple[float, ...]:
-    """Return the numbers in the field `name`, none for None; UsageError if the field is an empty tuple."""
+    """Return the numbers in the field `name`, none for None; raise UsageError if the field is an empty tuple."""
     value = getattr(config, name)
     if not isinstance(value, tuple):
         return () if value is None else (value,)

@@ -12,7 +12,7 @@ from layerbits._base import UsageError, shown
 from layerbits.experiments.framework.configuration import ConfigT, require_needed, with_settings
 from layerbits.experiments.framework.run_folder import RunFolder
 
-# Seconds to import the libraries and to draw the figures, on two Zen 4 cores.
+# Seconds to import the libraries and to plot the figures, on two Zen 4 cores.
 START_SECONDS = 6.0
 
 

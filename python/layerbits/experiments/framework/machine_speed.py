@@ -1,4 +1,4 @@
-"""`slowdown`: the time that this machine takes for fixed work, relative to the one whose durations are known."""
+"""`slowdown`: the time of fixed work on this machine, relative to the machine where durations were measured."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from layerbits.mixtures import mixture_log_density
 # Seconds of the work below on two Zen 4 cores beside another job, where the durations of experiments were measured.
 _KERNEL_SECONDS, _TRAINING_SECONDS = 7.0e-3, 8.1e-3
 
-# Times that each work runs, so that a probe takes a fifth of a second there.
+# Number of runs of each work, so that a probe takes a fifth of a second on that machine.
 _REPEATS = 9
 
 # Steps of the training.
@@ -25,7 +25,7 @@ _STEPS = 20
 
 
 def slowdown() -> float:
-    """Return the time of kernel calls and training steps over that where durations were measured.
+    """Return the time of kernel calls and training steps, relative to the machine where durations were measured.
 
     Each time is the median of some repeats, so other work of the machine counts. The result is the geometric mean of
     the two ratios, since an experiment has both kinds of work.
@@ -40,7 +40,7 @@ def slowdown() -> float:
 
 
 def _seconds(work: Callable[[], object]) -> float:
-    """Return the median of the seconds of some repeats, after one that is not counted."""
+    """Return the median of the seconds of `_REPEATS` runs, after one that is not counted."""
     work()
     seconds = []
     for _ in range(_REPEATS):

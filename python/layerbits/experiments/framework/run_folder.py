@@ -76,7 +76,7 @@ class RunFolder:
         self._record: dict[str, Any] = {
             "experiment": experiment,
             "status": "running",
-            "configuration": recorded(config),
+            "configuration": settings_as_json(config),
             "seeds": {"seed": config.seed},
             "versions": versions(),
             "machine": _machine(device_of(config)),
@@ -171,7 +171,7 @@ class RunFolder:
         self._earlier_environments = environments
 
     def _warn_of_other_environment(self) -> None:
-        """Add the present environment to those of the earlier parts of the run, and warn if the last was another."""
+        """Add the present environment to those of the earlier parts of the run, and warn if the last one differs."""
         earlier, present = self._earlier_environments, environment()
         self._record["environments"] = [*(item for item in earlier if item != present), present]
         if earlier and (changes := other_environment(earlier[-1])):
@@ -220,14 +220,14 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def recorded(config: Configuration) -> dict[str, Any]:
-    """Return a configuration as run.json has it, with lists in place of tuples."""
+def settings_as_json(config: Configuration) -> dict[str, Any]:
+    """Return the settings as in run.json, with lists in place of tuples."""
     settings: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(config)))
     return settings
 
 
 def require_same_run(path: Path, record: Mapping[str, Any], experiment: str, configuration: Mapping[str, Any]) -> None:
-    """Raise a UsageError unless the record of a folder is that of an experiment with this `recorded` configuration."""
+    """Raise a UsageError unless a folder has the record of this experiment with this configuration, as in run.json."""
     _require_equal("experiment", record.get("experiment"), experiment)
     settings = record.get("configuration")
     if not isinstance(settings, dict):

@@ -26,7 +26,7 @@ from layerbits.experiments.scalar.network import Parameters, ScalarTask
 from layerbits.experiments.scalar.settings import ScalarSettings
 from layerbits.experiments.scalar.training import summarize, train_neurons
 
-_SLOPE = 0.1  # an independent reproduction of the paper
+_SLOPE = 0.1  # Source: an independent reproduction of the paper.
 
 
 @dataclasses.dataclass(frozen=True)

@@ -31,7 +31,7 @@ class ScalarSettings(DeviceConfiguration):
         Learning rate of stochastic gradient descent on the mean square error. Source: an independent reproduction of
         the paper.
     momentum
-        Momentum of stochastic gradient descent, in effect 1 in the independent reproduction, which never clears
+        Momentum of stochastic gradient descent; in effect 1 in the independent reproduction, which never clears
         gradients.
     epochs
         Steps of the training, each over all inputs.

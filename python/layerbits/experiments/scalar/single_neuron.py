@@ -58,10 +58,10 @@ class SingleNeuronSettings(ScalarSettings):
     Parameters
     ----------
     weight, bias
-        Initial value. Source: an independent reproduction of the paper.
+        Initial weight and bias. Source: an independent reproduction of the paper.
     momentum
-        Momentum of stochastic gradient descent. Without it the same curve takes 10 times the steps; in effect 1 in the
-        independent reproduction.
+        Momentum of stochastic gradient descent. Without momentum the same curve takes 10 times the steps; the
+        independent reproduction has in effect a momentum of 1.
     weights
         Weights at which the curves of I(X;T) have points.
     sigmas

@@ -113,7 +113,7 @@ def write_neurons(
 
 
 def summarize(settings: ScalarSettings, path: Path) -> dict[str, float]:
-    """Return interval and true I(X;T) of each layer at its peak and at the end, and how many intervals are right."""
+    """Return interval and true I(X;T) of each layer at peak and end, and how many intervals contain the true value."""
     tables, neurons = read_information(path / "information.csv"), read_table(path / "neurons.csv", Neuron)
     numbers: dict[str, float] = {}
     for layer in dict.fromkeys(neuron.layer for neuron in neurons):

@@ -15,7 +15,7 @@ from layerbits.experiments.framework.configuration import (
 from layerbits.networks import RandomSlices
 from layerbits.training import log_spaced
 
-_LEAST_FRAMES = 8  # frames of RandomSlices
+_LEAST_FRAMES = 8  # the least number that RandomSlices accepts
 
 SLICE_DIMS = (1, 4)
 

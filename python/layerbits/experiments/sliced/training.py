@@ -67,7 +67,7 @@ def train_network(
         directory=path,
         layers=config.layers,
         readout=config.readouts,
-        # The channel of a noisy network is its own; that of a deterministic network is added by the measurement.
+        # A noisy network has its own noise; the measurement adds noise to a deterministic network.
         sigma=None if variant == "noisy" else config.sigma,
         settings=config.measurement,
     )

@@ -21,7 +21,7 @@ NOT_RUN = "not run"
 
 @dataclasses.dataclass(frozen=True)
 class CellRun:
-    """A run of an experiment that `run_cell` shall do; `settings` are texts, `folder` is absolute.
+    """The arguments of `run_cell`; `settings` are texts, `folder` is absolute.
 
     `configuration` has all settings, as run.json has them. `timeout` is in seconds, and None for no limit; `threads` is
     the number of threads of torch and of the kernels.

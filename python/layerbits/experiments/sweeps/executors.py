@@ -26,7 +26,7 @@ def local_executor(jobs: int) -> Executor:
 
 
 class _LocalExecutor(ThreadPoolExecutor):
-    """An executor that asks the calls of `run_cell` to stop when its block ends."""
+    """An executor that stops the calls of `run_cell` when its block ends."""
 
     def __init__(self, jobs: int) -> None:
         super().__init__(jobs)
@@ -78,7 +78,7 @@ def dask_executor(address: str, *, jobs: int = 1) -> Iterator[Executor]:
 class _DaskExecutor(Executor):
     """The executor of a client of Dask, which cancels its futures when the client has lost the scheduler.
 
-    Dask cancels most of them itself, but not one whose result is under way.
+    Dask itself then cancels the futures, except one whose result is being transferred.
     """
 
     def __init__(self, client: Any) -> None:

@@ -22,7 +22,7 @@ from layerbits._base import (
     write_json,
 )
 from layerbits.experiments.framework.child_processes import FAILED, FINISHED
-from layerbits.experiments.framework.run_folder import recorded
+from layerbits.experiments.framework.run_folder import settings_as_json
 from layerbits.experiments.registry import experiment_named
 from layerbits.experiments.sweeps.cell_runs import NOT_RUN, CellRun, run_cell, wait_for_end
 from layerbits.experiments.sweeps.executors import local_executor
@@ -54,7 +54,7 @@ class SweepCell:
     summary : mapping of str to float
         The main numbers of the run; empty unless it has finished.
     reason : str
-        Why it has not finished; empty if it has.
+        Reason why it has not finished; empty if it has.
 
     Examples
     --------
@@ -136,14 +136,14 @@ def sweep(
     quick : bool, optional
         Whether the other settings are those of a quick run.
     executor : concurrent.futures.Executor, optional
-        Where cells run, such as ``dask.distributed.Client(...).get_executor()``. By default one cell at a time runs on
+        Runs the cells, such as ``dask.distributed.Client(...).get_executor()``. By default one cell at a time runs on
         this machine; `layerbits.experiments.local_executor` runs several at a time.
     threads : int, optional
         Threads of torch and of the kernels in each cell. With another number, numbers may differ by rounding.
     timeout : float, optional
         Seconds after which an attempt is ended; None for no limit.
     retries : int, optional
-        How often a cell is tried again.
+        Largest number of further attempts for a cell that does not finish.
     resume : bool, optional
         Whether to continue the sweep in `directory`. Its grid may have grown.
     on_failure : callable, optional
@@ -176,9 +176,11 @@ def sweep(
     if timeout is not None:
         check_positive("timeout", timeout)
     settings = cells_of(grid)
-    found = experiment_named(experiment)
+    definition = experiment_named(experiment)
     # All settings are checked before the first run.
-    configurations = {name: recorded(found.configuration(texts, quick=quick)) for name, texts in settings.items()}
+    configurations = {
+        name: settings_as_json(definition.configuration(texts, quick=quick)) for name, texts in settings.items()
+    }
     path = Path(directory).absolute()
     record = {"experiment": experiment, "quick": quick, "threads": threads}
     with _owned(path, record, resume=resume):
@@ -204,7 +206,7 @@ def sweep(
 
 @contextlib.contextmanager
 def _owned(path: Path, record: dict[str, Any], *, resume: bool) -> Iterator[None]:
-    """Lock the folder of a sweep; UsageError if the folder is not empty or has another record."""
+    """Lock the folder of a sweep; raise UsageError if the folder is not empty or has another record."""
     try:
         path.mkdir(parents=True, exist_ok=True)
         _require_fitting(path, record, resume=resume)  # a folder that is refused gets no lock file
@@ -245,8 +247,8 @@ def _ended(runs: Mapping[str, CellRun], executor: Executor | None, retries: int)
             waiting[name] = run
         else:
             yield SweepCell(name, run.settings, FINISHED, 0, summary, "")
-    with contextlib.nullcontext(executor) if executor is not None else local_executor(1) as used:
-        pending = {_submit(used, run): (name, 1) for name, run in waiting.items()}
+    with contextlib.nullcontext(executor) if executor is not None else local_executor(1) as pool:
+        pending = {_submit(pool, run): (name, 1) for name, run in waiting.items()}
         try:
             while pending:
                 for future in wait(pending, return_when=FIRST_COMPLETED).done:
@@ -258,7 +260,7 @@ def _ended(runs: Mapping[str, CellRun], executor: Executor | None, retries: int)
                     elif status == FINISHED and summary is None:
                         status, reason = FAILED, f"{runs[name].folder} has no finished run; share it with all workers"
                     if status not in (FINISHED, NOT_RUN) and attempt <= retries:
-                        pending[_submit(used, runs[name])] = (name, attempt + 1)
+                        pending[_submit(pool, runs[name])] = (name, attempt + 1)
                     else:
                         attempts = 0 if status == NOT_RUN else attempt
                         yield SweepCell(name, runs[name].settings, status, attempts, summary or {}, reason)
@@ -268,7 +270,7 @@ def _ended(runs: Mapping[str, CellRun], executor: Executor | None, retries: int)
 
 
 def _submit(executor: Executor, run: CellRun) -> Future[tuple[str, str]]:
-    """Submit a cell; an executor that refuses gives a future with the exception."""
+    """Submit a cell; if the executor raises an exception, return a future with the exception."""
     try:
         submitted = executor.submit(run_cell, run)
         if not isinstance(submitted, Future):
@@ -288,14 +290,14 @@ def _outcome(future: Future[tuple[str, str]], run: CellRun) -> tuple[str, str]:
     except CancelledError:
         return NOT_RUN, "the executor cancelled it"
     except BrokenExecutor as error:
-        wait_for_end(run)  # it may still finish
+        wait_for_end(run)  # the cell may still finish
         return NOT_RUN, f"the executor is broken ({error}); resume the sweep with another one"
     except Exception as error:
         return FAILED, f"{type(error).__name__}: {error}"
 
 
 def _table(cells: Sequence[SweepCell]) -> tuple[list[str], list[list[object]]]:
-    """Return the columns and rows of a table of the cells; a cell without a number of the summary has None."""
+    """Return the columns and rows of a table of the cells; None stands for a number that a summary lacks."""
     settings = list(dict.fromkeys(name for cell in cells for name in cell.settings))
     numbers = list(dict.fromkeys(name for cell in cells for name in cell.summary if name not in settings))
     rows: list[list[object]] = [

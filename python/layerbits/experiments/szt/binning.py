@@ -189,7 +189,7 @@ def _tracking(pairs: Sequence[Pair], quantity: str, layer: str, start: int) -> T
     ]
     from scipy.stats import spearmanr  # imported here because the import takes half a second
 
-    # Log densities of float32 signals have errors of some 1e-6 nats: smaller differences, at log N, have no order.
+    # Log densities of float32 signals have errors of some 1e-6 nats: smaller differences, at log N, are not ranked.
     columns = np.round(points, 6)
     is_constant = np.ptp(columns, axis=0).min() == 0
     correlation = math.nan if is_constant else float(spearmanr(columns).statistic)

@@ -16,12 +16,12 @@ from layerbits.training import read_information
 DETERMINISTIC, NOISY = "deterministic", "noisy"
 ENTROPY_OF_T, ENTROPY_OF_S = "H(Bin(T))", "H(Bin(S))"
 
-Curve = list[tuple[float, float]]  # epochs and entropies in nats
+Curve = list[tuple[float, float]]  # pairs of an epoch and an entropy in nats
 
 
 @dataclasses.dataclass(frozen=True)
 class BinningSettings(NoisySettings):
-    """Settings; the noisy network has `sigma`.
+    """Settings of the experiment; `sigma` is the noise of the noisy network.
 
     Parameters
     ----------

@@ -31,7 +31,7 @@ class OrthonormalSettings(NoisySettings):
     strength
         Strength of the Parseval step. Source: public code, from memory.
     regularized
-        Weight matrices that the step changes: all, or hidden, without the output layer. The article does not say which.
+        Weight matrices that the step changes: all, or hidden (not the output layer). The article does not say which.
     """
 
     strength: float = 3e-4

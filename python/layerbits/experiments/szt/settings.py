@@ -16,8 +16,8 @@ from layerbits.experiments.framework.configuration import (
 )
 from layerbits.training import log_spaced, nearest_epochs
 
-# Seconds on two Zen 4 cores: of a step of the optimizer, of measuring all layers with one draw, and of
-# imports and figures.
+# Seconds on two Zen 4 cores: of a step of the optimizer, of measuring all layers with one draw, and of imports and
+# figures.
 _STEP_SECONDS = 9.2e-4
 _DRAW_SECONDS = 4.5e-2
 _FIGURE_SECONDS = 6.0

@@ -25,7 +25,7 @@ from layerbits.experiments.entropy.entropy_estimators import (
     EstimatorSettings,
     NoisySample,
     estimate_entropy,
-    expected_draws,
+    expected_queries,
 )
 from layerbits.experiments.entropy.estimator_comparison.figures import plot_errors, plot_estimates
 from layerbits.experiments.entropy.estimator_comparison.mixture import coordinate_entropy, sample
@@ -38,11 +38,11 @@ from layerbits.kernels import RandomStream, derived_seed
 
 # Seconds on two cores of Zen 4.
 _CALL_SECONDS = 0.015  # per estimate
-_DRAW_SECONDS = 4.5e-10  # per draw and center of a plug-in
+_QUERY_SECONDS = 4.5e-10  # per query and center of a plug-in
 _NEIGHBOUR_SECONDS = 1.5e-5  # per sample
 _PAIR_SECONDS = 6e-9  # per pair of samples of a KDE
 _BIN_SECONDS = 9e-7  # per sample
-_DRAWS = 25_000  # typical number for a plug-in at a tolerance of 0.01
+_QUERIES = 25_000  # typical number for a plug-in at a tolerance of 0.01
 
 
 class _Cell(NamedTuple):
@@ -57,10 +57,10 @@ class EstimatorComparison(Experiment[Config]):
     """Compare estimators of the entropy of a noisy mixture with its true entropy."""
 
     def expected_seconds(self, config: Config) -> float:
-        """Estimate the duration of a run."""
-        draws = expected_draws(config.tolerance, at_hundredth=_DRAWS)
+        """Estimate the duration of a run on two Zen 4 cores, in seconds."""
+        queries = expected_queries(config.tolerance, at_hundredth=_QUERIES)
         seconds = {
-            PLUG_IN: lambda n: _DRAW_SECONDS * draws * n,
+            PLUG_IN: lambda n: _QUERY_SECONDS * queries * n,
             NEIGHBOURS: lambda n: _NEIGHBOUR_SECONDS * n,
             KDE: lambda n: _PAIR_SECONDS * n**2,
             BINNING: lambda n: _BIN_SECONDS * n,

@@ -24,7 +24,7 @@ from layerbits.experiments.entropy.entropy_estimators import (
     EstimatorSettings,
     NoisySample,
     estimate_entropy,
-    expected_draws,
+    expected_queries,
 )
 from layerbits.experiments.entropy.spiral.figures import plot_figure
 from layerbits.experiments.entropy.spiral.network import Decision, build_network, decisions, sample_layer, train_network
@@ -40,9 +40,9 @@ _ESTIMATORS = (PLUG_IN, NEIGHBOURS, KDE)
 # Seconds on two cores of Zen 4.
 _START_SECONDS = 5.5
 _STEP_SECONDS = 1e-3  # per training step
-_DRAW_SECONDS = 9e-10  # per draw and center of a plug-in
+_QUERY_SECONDS = 9e-10  # per query and center of a plug-in
 _PAIR_SECONDS = 1.2e-8  # per pair of samples of a KDE
-_DRAWS = 600_000  # typical number for a plug-in at a tolerance of 0.01
+_QUERIES = 600_000  # typical number for a plug-in at a tolerance of 0.01
 
 _Cell = tuple[int, str, int]  # samples, estimator, repeat
 
@@ -51,9 +51,9 @@ class Spiral(Experiment[Config]):
     """Estimate the entropy of a layer of a network that classifies the arms of a spiral."""
 
     def expected_seconds(self, config: Config) -> float:
-        """Estimate the duration of a run."""
+        """Estimate the duration of a run on two Zen 4 cores, in seconds."""
         train_seconds = config.epochs * math.ceil(config.points / config.batch_size) * _STEP_SECONDS
-        plug_in_seconds = _DRAW_SECONDS * expected_draws(config.tolerance, at_hundredth=_DRAWS)  # per sample
+        plug_in_seconds = _QUERY_SECONDS * expected_queries(config.tolerance, at_hundredth=_QUERIES)  # per sample
         pairs = sum(samples**2 for samples in config.samples if samples <= config.max_kde_samples)
         estimate_seconds = config.repeats * (plug_in_seconds * sum(config.samples) + _PAIR_SECONDS * pairs)
         reference_seconds = config.reference_repeats * plug_in_seconds * config.reference_samples

@@ -34,8 +34,8 @@ class Reference(NamedTuple):
 def entropy_interval(config: Config, network: nn.Module) -> Reference:
     """Compute an interval for h(T): plug-ins are too small on average, and cross-entropies are too large.
 
-    The lower end is Student's for the mean of plug-ins. The upper end follows from E[-log q(T)] >= h(T), which holds
-    for every density q. Here q is the mixture of one sample, and T is taken from the next sample.
+    The lower end is Student's bound for the mean of plug-ins. The upper end follows from E[-log q(T)] >= h(T), which
+    holds for every density q. Here q is the mixture of one sample, and T is taken from the next sample.
     """
     repeats = range(config.repeats, config.repeats + config.reference_repeats)
     samples = [sample_layer(config, network, config.reference_samples, repeat) for repeat in repeats]

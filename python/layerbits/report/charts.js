@@ -128,8 +128,7 @@ function plotPoints(svg, run, last, classes, view) {
   const pairs = corners.flatMap((i) => [1, 2, 4].map((bit) => [i, i | bit]));
   const edges = pairs.filter(([i, j]) => i < j && corners.includes(j));
   add(svg, "path", { class: "cube", d: edges.map((edge) => line(edge.map((i) => project(corner(i))))).join("") });
-  const end = [...Array(is3d ? 3 : 2).keys()];
-  for (const axis of end) {
+  for (const axis of is3d ? [0, 1, 2] : [0, 1]) {
     const [x, y] = project([0, 1, 2].map((i) => (i === axis ? limit * 1.12 : i === 2 && !is3d ? 0 : -limit)));
     add(svg, "text", { class: "axis-name", x, y, "text-anchor": "middle" }, `t${axis + 1}`);
   }

@@ -82,7 +82,7 @@ def _read(
 def _over_seeds(
     runs: Sequence[CopiedRun], groups: Iterable[tuple[str, Sequence[int]]], parts: _Parts[RunCurves]
 ) -> list[RunCurves]:
-    """Return the curves of each variant of each group with bands, and alone if the runs have no common epoch."""
+    """Return the curves of each variant of each group: as one with bands, or each run alone if no epoch is common."""
     curves = []
     for name, positions in groups:
         for variant in dict.fromkeys(variant for position, variant in parts if position in positions):

@@ -19,7 +19,7 @@ from layerbits.report.thinning import evenly
 from layerbits.training import INFORMATION_FILE, MEASURES_FILE, read_history, read_measures, read_training
 
 _MAX_TRAINING_EPOCHS, _MAX_SPLITS, _MAX_POINT_EPOCHS, _MAX_POINTS = 500, 8, 20, 1000
-_MAX_VALUES = 2_000_000  # in all curves of a table; a table that a measurement wrote has a row for each
+_MAX_VALUES = 2_000_000  # in all curves of a table; a measurement writes one row for each
 _LARGEST_EPOCH = 2**53  # the largest whole number of JSON in browsers
 _LARGEST_LIMIT = 700.0  # nats; the exponential function of more overflows
 
@@ -146,8 +146,8 @@ def training_curves(folder: Path, name: str) -> RunCurves | None:
 def layer_points(folder: Path, name: str) -> LayerPoints | None:
     """Return the points of the scatter.csv in a folder: columns epoch, layer, label, t1, t2 and t3.
 
-    The columns layer and t3, of a third unit, may be missing. Labels that are not all numbers are texts. Of many points
-    a random choice is shown, because rows at equal distances may lack whole classes.
+    The columns layer and t3, of a third unit, may be missing. Labels that are not all numbers are texts. If there are
+    many points, a random choice is shown, because rows at equal distances may lack whole classes.
 
     Raises
     ------
@@ -183,7 +183,7 @@ def layer_points(folder: Path, name: str) -> LayerPoints | None:
 
 
 def _shown(counts: Sequence[tuple[int, int, str]]) -> str:
-    """Return a sentence on what the page shows a part of, empty if it shows all."""
+    """Return a sentence that names the parts that the page shows, empty if it shows everything."""
     parts = [f"{shown:,} of {total:,} {name}" for shown, total, name in counts if shown < total]
     return f"The page shows {', '.join(parts)}." if parts else ""
 

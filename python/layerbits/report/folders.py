@@ -39,7 +39,7 @@ def run_folders(directories: Sequence[Path]) -> list[Path]:
 
 
 def special_kind(path: Path) -> str:
-    """Return what stands in place of a file: a link, a FIFO, a device, a socket or a folder; empty for a file or none.
+    """Return the kind of a path that is no file: a link, a FIFO, a device, a socket or a folder; else an empty text.
 
     A read of a FIFO would not return, and a link may lead to a file outside the folder.
     """

@@ -19,8 +19,8 @@ _MAX_LAYERS, _MAX_PANELS = 12, 12
 def plot_information(folder: Path) -> None:
     """Plot a panel for each information in the information.csv of a folder, with a band for each layer and readout.
 
-    A panel of many layers has the first, the last and others at equal distances; its legend names the layers. Of many
-    quantities the first are plotted.
+    If there are many layers, a panel shows the first, the last and others at equal distances; its legend names them. If
+    there are many quantities, only the first are plotted.
 
     Raises
     ------

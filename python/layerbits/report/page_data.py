@@ -128,7 +128,7 @@ def _numbers(values: Iterable[float], digits: int = 8) -> list[float | None]:
 def _layer_colors(runs: Sequence[RunCurves]) -> dict[str, tuple[Any, Any]]:
     """Return the colours of each layer on a light and a dark page, by its place in the run of most layers that has it.
 
-    So the layers of a run have different colours, also if another run has some of them alone.
+    So the layers of a run have different colours, even if another run has only some of these layers.
     """
     layers_of = [list(dict.fromkeys(layer for curves in run.curves.values() for layer in curves)) for run in runs]
     colors: dict[str, tuple[Any, Any]] = {}

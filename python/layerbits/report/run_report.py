@@ -138,7 +138,7 @@ def _copy_runs(folders: Sequence[Path], temporary: Path) -> tuple[list[CopiedRun
 
 
 def _check_tables(folder: Path, tables: Sequence[Table]) -> None:
-    """Raise a UsageError that names a table which cannot be read."""
+    """Raise a UsageError if a table cannot be read."""
     if (folder / INFORMATION_FILE).exists():
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # a table without rows needs no checksum
@@ -164,7 +164,7 @@ def _notes_on_files(run: CopiedRun) -> list[str]:
 def _plot(run: CopiedRun, stamps: dict[Path, tuple[int, int] | None]) -> tuple[list[str], dict[str, bytes]]:
     """Plot the figures of a run from copies of its tables; return a note if not all could be plotted, and all figures.
 
-    A file that is not as in `stamps` is not replaced: the run has plotted the figure in the meantime, from newer
+    A file whose stamp differs from that in `stamps` stays: the run has plotted the figure in the meantime, from newer
     tables.
     """
     notes = []

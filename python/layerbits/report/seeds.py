@@ -35,9 +35,10 @@ def run_names(folders: Sequence[Path]) -> list[str]:
 def seed_groups(names: Sequence[str], records: Sequence[RunRecord]) -> list[tuple[str, list[int]]]:
     """Return the name and the positions of each group of runs that differ in the seed alone; a run may be alone.
 
-    Runs of an experiment must have equal settings. A `Monitor` knows no settings of a training: its folders must have
-    equal names apart from the word ``seed`` and a number, as in ``mine-seed0``, and equal settings of measurements.
-    Runs that have not finished are alone if others of their group have.
+    Runs of an experiment must have equal settings. A `Monitor` does not record the settings of a training: its folders
+    must have equal names apart from the word ``seed`` and a number, as in ``mine-seed0``, and equal settings of
+    measurements.
+    Runs that have not finished are alone if others of their group have finished.
     """
     groups: dict[str, dict[object, int]] = {}
     for position, (name, record) in enumerate(zip(names, records, strict=True)):
@@ -71,7 +72,7 @@ def over_seeds_table(groups: Iterable[tuple[str, list[int]]], records: Sequence[
 
 
 def _finished_apart(positions: list[int], records: Sequence[RunRecord]) -> list[list[int]]:
-    """Leave runs that have not finished alone, if others have: they would end the bands at their last epoch."""
+    """Leave unfinished runs alone if others have finished, because a band ends at the last epoch that all runs have."""
     finished = [position for position in positions if records[position].content["status"] == "finished"]
     if not finished:
         return [positions]

@@ -23,8 +23,8 @@ _LARGEST_EPOCH, _NO_EPOCH = 2**53, -(2**63)
 class Table(NamedTuple):
     """A table of a run.
 
-    Its file, its number of rows (None if it cannot be read), its columns, a note if it was thinned, and whether it has
-    no checksum.
+    The fields are its file, its number of rows (None if it cannot be read), its columns, a note if it was thinned, and
+    whether it has no checksum.
     """
 
     name: str

@@ -161,7 +161,7 @@ def _load(path: Path, run: str) -> dict[str, Any]:
 
 
 def _require_intact(path: Path, file: IO[bytes]) -> None:
-    """Compare the file with its checksums, which `torch.load` ignores; refuse compressed files, which may grow."""
+    """Compare the file with its checksums, which `torch.load` ignores; refuse compressed files, which expand."""
     with zipfile.ZipFile(file) as archive:
         parts = archive.infolist()
         is_stored = all(part.compress_type == zipfile.ZIP_STORED for part in parts)

@@ -40,9 +40,9 @@ def evaluate_classifier(model: nn.Module, inputs: Tensor, labels: Tensor) -> tup
 class TrainingCurves:
     """Evaluate a network at chosen epochs and write the rows to ``directory/training.csv``.
 
-    Noise stays on during the evaluation, as in the paper, and comes from torch's generators. `resume` drops the rows
-    after the checkpoint, because the generators must advance as in an uninterrupted training: these epochs are
-    evaluated again.
+    Noise stays on during the evaluation, as in Goldfeld et al. (ICML 2019), and comes from torch's generators. `resume`
+    drops the rows after the checkpoint, because the generators must advance as in an uninterrupted training: these
+    epochs are evaluated again.
 
     Parameters
     ----------

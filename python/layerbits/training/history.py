@@ -127,7 +127,7 @@ def provenance_by_epoch(path: Path, settings: Mapping[str, Any]) -> dict[int, di
     Raises
     ------
     UsageError
-        The environments, of the file `path`, are damaged.
+        The environments in the settings, which are those of the file `path`, are damaged.
     """
     groups, weights = settings.get(ENVIRONMENTS, []), settings.get(WEIGHTS, {})
     if not isinstance(groups, list) or not all(
@@ -155,12 +155,12 @@ def write_information(path: Path, tables: Mapping[int, InformationTable]) -> Non
 
 
 def rows_hash(rows: Iterable[Iterable[object]]) -> str:
-    """Return the SHA-256 of the cells of rows as a file has them."""
+    """Return the SHA-256 of the cells of rows, written as in a file."""
     return hashlib.sha256(json.dumps([list(map(str, cells)) for cells in rows]).encode()).hexdigest()
 
 
 def table_hash(table: InformationTable) -> str:
-    """Return the SHA-256 of the rows of a table as information.csv has them."""
+    """Return the SHA-256 of the rows of a table, written as in information.csv."""
     return rows_hash(_cells(row).values() for row in table)
 
 

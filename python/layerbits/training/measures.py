@@ -38,7 +38,7 @@ class MeasureRow(NamedTuple):
     value: float
 
 
-# In a table of a row for each layer and epoch, a measure has a column beside these.
+# A table with a row for each layer and epoch may have these columns beside those of the measures.
 _COLUMNS = {_EPOCH, *MeasureRow._fields, *COLUMNS}
 
 
@@ -75,14 +75,14 @@ def measure_activations(problem: Problem, measures: Mapping[str, Measure]) -> tu
     Raises
     ------
     TypeError
-        A measure returns something else than numbers.
+        A measure returns anything else than numbers.
     UsageError
         A measure raises an error.
     """
     if not measures:
         return ()
     problem.network.restore()
-    model = copy_with_weights(problem.network.original, problem.network.module)  # with the weights in the table
+    model = copy_with_weights(problem.network.original, problem.network.module)  # with the weights of the table
     network = network_without_noise(model, problem.inputs, list(problem.layers), max_memory=problem.max_memory)
     labels = problem.classes.labels
     rows = []
@@ -90,7 +90,8 @@ def measure_activations(problem: Problem, measures: Mapping[str, Measure]) -> tu
         signals = record(network, problem.inputs.tensors, Passes((layer,), range(1), seed=None))[layer][:, 0]
         for name, measure in measures.items():
             try:
-                result = measure(signals.clone(), None if labels is None else labels.copy())  # it may write into them
+                # A measure may write into its arguments.
+                result = measure(signals.clone(), None if labels is None else labels.copy())
             except Exception as error:  # a function of the user may raise any exception
                 raise UsageError(
                     f"measures[{name!r}]: got {type(error).__name__} ({error}) at layer {layer!r}, wanted a number or "
@@ -108,7 +109,13 @@ def measure_scalars(rows: Iterable[MeasureRow]) -> dict[str, float]:
 
 
 def read_measures(path: Path) -> dict[int, tuple[MeasureRow, ...]]:
-    """Read a measures.csv and return the rows of each epoch; UsageError if the file is missing or damaged."""
+    """Read a measures.csv and return the rows of each epoch.
+
+    Raises
+    ------
+    UsageError
+        The file is missing or damaged.
+    """
     rows: dict[int, tuple[MeasureRow, ...]] = {}
     parsers = {_EPOCH: int, **typing.get_type_hints(MeasureRow)}
     for epoch, row in parse_csv(path, parsers, lambda epoch, *cells: (epoch, MeasureRow(*cells))):

@@ -43,7 +43,7 @@ class Monitor:
 
     An epoch that the folder already has is not measured again; it is refused if the network has other weights or noise
     than at its measurement, so every training needs its own folder. Weights are parameters and buffers: a change of the
-    code, of a Python attribute or of a module that is no submodule is not found. The settings, and a hash of weights
+    code, of a Python attribute or of a module that is no submodule is not detected. The settings, and a hash of weights
     and noise at each epoch, are written to ``information.json`` beside the table.
 
     Parameters
@@ -73,7 +73,7 @@ class Monitor:
         About the largest time of all measurements, as a share of the time of training between them. An epoch whose
         measurement would take more is left out, and so is one that leaves too little for the last epoch of `at`. The
         first epoch of a monitor without a loaded state is always measured, because the time of a measurement is
-        unknown. A warning tells of the first epoch that is left out, and ``information.json`` lists all.
+        unknown. A warning names the first epoch that is left out, and ``information.json`` lists all of them.
     measures : sequence of str or callable, or mapping, optional
         Further measures of each layer, written to ``measures.csv``: functions of its activations without noise, shape
         (n, d), as `layerbits.layer_activations` returns them, and of the class numbers, shape (n,), None without
@@ -299,7 +299,8 @@ class Monitor:
     def _leave_out(self, epoch: int) -> None:
         is_first = not self._record.left_out
         self._record.left_out.add(epoch)
-        # The next measurement writes the others: a file at every epoch would take more time than the limit allows.
+        # The next measurement writes the later epochs: to write a file at every epoch could take more time than the
+        # limit allows.
         if is_first or epoch == self.at[-1]:
             self._record.write_settings()
         if is_first:

@@ -60,20 +60,20 @@ _HASHED = {
 # The hash of no labels in files of earlier versions; now an empty text.
 _NO_LABELS = hashlib.sha256().hexdigest()
 
-# A hash in hexadecimal digits, and the number of them that a message shows.
+# A hash in hexadecimal digits, and the number of digits that a message shows.
 _HASH, _SHOWN_DIGITS = re.compile("[0-9a-f]{64}"), 8
 
 
 @dataclasses.dataclass
 class MonitorRecord:
-    """Results by epoch: tables, hashes of the weights, numbers of other measures; and the epochs that were left out.
+    """Results by epoch: tables, hashes of the weights and numbers of other measures; and the left-out epochs.
 
     Attributes
     ----------
     folder : pathlib.Path
         Folder of the files.
     settings : mapping
-        What results must have in common: settings, and hashes of the data.
+        Settings, and hashes of the data, which all results must share.
     writes : bool
         Whether this process writes the files.
     """
@@ -85,7 +85,7 @@ class MonitorRecord:
     weights: dict[int, str] = dataclasses.field(default_factory=dict)
     measures: dict[int, tuple[MeasureRow, ...]] = dataclasses.field(default_factory=dict)
     left_out: set[int] = dataclasses.field(default_factory=set)
-    _stamp: tuple[int, int] | None = dataclasses.field(default=None, init=False)  # the table's at the last access
+    _stamp: tuple[int, int] | None = dataclasses.field(default=None, init=False)  # information.csv at the last access
 
     def read(self, row_keys: Collection[tuple[str, str]], measures: Collection[tuple[str, str]]) -> None:
         """Read the epochs of the folder; those without a row, a hash, or a measure of a layer are dropped.
@@ -164,7 +164,13 @@ class MonitorRecord:
         self.left_out.discard(epoch)
 
     def write(self) -> None:
-        """Write all results, if this process writes."""
+        """Write all results, if this process writes.
+
+        Raises
+        ------
+        UsageError
+            Another monitor has written to information.csv.
+        """
         if not self.writes:
             return
         path = self.folder / INFORMATION_FILE

@@ -37,7 +37,7 @@ class Overhead:
         self._start = time.perf_counter()
 
     def allows(self, epoch: int) -> bool:
-        """Return whether a measurement keeps the limit and leaves time for that of the last epoch.
+        """Return whether a measurement keeps the limit and leaves time for a measurement of the last epoch.
 
         The first measurement is always allowed, because its seconds are unknown.
         """

@@ -1,4 +1,4 @@
-"""The settings, the noise and hashes of the data of a measurement, as they stand in information.json."""
+"""The settings, the noise and hashes of the data of a measurement, as information.json records them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def provenance_of(
     # A layer behind no noise has one draw, whatever the default number is.
     are_behind_noise = not problem.network.behind_no_noise.issuperset(problem.layers)
     return {
-        # First, because `at` is recorded for simultaneous intervals alone, whose risk the epochs share.
+        # Compared before `at`, which is recorded for simultaneous intervals alone, because the epochs share their risk.
         "simultaneous": settings.simultaneous,
         "at": list(epochs) if settings.simultaneous else None,
         "layers": list(problem.parts),
@@ -50,4 +50,4 @@ def provenance_of(
 
 def _structure(model: nn.Module) -> str:
     """Return the types and settings of the modules of a network, which weights do not show."""
-    return re.sub(r" at 0x[0-9a-f]+", "", repr(model))  # functions and objects have other addresses in each process
+    return re.sub(r" at 0x[0-9a-f]+", "", repr(model))  # addresses of functions and objects differ between processes

@@ -1,28 +1,29 @@
-"""`python -m benchmarks.topics.wide_layers [--auto] [--mnist FOLDER] [NAME ...]`: I(X;T) of wide layers behind noise.
+"""I(X;T) of wide layers behind noise, by draws and by the known network.
+
+    python -m benchmarks.topics.wide_layers [--auto] [--memory GIB] [--mnist FOLDER] [NAME ...]
 
 Each line has the intervals by 32 draws and by the known network, the mean of each bound of the known network, and the
-seconds of the processor that each measurement takes, for all layers behind noise together. For linear networks it ends
-with the true value. With `--auto`, `estimator="auto"` takes the place of the known network, with default draws.
-`--memory GIB` sets `max_memory`, of which the networks of 512 and 1024 units need more.
+seconds of the processor that each measurement takes, for all layers behind noise together. A line of a linear network
+ends with the true value by plain Monte Carlo and its standard error. With `--auto`, `estimator="auto"` takes the place
+of the known network, with default draws. `--memory` sets `max_memory`; networks of 512 and 1024 units need more than
+the default 1 GiB.
 """
 
 from __future__ import annotations
 
 import argparse
-import math
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from benchmarks.problems import WideNetwork, linear_network, mnist_cnn, mnist_mlp, tanh_network
 from layerbits import InformationRow, InformationTable, layer_information
 from layerbits.kernels import single_threaded_torch
+from tests.support.answers import gaussian_mixture_information
 
-# Samples of the Monte Carlo value of a linear network's information.
 _TRUTH_SAMPLES = 20_000
 
 _NETWORKS: dict[str, Callable[[], WideNetwork]] = {
@@ -42,27 +43,27 @@ _MNIST_NETWORKS: dict[str, Callable[[Path], WideNetwork]] = {
 }
 
 
-def lines(name: str, network: WideNetwork, beside: str, max_memory: int = 2**30) -> Iterator[str]:
-    """Measure the layers behind noise with draws and with the estimator `beside`, "known" or "auto"."""
+def lines(name: str, network: WideNetwork, estimator: str, max_memory: int = 2**30) -> Iterator[str]:
+    """Measure the layers behind noise with draws and with `estimator`, "known" or "auto"."""
     tables, seconds = {}, {}
-    draws_of_input = 32 if beside == "known" else None
-    for estimator in ("draws", beside):
+    draws_of_input = 32 if estimator == "known" else None
+    for method in ("draws", estimator):
         start = time.process_time()
-        tables[estimator] = layer_information(
+        tables[method] = layer_information(
             network.model,
             network.inputs,
             layers=list(network.layers),
             draws=draws_of_input,
-            estimator=estimator,
+            estimator=method,
             max_memory=max_memory,
         )
-        seconds[estimator] = time.process_time() - start
+        seconds[method] = time.process_time() - start
     for layer in network.layers:
-        draws, known = (_row(table, layer) for table in tables.values())
-        truth = f"  true {true_information(*network.truth):.2f}" if network.truth else ""
+        by_draws, row = (_row(table, layer) for table in tables.values())
+        truth = f"  true {_true_information(*network.truth)}" if network.truth else ""
         yield (
-            f"{name:18} {layer:4} {_interval(draws):>14} {seconds['draws']:7.1f} s {_interval(known):>16} "
-            f"{known.decoded:6.2f} to {known.plug_in:5.2f} {seconds[beside]:7.1f} s{truth}"
+            f"{name:18} {layer:4} {_interval(by_draws):>14} {seconds['draws']:7.1f} s {_interval(row):>16} "
+            f"{row.decoded:6.2f} to {row.plug_in:5.2f} {seconds[estimator]:7.1f} s{truth}"
         )
 
 
@@ -74,16 +75,10 @@ def _interval(row: InformationRow) -> str:
     return f"[{row.lower:.2f}, {row.upper:.2f}]"
 
 
-def true_information(means: Tensor, covariance: Tensor) -> float:
-    """Return I(X;T) of T ~ N(means[X], covariance), X uniform, by plain Monte Carlo."""
-    root = torch.linalg.cholesky(covariance)
-    whitened = torch.linalg.solve_triangular(root, means.T, upper=False).T
-    generator = torch.Generator().manual_seed(0)
-    rows = torch.randint(len(means), (_TRUTH_SAMPLES,), generator=generator)
-    noise = torch.randn(_TRUTH_SAMPLES, means.shape[1], generator=generator, dtype=torch.float64)
-    exponents = -(torch.cdist(whitened[rows] + noise, whitened) ** 2) / 2
-    own = exponents.gather(1, rows[:, None])[:, 0]
-    return float((own - exponents.logsumexp(1)).mean()) + math.log(len(means))
+def _true_information(means: Tensor, covariance: Tensor) -> str:
+    arrays = means.numpy(), covariance.numpy()
+    value, error = gaussian_mixture_information(*arrays, _TRUTH_SAMPLES, seed=0)  # type: ignore[no-untyped-call]
+    return f"{value:.2f} ± {error:.2f}"
 
 
 def main() -> None:
@@ -93,7 +88,7 @@ def main() -> None:
     parser.add_argument("--mnist", type=Path, help="folder with the four files of MNIST, for the networks that need it")
     parser.add_argument("--auto", action="store_true", help='measure with estimator="auto" and default draws')
     parser.add_argument("--memory", type=float, default=1.0, metavar="GIB", help="max_memory in GiB; default: 1")
-    parser.add_argument("names", nargs="*", help="networks whose names begin so; by default all")
+    parser.add_argument("names", nargs="*", help="networks, by the beginnings of their names; all by default")
     arguments = parser.parse_args()
     networks = dict(_NETWORKS)
     if arguments.mnist is not None:
@@ -101,17 +96,17 @@ def main() -> None:
     for start in arguments.names:
         if not any(name.startswith(start) for name in networks):
             parser.error(f"names: got {start!r}, wanted the beginning of one of: {'; '.join(networks)}")
-    beside, draws, other = (
+    estimator, draws_title, title = (
         ("auto", "draws   ", "auto         ") if arguments.auto else ("known", "32 draws", "known network")
     )
-    print(f"{'network':18} layer     {draws}                {other}     its bounds")
+    print(f"{'network':18} layer     {draws_title}                {title}     its bounds")
     with single_threaded_torch():
         # The first measurement of a process loads libraries.
         warm = linear_network(8, 32)
-        layer_information(warm.model, warm.inputs, layers=list(warm.layers), estimator=beside)
+        layer_information(warm.model, warm.inputs, layers=list(warm.layers), estimator=estimator)
         for name, make in networks.items():
             if not arguments.names or any(name.startswith(start) for start in arguments.names):
-                for line in lines(name, make(), beside, round(arguments.memory * 2**30)):
+                for line in lines(name, make(), estimator, round(arguments.memory * 2**30)):
                     print(line, flush=True)
 
 

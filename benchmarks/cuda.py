@@ -2,7 +2,7 @@
 
 The time of a call is the median over rounds, after a warm-up, of the time between two events of the device. Rivals and
 peaks have at most 5 rounds. Calls on points and centers, except the small call, take the next of 4 sets in each round.
-The host waits for the checks of values of a log-sum-exp of layerbits, so the checks are part of its time. The error is
+In a log-sum-exp of layerbits the host waits for the checks of values, so the time includes these checks. The error is
 the largest difference of the log-sum-exp of all pairs from float64 on the CPU, over 64 rows, divided by the error that
 the contract allows.
 
@@ -114,7 +114,7 @@ def by_layerbits_gridded(points: Tensor, centers: Tensor, sigma: float) -> Tenso
 
 def gradient(points: Tensor, centers: Tensor) -> None:
     """Compute the log-sum-exp and its gradients with respect to points, centers and sigma."""
-    inputs = [points.requires_grad_(), centers.requires_grad_(), as_sigma(1.0).requires_grad_()]
+    inputs = [tensor.detach().requires_grad_() for tensor in (points, centers, as_sigma(1.0))]
     torch.autograd.grad(log_sum_exp_isotropic(*inputs, method="dense").sum(), inputs)
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import platform
 from pathlib import Path
 
 import torch
 
+from layerbits._base import installed_version
 from layerbits.kernels.back_ends import cpu
 
 _PACKAGES = ("layerbits", "numpy", "scipy", "torch", "pykeops", "scikit-learn", "mlpack")
@@ -24,7 +24,7 @@ def machine_facts() -> dict[str, str | float]:
         "isa": cpu().level(),
         "platform": platform.platform(),
         "python": platform.python_version(),
-    } | {package: _version(package) for package in _PACKAGES}
+    } | {package: installed_version(package) for package in _PACKAGES}
 
 
 def on_avx512() -> bool:
@@ -37,10 +37,3 @@ def _cpu_model() -> str:
     lines = path.read_text().splitlines() if path.exists() else []
     models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return models[0] if models else platform.processor() or platform.machine()
-
-
-def _version(package: str) -> str:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return "not installed"

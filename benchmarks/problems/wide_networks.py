@@ -41,12 +41,13 @@ def tanh_network(width: int, n_inputs: int, scale: float = 1.0) -> WideNetwork:
     """Make an untrained tanh network 20-width-width-width-10 with sigma = .6; `scale` multiplies the inner weights."""
     torch.manual_seed(0)
     sizes = (20, width, width, width)
-    modules = [module for pair in itertools.pairwise(sizes) for module in (nn.Linear(*pair), nn.Tanh())]
+    linears = [nn.Linear(*pair) for pair in itertools.pairwise(sizes)]
+    modules = [module for linear in linears for module in (linear, nn.Tanh())]
     model = nn.Sequential(*modules, nn.Linear(width, 10))
     inputs = torch.randn(n_inputs, 20)
     with torch.no_grad():
-        for linear in (modules[2], modules[4]):
-            next(linear.parameters()).mul_(scale)  # the weight
+        for linear in linears[1:]:
+            linear.weight.mul_(scale)
     return WideNetwork(noisify(model, sigma=0.6), inputs, ("3", "5"))
 
 

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.topics.bound_errors [--quick]`: errors of the bounds of I(X;T) and of values between.
+"""`python -m benchmarks.topics.bound_errors [--quick]`: errors of I(X;T): its bounds, and values between them.
 
 For networks of `layerbits.calibration` the reference is the true value. For layers of the SZT network the reference is
 the middle of the two bounds at 512 draws, which are printed too.

@@ -4,7 +4,8 @@
     python -m benchmarks.topics.gridded --targets
 
 Seconds are of processor time on one thread, in one run, so that a busy machine changes their ratios little. Rivals
-that compare pairs get fewer points, and the time of their sums, without that of building a tree, is scaled to all.
+that compare pairs get fewer points; the time of their sums, without the time of building a tree, is scaled to all
+points.
 With --targets, the grid alone runs on all threads of torch, and its seconds by the clock are compared with the targets
 for two cores with AVX-512 or with AVX2; this needs an idle machine.
 """
@@ -28,9 +29,9 @@ from layerbits.mixtures import mixture_log_density
 
 SIGMAS = (0.001, 0.01, 0.1, 1.0, 10.0)
 _SIZE, _QUICK_SIZE = 10**6, 20_000
-_SAMPLE = 200  # points of the methods that compare all pairs
-_DENSE_POINTS = 2000
-_LEAST_SECONDS = 1e-3  # of repeated calls
+_SAMPLE = 200  # points of the rivals that compare pairs
+_DENSE_POINTS = 2000  # points of the dense kernel
+_LEAST_SECONDS = 1e-3  # a call is repeated until the calls have taken this time together
 
 
 def mixture(size: int, sigma: float, dimensions: int = 1) -> tuple[Doubles, Doubles]:
@@ -130,25 +131,25 @@ def targets(size: int) -> Iterator[Target]:
 
 
 def measure(size: int, sigma: float, dtype: torch.dtype, dimensions: int = 1) -> str:
-    """Return a line: seconds of the grid, the ratios of the times of other methods, and largest differences in nats."""
+    """Return a line: time of the grid, ratios of the times of other methods to it, and largest differences in nats."""
     points, centers = mixture(size, sigma, dimensions)
     torch_points, torch_centers = torch.from_numpy(points).to(dtype), torch.from_numpy(centers).to(dtype)
     call = _gridded_call(points, centers, sigma, dtype)
     gridded, result = _seconds(call), call()
-    few = torch_points[:_DENSE_POINTS]
-    dense_call = partial(mixture_log_density, few, torch_centers, sigma, method="dense")
+    dense_points = torch_points[:_DENSE_POINTS]
+    dense_call = partial(mixture_log_density, dense_points, torch_centers, sigma, method="dense")
     difference = float((result[:_DENSE_POINTS] - dense_call()).abs().max())
-    dense = _seconds(dense_call) * len(points) / len(few)
+    dense = _seconds(dense_call) * len(points) / len(dense_points)
     cells = [f"dense {dense / gridded:.3g} ({difference:.1e})"]
     for name, rival in installed_rivals(dimensions).items():
-        some = points if rival.all_points else points[:_SAMPLE]
+        scored = points if rival.all_points else points[:_SAMPLE]
         density = rival.build(centers, sigma)
-        worst = float(np.abs(rival.score(density, some) - result[: len(some)].double().numpy()).max())
+        difference = float(np.abs(rival.score(density, scored) - result[: len(scored)].double().numpy()).max())
         build, score = (
             _seconds(partial(rival.build, centers, sigma), 1),
-            _seconds(partial(rival.score, density, some), 1),
+            _seconds(partial(rival.score, density, scored), 1),
         )
-        cells.append(f"{name} {(build + score * len(points) / len(some)) / gridded:.3g} ({worst:.1e})")
+        cells.append(f"{name} {(build + score * len(points) / len(scored)) / gridded:.3g} ({difference:.1e})")
     return f"{str(dtype)[6:]} sigma = {sigma:g}: {1000 * gridded:.0f} ms; " + ", ".join(cells)
 
 

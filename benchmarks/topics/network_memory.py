@@ -2,9 +2,9 @@
 
 The networks are noisy and have random weights. Each runs in a process of its own, on one thread; seconds are those of
 the processor. Peak memory is the peak of the resident memory in the first call, less the resident memory after the
-network and its inputs were made. The ratio is that of the median times of later measurements and of later passes alone,
-which alternate. Passes alone include the check of the rows; the calls of the noisy network by hand, without gradients,
-are beside them. `gpt2` needs the package transformers, `resnet18` torchvision; neither downloads weights.
+network and its inputs were made. The ratio is the median time of later measurements over that of the passes alone; the
+two alternate. Passes alone include the check of the rows. `by hand` is the time of plain calls of the noisy network,
+without gradients. `gpt2` needs the package transformers, `resnet18` torchvision; neither downloads weights.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from layerbits.networks import Passes, check_rows, noisify, noisy_network, read_
 
 _MIB = 2**20
 
-# Largest numbers of rows of a pass among which the fastest is sought, and rounds in which it is compared.
+# Numbers of rows of a pass, of which the fastest is chosen, and rounds of the comparison.
 _CHUNKS = (8, 16, 32, 64, 128, 512)
 _ROUNDS = 3
 
@@ -43,7 +43,7 @@ class Case:
     max_bytes : int
         Bound of the peak memory.
     max_ratio : float, optional
-        Bound of the time of the measurement over that of the passes alone with the best chunk.
+        Bound of the time of the measurement over the time of the passes alone with the fastest number of rows.
     """
 
     make: Callable[[], tuple[nn.Module, Any]]
@@ -56,15 +56,15 @@ class Case:
 
 @dataclasses.dataclass(frozen=True)
 class Measured:
-    """Seconds of a measurement, of its passes alone, of calls by hand, and its peak memory in bytes.
+    """Seconds of a measurement, its peak memory in bytes, and with a `max_ratio` seconds of passes alone and by hand.
 
-    Seconds of passes and calls are 0 without a `max_ratio`.
+    `seconds` is the median of later measurements, or the first one without a `max_ratio`.
     """
 
     seconds: float
-    seconds_of_passes: float
-    seconds_by_hand: float
     peak: int
+    seconds_of_passes: float | None = None
+    seconds_by_hand: float | None = None
 
 
 class _Mean(nn.Module):
@@ -122,9 +122,9 @@ CASES = {
     "gpt2": Case(_gpt2, draws=32, max_bytes=300 * _MIB, max_ratio=1.1),
     "resnet18": Case(_resnet18, draws=8, max_bytes=2**30, max_ratio=2.0),
     "images": Case(_images, draws=2, queries=2, max_bytes=2**31),
-    # A first layer of 6272 units.
+    # The first layer has 6272 units.
     "wide_images": Case(_wide_images, draws=2, queries=2, max_bytes=2**31),
-    # Less than the 256 MiB of a single copy of the signals in float32.
+    # The bound is below the 256 MiB of one copy of the signals in float32.
     "bfloat16": Case(_bfloat16, draws=2, max_bytes=250 * _MIB),
 }
 
@@ -139,7 +139,7 @@ def targets(name: str, measured: Measured) -> list[Target]:
     """Return the bounds of a case beside what was measured."""
     case = CASES[name]
     bounds = [Target(f"{name}: peak memory, MiB", measured.peak / _MIB, case.max_bytes / _MIB, at_most=True)]
-    if case.max_ratio is not None:
+    if case.max_ratio is not None and measured.seconds_of_passes is not None:
         ratio = measured.seconds / measured.seconds_of_passes
         bounds.append(Target(f"{name}: time over that of the passes", ratio, case.max_ratio, at_most=True))
     return bounds
@@ -154,16 +154,15 @@ def _measured(name: str) -> Measured:
     seconds = _seconds_of_measurement(model, inputs, case)
     peak = status("VmHWM") - before
     if case.max_ratio is None:
-        return Measured(seconds, 0.0, 0.0, peak)
-    passes, by_hand = (
-        functools.partial(seconds, model, inputs, case) for seconds in (_seconds_of_passes, _seconds_by_hand)
-    )
+        return Measured(seconds, peak)
+    passes = functools.partial(_seconds_of_passes, model, inputs, case)
+    by_hand = functools.partial(_seconds_by_hand, model, inputs, case)
     best, best_by_hand = min(_CHUNKS, key=passes), min(_CHUNKS, key=by_hand)
     rounds = [
         (_seconds_of_measurement(model, inputs, case), passes(best), by_hand(best_by_hand)) for _ in range(_ROUNDS)
     ]
     seconds, seconds_of_passes, seconds_by_hand = map(statistics.median, zip(*rounds, strict=True))
-    return Measured(seconds, seconds_of_passes, seconds_by_hand, peak)
+    return Measured(seconds, peak, seconds_of_passes, seconds_by_hand)
 
 
 def _seconds_of_measurement(model: nn.Module, inputs: Any, case: Case) -> float:
@@ -204,11 +203,12 @@ def _one_value(signals: Tensor) -> Tensor:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    # argparse compares the empty default of nargs="*" with the choices.
     parser.add_argument("names", nargs="*", choices=[[], *CASES], help="all by default")
     for name in parser.parse_args().names or CASES:
         measured = measure_case(name)
         passes = ""
-        if CASES[name].max_ratio:
+        if measured.seconds_of_passes is not None:
             passes = f", passes alone {measured.seconds_of_passes:.1f} s, by hand {measured.seconds_by_hand:.1f} s"
         print(f"{name}: {measured.seconds:.1f} s{passes}")
         for target in targets(name, measured):

@@ -31,7 +31,7 @@ from torch.distributed import distributed_c10d
 import layerbits as lb
 from layerbits import plots
 
-QUERIES = 8  # of each input, and at most half of the draws
+QUERIES = 8  # queries of each input; at most half of the draws carry queries
 WIDTHS = (8, 7, 5)
 PASS_ROWS = 2**15  # the largest number of rows of a pass of so small a network
 
@@ -47,7 +47,7 @@ class Size:
 
 @dataclasses.dataclass(frozen=True)
 class Cost:
-    """Processor seconds of the busiest process, and bytes that a process receives, the most of all."""
+    """Processor seconds of the busiest process, and the most bytes that a process receives."""
 
     seconds: float
     bytes: float
@@ -192,7 +192,7 @@ def _plot(path: Path, seconds: dict[str, float]) -> None:
             axes.loglog(processes, [part[name] for part in by_part], label=name)
         axes.set(title=f"N = {n:,}, r = 32", xlabel="processes")
         axes.label_outer()
-    figure.axes[0].set_ylim(bottom=1e-2)  # of all axes
+    figure.axes[0].set_ylim(bottom=1e-2)  # the axes share y
     figure.axes[0].set_ylabel("processor seconds of a process")
     figure.axes[0].legend(frameon=False, fontsize="small")
     figure.savefig(path, dpi=150)

@@ -77,14 +77,15 @@ def true_log_sums_of_all_rows(problem: LogSumProblem) -> TrueLogSums:
     """Return log-sums of all rows by the dense kernel in float64, checked against long double in some rows.
 
     All rows are needed because pruning may fail in few rows. The exponents e_k with softmax weights p_k of entropy H
-    have sum_k p_k |e_k| = H - log-sum <= log n - log-sum. This bound stands for the largest exponent too.
+    have sum_k p_k |e_k| = H - log-sum <= log n - log-sum. This bound is also passed as `largest_exponent`, which it
+    understates: `_bound_of_expanded_squares` becomes stricter.
     """
     doubles = problem.to(torch.float64)
     density = mixture_log_density(doubles.points, doubles.centers, doubles.sigma, method="dense")
     measure_accuracy("dense", density, problem, true_log_sums(problem), torch.float64)
     log_sums = density.numpy() + problem.log_normalizer
-    exponents = math.log(len(problem.centers)) - log_sums
-    return TrueLogSums(np.arange(len(log_sums)), log_sums.astype(np.longdouble), exponents, exponents)
+    mean_bound = math.log(len(problem.centers)) - log_sums
+    return TrueLogSums(np.arange(len(log_sums)), log_sums.astype(np.longdouble), mean_bound, mean_bound)
 
 
 def targets(rows: Sequence[PrunedRow]) -> Iterator[Target]:

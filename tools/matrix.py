@@ -84,7 +84,7 @@ def result_of(environment: Environment, tests: Sequence[str], wheel: Path | None
         "venv": lambda: run(environment.python, "-m", "venv", str(folder / "venv")),
         "requirements": lambda: run(*pip, "install", "--quiet", *environment.requirements, *_TEST_PACKAGES),
         "build": lambda: wheel is not None or run(*pip, "wheel", "--quiet", "--no-deps", "-w", str(folder), str(_ROOT)),
-        # With the requirements, so that pip does not replace their versions.
+        # The requirements stand here too, so that pip keeps their versions.
         "layerbits": lambda: run(
             *pip, "install", "--quiet", str(wheel or next(folder.glob("*.whl"))), *environment.requirements
         ),

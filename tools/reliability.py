@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 _ROOT = Path(__file__).resolve().parent.parent
-_KILLS = 28  # of each of six commands by each of four signals; those after the end of a command do not count
+_KILLS = 28  # kills of each of six commands by each of four signals; kills after the end of a command do not count
 _EXAMPLES = 100  # calls of each public name, and 1,012 damaged folders, in a run of the tests
 
 
@@ -74,7 +74,7 @@ def _kernels() -> str:
 
 
 def _attack(name: str, share: float) -> tuple[str, bool]:
-    """Make an attack, and return its row in the table, and whether it has failed."""
+    """Make an attack; return its row in the table, and whether it has failed."""
     attack, started, number, failures = _ATTACKS[name], time.monotonic(), 0, 0
     first = seed = time.time_ns() % 2**32
     while True:

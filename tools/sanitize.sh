@@ -3,10 +3,10 @@
 #
 #     bash tools/sanitize.sh address|undefined|thread [MINUTES [SEED]]
 #
-# With `address` and `undefined` the tests of the kernels run too. The CUDA kernels on the host run under both, or with
-# `thread` under the checker of races. A report of a sanitizer ends the script with status 1. The builds in
-# build/sanitize-* are kept for the next call. Run this script in a virtual environment with the extra `test`, cmake,
-# ninja and pybind11.
+# With `address` and `undefined` the tests of the kernels run too, and the emulated CUDA kernels run under both
+# sanitizers. With `thread` the emulated kernels run under the checker of races. A report of a sanitizer ends the script
+# with status 1. The builds in build/sanitize-* are kept for the next call. Run this script in a virtual environment
+# with the extra `test`, cmake, ninja and pybind11.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 kind=${1:-} minutes=${2:-20}
@@ -30,8 +30,8 @@ build "build/sanitize-$kind" _cpu -DCMAKE_INTERPROCEDURAL_OPTIMIZATION=OFF -DCMA
   -DCMAKE_CXX_FLAGS="-fsanitize=$kind -fno-sanitize-recover=all -fno-omit-frame-pointer -g1"
 build build/sanitize-cuda "$cuda" -DLAYERBITS_CUDA_EMULATION=ON
 
-# The interpreter is not instrumented, so the runtime of the sanitizer is loaded first, and with it that of C++, in which
-# it looks for the function that throws. Python frees little at its end, so leaks are not reported.
+# The interpreter is not instrumented, so the runtime of the sanitizer is loaded first. The C++ runtime follows, because
+# the sanitizer looks there for the function that throws. Python frees little at its end, so leaks are not reported.
 export ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 TSAN_OPTIONS=halt_on_error=1
 preload="$(g++ -print-file-name=$library) $(g++ -print-file-name=libstdc++.so)"
 LD_PRELOAD=$preload python tools/release/fuzz_native.py "build/sanitize-$kind" "$minutes" "${@:3}"

@@ -1,9 +1,10 @@
-"""Check that the objects of an ISA level define only their table, and the exports and the protections of the module.
+"""Check the symbols of kernel objects and of the module, and the protections of the module.
 
     python tools/ci/check_symbols.py BUILD_FOLDER
 
-The linker may merge functions of the same name from two levels, so that a function runs with instructions that the CPU
-lacks. The module may also export templates of std and type descriptions, which C++ shares between modules.
+The objects of an ISA level may define only their table: the linker may merge functions of the same name from two
+levels, so that a function runs with instructions that the CPU lacks. The module may export its entry point, and
+templates of std and type descriptions, which C++ shares between modules.
 """
 
 import re

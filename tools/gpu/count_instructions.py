@@ -9,6 +9,7 @@ their share of the roofline of d subtractions and d multiply-adds (in float32 th
 unit). Instructions that run once a stage (copies, barriers) or once a tile of points are not counted.
 """
 
+import argparse
 import re
 import shutil
 import subprocess
@@ -25,6 +26,7 @@ UNITS = {
     "shared": ("LDS", "STS"),
     "other": ("BRA", "BSSY", "BSYNC", "BAR", "U", "NOP", "S2", "LDC", "R2UR", "CS2R"),
 }
+WORDS = {".128": 4, ".64": 2}  # words of a load from shared memory by suffix; otherwise one
 DIMENSIONS = (1, 2, 3, 5, 8, 10, 16, 32)
 STEP, BLOCK = 4, 8  # kStep of csrc/cuda/tile_log_sums.h, kBlock of csrc/cuda/arithmetic.h
 
@@ -58,8 +60,10 @@ class Code:
         previous = {start: -1}
         length = {start: 0}
         for i in range(start, end):
+            if i not in length:
+                continue
             for target in self.successors[i]:
-                if i in length and i < target <= end and length[i] + 1 < length.get(target, sys.maxsize):
+                if i < target <= end and length[i] + 1 < length.get(target, sys.maxsize):
                     length[target], previous[target] = length[i] + 1, i
         path = [end]
         while path[-1] != start:
@@ -72,7 +76,8 @@ class Code:
         for i in instructions:
             name = self.names[i]
             unit = next((unit for unit, names in UNITS.items() if name.startswith(names)), "integer")
-            counts[unit] += 4 if unit == "shared" and ".128" in name else 2 if unit == "shared" and ".64" in name else 1
+            words = next((words for suffix, words in WORDS.items() if suffix in name), 1)
+            counts[unit] += words if unit == "shared" else 1
             counts["all"] += 1
         return counts
 
@@ -120,12 +125,16 @@ def rows(text: str) -> Iterator[str]:
 
 def main() -> int:
     """Print the table; return 1 without cuobjdump or without kernels."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("file", help="the module _cuda or a cubin")
+    parser.add_argument("architecture", nargs="?", help="such as sm_90; by default all of the file")
+    options = parser.parse_args()
     tool = shutil.which("cuobjdump")
     if tool is None:
         print("cuobjdump is not on the path; it comes with the CUDA toolkit")
         return 1
-    architecture = ["-arch", sys.argv[2]] if len(sys.argv) > 2 else []
-    run = subprocess.run([tool, "-sass", *architecture, sys.argv[1]], capture_output=True, text=True, check=True)
+    architecture = ["-arch", options.architecture] if options.architecture else []
+    run = subprocess.run([tool, "-sass", *architecture, options.file], capture_output=True, text=True, check=True)
     table = sorted(rows(run.stdout))
     head = "".join(f"{unit:>9}" for unit in (*LANES, "other"))
     print(f"dtype    pairs    d{head}  pairs/s of an H200  of the roofline", *table, sep="\n")

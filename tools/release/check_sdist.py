@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def differences(sdist: Path) -> list[str]:
-    """Return a line for each file that git or the distribution lacks; PKG-INFO is of the distribution alone."""
+    """Return a line for each file that git or the distribution lacks; git never has PKG-INFO."""
     with tarfile.open(sdist) as archive:
         packed = {name.partition("/")[2] for name in archive.getnames()} - {"PKG-INFO"}
     output = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True).stdout

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import NoReturn as _NoReturn
 
-from layerbits import _main_interpreter as _main_interpreter  # first
+from layerbits import _main_interpreter as _main_interpreter  # first: torch would hang in a subinterpreter
 from layerbits import baselines, calibration, data, integrations, plots, theory
 from layerbits._base import (
     BackendError,

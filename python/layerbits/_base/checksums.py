@@ -1,8 +1,8 @@
 """Checksums of tables, so that a table that was changed, cut, or copied from another run is found.
 
 The file ``.NAME.sha256`` beside a table NAME has the SHA-256 of its content and the hash of its run. While the table is
-replaced, it has those of the old and of the new content, so that a process that is killed in between leaves a table
-that fits.
+replaced, the file has the hashes of the old and of the new content, so that a process that is killed in between leaves
+a table that fits the file.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def write_verified(path: Path, content: bytes) -> None:
 
 
 def read_verified(path: Path) -> tuple[bytes, bool]:
-    """Return the content of a table, and whether it has a checksum, which fits.
+    """Return the content of a table, and whether a checksum verifies the content.
 
     Raises
     ------
@@ -71,7 +71,7 @@ def read_verified(path: Path) -> tuple[bytes, bool]:
     OtherRunError
         The table is of another run.
     OSError
-        As `read_regular`.
+        Raised by `read_regular`.
     """
     for _ in range(_READS):
         content = _content(path)
@@ -83,12 +83,12 @@ def read_verified(path: Path) -> tuple[bytes, bool]:
 
 
 def is_verified(path: Path) -> bool:
-    """Return whether a table has a checksum, which fits; the memory does not grow with the table.
+    """Return whether a checksum verifies a table; the memory does not grow with the table.
 
     Raises
     ------
     ChangedTableError, OtherRunError, OSError
-        As `read_verified`.
+        For the reasons that `read_verified` states.
     """
     for _ in range(_READS):
         digest = hashlib.sha256()
@@ -103,12 +103,12 @@ def is_verified(path: Path) -> bool:
 
 
 def write_checksum(path: Path) -> None:
-    """Write the checksum of a table, which exists."""
+    """Write the checksum of an existing table."""
     _write(checksum_path(path), _line(_content(path), table_run(path)))
 
 
 def _is_verified(path: Path, digest: str) -> bool | None:
-    """Return whether a table has a checksum, None if it has another one; OtherRunError if it is of another run."""
+    """Return True if the checksum fits, False if there is none, and None if it differs; raise OtherRunError."""
     try:
         lines = read_regular(checksum_path(path), limit=_CHECKSUMS_LIMIT).decode(errors="replace").splitlines()
     except FileNotFoundError:

@@ -11,7 +11,7 @@ _Returned = TypeVar("_Returned")
 
 
 def missing_attribute(place: str, name: str, present_names: Mapping[str, str]) -> AttributeError:
-    """Return the error of an attribute that `place` lacks, with the present name of one of version 0.1."""
+    """Return the error of an attribute that `place` lacks, with the present name if version 0.1 had the attribute."""
     remedy = f", which was removed after version 0.1; use {present_names[name]}" if name in present_names else ""
     return AttributeError(f"{place} has no attribute {name!r}{remedy}")
 

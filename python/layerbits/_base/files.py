@@ -40,7 +40,7 @@ def replacing(path: Path, *, writer: str = "") -> Iterator[Path]:
 
 
 def file_stamp(path: Path) -> tuple[int, int] | None:
-    """Return numbers that change when a file is replaced, or None if there is none."""
+    """Return numbers that change when a file is replaced, or None if there is no file."""
     try:
         status = path.lstat()  # lstat, because a link itself would be replaced
     except OSError:

@@ -46,7 +46,7 @@ class FolderLock:
         except OSError:
             self.release()
             raise
-        with contextlib.suppress(OSError):  # messages alone use the name, so a full disk is no error
+        with contextlib.suppress(OSError):  # only messages use the name, so a full disk is no error
             os.truncate(file, 0)
             os.write(file, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
 

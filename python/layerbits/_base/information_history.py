@@ -33,6 +33,11 @@ class InformationHistory:
     simultaneous : bool
         Whether all intervals of all epochs hold together.
 
+    Raises
+    ------
+    TypeError, ValueError
+        A parameter has a wrong type, or an epoch is negative.
+
     Examples
     --------
     >>> import tempfile, torch
@@ -118,8 +123,8 @@ class InformationHistory:
         Estimate
             In the unit of the rows. All changes of all layers and quantities, between any two epochs, lie in their
             intervals together, with the probability `confidence` of the history. An upper end below 0 shows a decrease.
-            `standard_error` is the sum of those of the two values, `draws` the smaller number of passes, and `flags`
-            are those of both rows.
+            `standard_error` is the sum of the two standard errors, `draws` the smaller number of passes, and `flags`
+            are the flags of both rows.
 
         Raises
         ------
@@ -152,17 +157,29 @@ class InformationHistory:
         )
 
     def to_pandas(self) -> pandas.DataFrame:
-        """Return a `pandas.DataFrame` with the epoch and each field of a row as columns; UsageError without pandas."""
+        """Return a `pandas.DataFrame` with the epoch and each field of a row as columns.
+
+        Raises
+        ------
+        UsageError
+            pandas is not installed; it is in the extra `frames`.
+        """
         rows = [{"epoch": epoch, **dataclasses.asdict(row)} for epoch, row in self.rows]
         return data_frame(rows, ["epoch", *COLUMNS])
 
     def to_xarray(self) -> xarray.Dataset:
-        """Return an `xarray.Dataset` over epoch, layer and quantity; UsageError without xarray."""
+        """Return an `xarray.Dataset` over epoch, layer and quantity.
+
+        Raises
+        ------
+        UsageError
+            xarray is not installed; it is in the extra `frames`.
+        """
         return data_set(self.to_pandas(), ("epoch", "layer", "quantity"))
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Plot I(X;T) of each layer over the epochs, by `layerbits.plots.curves`."""
-        from layerbits.plots import curves  # plots stands above _base
+        from layerbits.plots import curves  # imported here: plots imports _base
 
         return curves(self, ax=ax)
 

@@ -94,8 +94,9 @@ class InformationTable:
     @property
     def bits(self) -> InformationTable:
         """The table in bits."""
-        in_bits = {row.unit for row in self.rows} == {"bits"}
-        limits = {name: limit / (1 if in_bits else math.log(2)) for name, limit in self.limits.items()}
+        if {row.unit for row in self.rows} == {"bits"}:
+            return self
+        limits = {name: limit / math.log(2) for name, limit in self.limits.items()}
         return InformationTable(tuple(row.bits for row in self.rows), limits, self.provenance)
 
     def scalars(self, prefix: str = "information") -> dict[str, float]:
@@ -153,7 +154,7 @@ class InformationTable:
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Plot every information with its interval, by `layerbits.plots.intervals`."""
-        from layerbits.plots import intervals  # plots stands above _base
+        from layerbits.plots import intervals  # imported here: plots imports _base
 
         return intervals(self, ax=ax)
 

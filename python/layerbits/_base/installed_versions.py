@@ -6,7 +6,7 @@ import importlib.metadata
 
 
 def installed_version(package: str) -> str:
-    """Return the version of a package, ``"not installed"`` for a source tree or a package that is missing."""
+    """Return the version of a package, or ``"not installed"`` for a source tree or a missing package."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:

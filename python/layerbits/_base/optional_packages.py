@@ -35,7 +35,7 @@ def require_package(package: str, *, extra: str, purpose: str) -> None:
 
 
 def data_frame(rows: Sequence[Mapping[str, object]], columns: Sequence[str]) -> pandas.DataFrame:
-    """Return a data frame of rows; UsageError if pandas is missing."""
+    """Return a data frame of rows; raise a UsageError if pandas is missing."""
     require_package("pandas", extra="frames", purpose="data frames")
     import pandas
 
@@ -43,10 +43,14 @@ def data_frame(rows: Sequence[Mapping[str, object]], columns: Sequence[str]) -> 
 
 
 def data_set(frame: pandas.DataFrame, dimensions: Sequence[str]) -> xarray.Dataset:
-    """Return the columns of a frame as arrays over some of them, in the order of the rows; NaN where there is no row.
+    """Return the columns of a frame as arrays over `dimensions`, in the order of the rows; NaN where there is no row.
 
-    Flags, if there are any, are joined by spaces, as in information.csv, because netCDF has no tuples. Raises
-    UsageError if xarray is missing.
+    Flags, if there are any, are joined by spaces, as in information.csv, because netCDF has no tuples.
+
+    Raises
+    ------
+    UsageError
+        xarray is missing.
     """
     require_package("xarray", extra="frames", purpose="data sets")
     coordinates = {name: frame[name].unique() for name in dimensions}  # xarray would sort them

@@ -18,7 +18,7 @@ with warnings.catch_warnings():  # in a notebook without ipywidgets, where bars 
 _DELAY = 2.0  # seconds
 _Item = TypeVar("_Item")
 
-# With None, tqdm shows bars only if stderr is a terminal; in a notebook, it is none.
+# With None, tqdm shows bars only if stderr is a terminal; in a notebook, stderr is no terminal.
 _DISABLED = False if issubclass(tqdm, tqdm_notebook) else None
 
 
@@ -29,10 +29,10 @@ def progress(items: Iterable[_Item], *, name: str, total: int) -> Iterator[_Item
 
 def progress_bar(items: Iterable[_Item], *, name: str, total: int) -> tqdm[Any]:
     """Return a progress bar that iterates over the items; `show_text` adds a text."""
-    has_no_stderr = sys.stderr is None or sys.stderr.closed  # tqdm writes to it all the same
+    has_no_stderr = sys.stderr is None or sys.stderr.closed  # tqdm would write to it
     return tqdm(items, desc=name, total=total, disable=has_no_stderr or _DISABLED, delay=_DELAY)
 
 
 def show_text(bar: tqdm[Any], text: str) -> None:
-    """Write a text behind a progress bar; before its delay, tqdm alone would show the bar with the text."""
+    """Write a text behind a progress bar; a bar whose delay has not passed stays hidden, unlike in tqdm."""
     bar.set_postfix_str(text, refresh=not bar.disable and time.time() >= bar.start_t + _DELAY)

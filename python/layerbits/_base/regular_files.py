@@ -30,7 +30,7 @@ def read_regular(path: Path, *, limit: int) -> bytes:
     Raises
     ------
     OSError
-        As `open_regular`, or the file is larger.
+        Raised by `open_regular`, or the file is larger.
     """
     with os.fdopen(open_regular(path), "rb") as file:
         content = file.read(limit + 1)

@@ -94,7 +94,7 @@ class Estimate(Result):
         False if the half width of the interval exceeds the requested tolerance.
     flags : tuple of str
         Between two layers ``"tail_assumed"``, as in `InformationRow`: `upper` makes this assumption, and `lower` too
-        unless the layers are neighbours. Of a change, the flags of both rows.
+        unless the layers are neighbours. A change has the flags of both rows.
 
     Examples
     --------
@@ -147,8 +147,9 @@ class InformationRow(Result):
     estimator : str
         Name of the estimator.
     value, standard_error : float
-        Point estimate, which lies in the interval, and its standard error, in `unit`. If the interval, or that of
-        the layer's own bounds, is wider than 0.5 nats, the value is its midpoint, and the standard error is NaN.
+        Point estimate, which lies in the interval, and its standard error, in `unit`. If this interval or the one from
+        the layer's own bounds is wider than 0.5 nats, the value is the midpoint of this interval, and the standard
+        error is NaN.
     lower, upper : float
         Ends of a confidence interval for the true quantity, in `unit`.
     unit : str
@@ -171,21 +172,20 @@ class InformationRow(Result):
         measurement); ``"frames"`` (the sampling of random slices); or ``"samples"`` (of the noises behind a query,
         where the known network gives the narrower interval). Empty if the ends are equal.
     flags : tuple of str
-        Of the notes. ``"saturated"``: I(X;T) may be log N, and its lower end is as near as the queries allow.
+        Flags of the notes. ``"saturated"``: I(X;T) may be log N, and its lower end is as near as the queries allow.
         ``"tolerance_missed"``: the interval is wider than `tolerance` asks. ``"data_processing"``: an end comes from
         another layer of a chain. ``"above_previous_layer"``: I(X;T) is larger than that of an earlier layer of a chain.
         ``"above_ceiling"``: the plug-in bound is larger than the entropies of X and Y allow. ``"ends_cross"``: `lower`
         is above `upper`. ``"above_larger_view"``: a slice has more information than the layer, or than larger random
         slices. ``"sum_differs"``: I(X;T) is not the sum of I(T;Y) and I(X;T|Y).
 
-        Of the measurement.
-        ``"measurement_noise"``: the measurement adds the noise; the network runs without noise. ``"before_rounding"``:
-        T is the sum of signal and noise before rounding to float16 or bfloat16. The rounded T carries no more
-        information, but a mean of rounded values may. ``"other_output"``: the layer returns several tensors, the first
-        has the noise, and a later layer uses another one, so that the layer is in no chain. ``"masked"``: a readout of
-        the tokens that a mask keeps, a function of T and the mask. ``"tail_assumed"``: the upper end of an entropy
-        behind noise assumes that no signal lies more than 10 times as far out as those of a pilot. Layers of
-        tanh, sigmoid and other bounded activation functions need no such assumption.
+        Flags of the measurement. ``"measurement_noise"``: the measurement adds the noise; the network runs without
+        noise. ``"before_rounding"``: T is the sum of signal and noise before rounding to float16 or bfloat16. The
+        rounded T carries no more information, but a mean of rounded values may. ``"other_output"``: the layer returns
+        several tensors, the first has the noise, and a later layer uses another one, so that the layer is in no chain.
+        ``"masked"``: a readout of the tokens that a mask keeps, a function of T and the mask. ``"tail_assumed"``: the
+        upper end of an entropy behind noise assumes that no signal is more than 10 times as far from their center as
+        the signals of a pilot. Layers of tanh, sigmoid and other bounded activation functions need no such assumption.
 
     Examples
     --------
@@ -238,5 +238,3 @@ def row_text(row: InformationRow, width: int = 8) -> str:
 MEASUREMENT_NOISE, BEFORE_ROUNDING, OTHER_OUTPUT = "measurement_noise", "before_rounding", "other_output"
 MASKED = "masked"
 TAIL_ASSUMED = "tail_assumed"
-
-COLUMNS = [field.name for field in dataclasses.fields(InformationRow)]

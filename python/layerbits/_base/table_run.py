@@ -17,14 +17,14 @@ NO_RUN = "none"
 def table_run(path: Path) -> str:
     """Return a hash of the run of a table and of the table's path in the folder of the run, or `NO_RUN`.
 
-    The record of the run is beside the table, or in the folder above it: a variant has a folder in that of its run.
+    The record of the run is beside the table, or in the folder above: a variant has a folder in the folder of its run.
     """
     path = Path(os.path.abspath(path))
     for folder in path.parents[:2]:
         try:
             record = json.loads(read_regular(folder / RUN_RECORD, limit=RECORD_LIMIT))
             settings = [record["experiment"], record["configuration"], path.relative_to(folder).as_posix()]
-        except (OSError, ValueError, RecursionError, KeyError, TypeError):  # none, or a file of another program
+        except (OSError, ValueError, RecursionError, KeyError, TypeError):  # no record, or a file of another program
             continue
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
     return NO_RUN

@@ -118,7 +118,7 @@ def write_json(path: Path, content: dict[str, Any], *, checksum: bool = False) -
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object, and compare it with its checksum, which is not returned, if it has one.
+    """Return a JSON object without its checksum; if it has a checksum, compare the two.
 
     Raises
     ------

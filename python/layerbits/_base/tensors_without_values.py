@@ -1,4 +1,4 @@
-"""Tensors that have a shape and no values."""
+"""Tensors without values."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ from torch.nn.parameter import is_lazy
 
 
 def has_no_values(tensor: Tensor) -> bool:
-    """Return whether a tensor is that of a FakeTensorMode, on the meta device, or a lazy parameter without a shape."""
+    """Return whether a tensor belongs to a FakeTensorMode, is on the meta device, or is a lazy parameter."""
     return is_lazy(tensor) or isinstance(tensor, FakeTensor) or tensor.is_meta

@@ -30,7 +30,7 @@ def shown(value: object, *, longest: int = _LONGEST_TEXT) -> str:
 
 
 def shown_path(path: str | os.PathLike[str]) -> str:
-    """Return a path for messages: the text of `shown`, of a longer path too."""
+    """Return a path for messages, by `shown` with room for a longer text."""
     return shown(os.fspath(path), longest=_LONGEST_PATH)
 
 
@@ -48,14 +48,14 @@ def counted(count: int, noun: str) -> str:
 
 
 def listed(names: Iterable[str]) -> str:
-    """Return names as a text for messages, with the number of those behind the first 20."""
+    """Return the first 20 names as a text for messages, with the number of the others."""
     names = list(names)
     others = len(names) - _MOST_NAMES
     return ", ".join(names[:_MOST_NAMES]) + (f" and {others} more" if others > 0 else "")
 
 
 def shape_of(units: Iterable[int]) -> str:
-    """Return the shape of n rows of units as a text for messages, which need not name the rows of an observed pass."""
+    """Return the shape (n, *units) as a text for messages, in which n stands for any number of rows."""
     return f"({', '.join(map(str, ('n', *units)))})"
 
 
@@ -67,7 +67,9 @@ def check_type(name: str, value: object, kinds: type | tuple[type, ...] | UnionT
 
 def refuse_sparse(name: str, value: object) -> None:
     """Raise a TypeError for a sparse matrix or array, such as those of scipy."""
-    if hasattr(type(value), "toarray") and hasattr(value, "nnz"):  # a torch.fx.Proxy has all attributes, its type not
+    if hasattr(type(value), "toarray") and hasattr(
+        value, "nnz"
+    ):  # a torch.fx.Proxy has all attributes; its type does not
         kind = type(value).__name__
         raise TypeError(f"{name}: got {kind}, a sparse matrix, wanted a dense array; convert it by .toarray()")
 

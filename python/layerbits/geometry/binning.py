@@ -106,19 +106,24 @@ def binned_information(
     else:
         estimator = f"{len(edges) + 1} bins"
     entropy = entropy_of_numbers(numbers)
-    if labels is None:
-        return BaselineEstimate("H(Bin(T))", estimator, entropy)
-    classes = class_numbers(labels, len(numbers))
-    joint_entropy = entropy_of_numbers(numbers * (int(classes.max()) + 1) + classes)
-    label_information = max(0.0, entropy + entropy_of_numbers(classes) - joint_entropy)
-    return BaselineEstimate("H(Bin(T))", estimator, entropy, label_information)
+    return BaselineEstimate("H(Bin(T))", estimator, entropy, information_about_labels(numbers, entropy, labels))
 
 
 def szt_edges(bins: int = 30) -> Doubles:
     """Return the inner edges, shape (bins - 1,), of equal bins on [-1, 1]; the outer bins are unbounded.
 
-    `bins` is an integer of at least 1; TypeError or ValueError otherwise.
+    Parameters
+    ----------
+    bins : int
+        Number of bins, from 1 to 2^23.
 
+    Raises
+    ------
+    TypeError, ValueError
+        `bins` is no integer in this range.
+
+    Notes
+    -----
     Source: Shwartz-Ziv and Tishby, Opening the Black Box of Deep Neural Networks via Information (2017), with 30 bins.
 
     Examples
@@ -180,7 +185,7 @@ def numbers_of_rows(
 ) -> npt.NDArray[Any]:
     """Return a number 0, 1, ... for each row, shape (n,); rows with equal bytes of `values(rows)` have the same number.
 
-    `values` maps some rows (m, d) to what is compared.
+    `values` maps some rows (m, d) to the rows that are compared.
     """
     # Digests take less memory than the values. At 128 bits, two of a million rows collide with probability < 1e-26.
     step = max(1, _CHUNK // rows.shape[1])
@@ -198,3 +203,12 @@ def entropy_of_numbers(numbers: npt.NDArray[Any]) -> float:
     counts = np.unique(numbers, return_counts=True)[1]
     # In this form the entropy of distinct rows is exactly log n.
     return float(math.log(len(numbers)) - (counts * np.log(counts)).sum() / len(numbers))
+
+
+def information_about_labels(numbers: npt.NDArray[Any], entropy: float, labels: Array | None) -> float | None:
+    """Return the information, in nats, of numbers of this entropy about the labels; None without labels."""
+    if labels is None:
+        return None
+    classes = class_numbers(labels, len(numbers))
+    joint_entropy = entropy_of_numbers(numbers * (int(classes.max()) + 1) + classes)
+    return max(0.0, entropy + entropy_of_numbers(classes) - joint_entropy)

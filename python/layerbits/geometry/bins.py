@@ -62,7 +62,7 @@ class EdgeBins:
 
 
 def even_bins(size: float, values: Floats) -> EvenBins:
-    """Return bins of one size with exact numbers for these values; ValueError if the size is too small."""
+    """Return bins of one size with exact numbers for these values; raise a ValueError if the size is too small."""
     largest_quotient = max(abs(float(values.min())), abs(float(values.max()))) / size
     if not largest_quotient < 2**52:
         raise ValueError(f"bin_size: got {size}, wanted more than 2^-52 times the largest activation")

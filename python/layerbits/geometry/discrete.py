@@ -11,9 +11,8 @@ from torch import Tensor
 
 from layerbits._base import Array
 from layerbits.geometry.baseline_estimate import BaselineEstimate
-from layerbits.geometry.binning import entropy_of_numbers, numbers_of_rows
+from layerbits.geometry.binning import entropy_of_numbers, information_about_labels, numbers_of_rows
 from layerbits.kernels import as_tensor
-from layerbits.statistics import class_numbers
 
 
 def discrete_information(activations: Array, *, labels: Array | None = None) -> BaselineEstimate:
@@ -64,11 +63,7 @@ def discrete_information(activations: Array, *, labels: Array | None = None) -> 
     note = f"{n_distinct} of {n} rows are distinct"
     if n_distinct == n:
         note = f"all {n} rows are distinct, so I(X;T) is log n = {math.log(n):.4f} nats, whatever the layer does"
-    label_information = None
-    if labels is not None:
-        classes = class_numbers(labels, n)
-        joint_entropy = entropy_of_numbers(numbers * (int(classes.max()) + 1) + classes)
-        label_information = max(0.0, value + entropy_of_numbers(classes) - joint_entropy)
+    label_information = information_about_labels(numbers, value, labels)
     return BaselineEstimate("I(X;T)", "distinct rows", value, label_information, note=note)
 
 

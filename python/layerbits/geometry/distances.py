@@ -74,18 +74,30 @@ class DistanceHistogram:
         return float(np.minimum(self.within / self.within.sum(), self.between / self.between.sum()).sum())
 
     def to_pandas(self) -> pandas.DataFrame:
-        """Return a `pandas.DataFrame` with a row for each bin: its edges and its pairs; UsageError without pandas."""
+        """Return a `pandas.DataFrame` with a row for each bin: its edges and its pairs.
+
+        Raises
+        ------
+        UsageError
+            pandas is not installed; it is in the extra `frames`.
+        """
         columns = ["lower", "upper", "within", "between"]
         bins = zip(self.edges[:-1], self.edges[1:], self.within, self.between, strict=True)
         return data_frame([dict(zip(columns, values, strict=True)) for values in bins], columns)
 
     def to_xarray(self) -> xarray.Dataset:
-        """Return an `xarray.Dataset` over the bins: their edges and their pairs; UsageError without xarray."""
+        """Return an `xarray.Dataset` over the bins: their edges and their pairs.
+
+        Raises
+        ------
+        UsageError
+            xarray is not installed; it is in the extra `frames`.
+        """
         return data_set(self.to_pandas().rename_axis("bin").reset_index(), ("bin",))
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Plot the shares of pairs by distance, by `layerbits.plots.distances`."""
-        from layerbits.plots import distances  # plots stands above geometry
+        from layerbits.plots import distances  # imported here: plots imports geometry
 
         return distances(self, ax=ax)
 

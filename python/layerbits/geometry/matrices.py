@@ -19,7 +19,7 @@ def as_matrix(name: str, array: Array) -> Tensor:
 
 
 def as_finite_matrix(name: str, array: Array) -> Tensor:
-    """Convert an array as `as_matrix` does; ValueError if it is empty or has NaN or infinity."""
+    """Convert an array as `as_matrix` does; raise a ValueError if it is empty or has NaN or infinity."""
     tensor = as_matrix(name, array)
     if tensor.numel() == 0:
         raise ValueError(f"{name}: got shape {tuple(tensor.shape)}, wanted (n, d) with n >= 1 and d >= 1")

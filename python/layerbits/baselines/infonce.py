@@ -38,8 +38,9 @@ def infonce_information(
     - is too small if the critic is poor, by an unknown amount, also far below log K;
     - is one sample of this expectation: it has no interval, and may exceed I(X;T) by chance, or be negative.
 
-    A deterministic network tells its inputs apart, and its value says how well the critic does. `note` says if the
-    value is at least 0.9 log K. With labels, the same bound with the classes in place of X estimates I(T;Y).
+    In a deterministic network, activations of different inputs differ, and the value shows how good the critic is.
+    `note` says if the value is at least 0.9 log K. With labels, the same bound with the classes in place of X estimates
+    I(T;Y).
 
     Parameters
     ----------

@@ -164,9 +164,9 @@ def _radii(rows: Doubles, k: int) -> Doubles:
 
 
 def _digamma_counts(rows: Doubles, radii: Doubles) -> Doubles:
-    """Return digamma of the number of rows strictly within the radius of each row, shape (n,); itself is one of them.
+    """Return digamma of the number of rows strictly within the radius of each row, itself included, shape (n,).
 
-    At radius 0 the rows that coincide with it are counted.
+    At radius 0 the rows that coincide with a row are counted.
     """
     counts = cKDTree(rows).query_ball_point(rows, np.nextafter(radii, 0), p=np.inf, return_length=True)
     return np.asarray(digamma(counts), np.float64)

@@ -89,7 +89,7 @@ class Coverage:
 
     @property
     def sufficient(self) -> bool:
-        """Whether enough intervals contain the true value, or all estimates are refused that have to be."""
+        """Whether enough intervals contain the true value, or all estimates that must be refused are refused."""
         return self.hits >= self.required_hits
 
 
@@ -118,8 +118,13 @@ def coverage(
     -------
     list of Coverage
         One row for each task and quantity: I(X;T) of mixtures, every known quantity of networks, and I(T_k;T_l) of the
-        two layers of a `ModuleTask`, which must be refused if they are no chain. A baseline has no interval: that of a
-        `BaselineTask` is its estimate with the bounds on its error.
+        two layers of a `ModuleTask`, which must be refused if they are no chain. A baseline has no interval: the
+        interval of a `BaselineTask` is the estimate with the bounds on its error.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument has a wrong type or value.
 
     Examples
     --------
@@ -173,6 +178,11 @@ def task_coverage(
 
 def expected_seconds(tasks: Sequence[Task], seeds: int) -> float:
     """Return about how many seconds `coverage` takes on one core, with its defaults, for this number of seeds.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument has a wrong type or value.
 
     Examples
     --------

@@ -26,8 +26,10 @@ def coverage_in_processes(tasks: Sequence[CoverageTask], *, seeds: Sequence[int]
 
     Raises
     ------
+    TypeError, ValueError
+        An argument has a wrong type or value.
     KeyError
-        A task is in none of these lists.
+        A task is in none of the lists V1, V2, V3 and BASELINES.
 
     Examples
     --------

@@ -51,8 +51,8 @@ _EXACT = ErrorBound(_ROUNDING, _ROUNDING)
 class BaselineTask(Task):
     """Samples of a known distribution for a baseline, which has no interval.
 
-    `layerbits check` counts the estimates whose error is within a bound: a bias that is published or derived and 1.96
-    standard errors from a bound on the variance. Mean and true value show the bias.
+    `layerbits check` counts the estimates whose error is within a bound. The bound is a published or derived bias plus
+    1.96 standard errors, from a bound on the variance. Mean and true value show the bias.
 
     Attributes
     ----------
@@ -210,7 +210,7 @@ def _sliced_gaussian(correlation: float) -> BaselineTask:
 
 
 def _sliced_bound(variance: float, largest: float) -> ErrorBound:
-    """Bound the error of a mean over slices, whose information in [0, `largest`] deviates by at most half of it."""
+    """Bound the error of a mean over slices, whose information in [0, `largest`] deviates by at most `largest` / 2."""
     return _within(variance / _ROWS + largest**2 / 4 / _SLICES, 1, 0.01)
 
 

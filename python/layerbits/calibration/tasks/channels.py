@@ -36,6 +36,11 @@ def line_channel(centers: Sequence[float] | Doubles, sigma: float) -> Channel:
     The channel is a function of the number of grid steps per sigma, and returns the densities p(t|x) on the grid, shape
     (n, points), and the step.
 
+    Raises
+    ------
+    TypeError, ValueError
+        An argument has a wrong type or value.
+
     Examples
     --------
     >>> import layerbits as lb
@@ -90,6 +95,11 @@ def leaky_relu_channel(signals: Doubles, weight: float, bias: float, slope: floa
     On either side of the kink U and T are jointly normal. So p(t|s) is the sum over the two sides of
     N(t; a m, sigma^2 + a^2 tau^2) P(U on that side | t), where a is the slope on that side and m and tau are the mean
     and the standard deviation of U; no hidden integral is needed. The channel is called as that of `line_channel`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument has a wrong type or value.
 
     Examples
     --------

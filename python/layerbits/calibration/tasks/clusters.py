@@ -1,4 +1,4 @@
-"""Clusters 5 to 8 sigmas apart: entropies and information that hang on rare confusions."""
+"""Clusters 5 to 8 sigmas apart: entropies and information that depend on rare confusions."""
 
 from __future__ import annotations
 

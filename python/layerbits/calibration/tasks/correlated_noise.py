@@ -24,7 +24,7 @@ _LABELS = alternating(len(_INPUTS))
 
 
 def _linear() -> ModuleTask:
-    """Make T_1 = x + Z_1 and T = B T_1 + Z, a mixture in the plane: T given x is N(Bx, B C_1 B' + C)."""
+    """Make T_1 = x + Z_1 and T = B T_1 + Z, a mixture in the plane: T given x is N(Bx, B C_1 B^T + C)."""
     matrix = np.array([[1.0, -0.5], [0.5, 1.0]])
     first, second = _COVARIANCES
 
@@ -43,7 +43,7 @@ def _linear() -> ModuleTask:
 
 
 def _tanh() -> ModuleTask:
-    """Make T_1 = x + Z_1 and T = v tanh(2 a.T_1) + Z.
+    """Make T_1 = x + Z_1 and T = v tanh(2 a^T T_1) + Z.
 
     The noise of T is whitened by the root R of its covariance: R^-1 T is a signal along R^-1 v plus standard noise.
     """

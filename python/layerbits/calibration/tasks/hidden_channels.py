@@ -26,8 +26,8 @@ def hidden_channel(
 ) -> Channel:
     """Return the channel T = signals(U) + Z with U normal of mean (n,) and deviation `tau`, given the input.
 
-    `slope` is the largest |derivative| of `signals`, and `kinks` are the points where `signals` is not smooth. The
-    channel takes a panel to have as many nodes as a grid has steps per sigma.
+    `slope` is the largest |derivative| of `signals`, and `kinks` are the points where `signals` is not smooth. A panel
+    of the quadrature has as many nodes as the grid has steps per sigma.
     """
 
     def channel(steps: int) -> tuple[Doubles, float]:

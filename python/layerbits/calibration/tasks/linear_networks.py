@@ -52,7 +52,7 @@ def linear_line(name: str, description: str, inputs: Doubles, gains: Sequence[fl
 
 
 def linear_plane() -> NetworkTask:
-    """Make T = B (A x + Z_1) + Z_2, a mixture in the plane after whitening: T given x is N(BAx, sigma^2 (BB' + I))."""
+    """Make T = B (A x + Z_1) + Z_2, a mixture in the plane after whitening: T given x is N(BAx, sigma^2 (BB^T + I))."""
     angles, sigma = np.arange(7) * 2 * math.pi / 7, 0.4
     inputs, labels = np.stack([np.cos(angles), np.sin(angles)], axis=1), (np.arange(7) % 3 == 0).astype(np.int64)
     a, b = np.array([[1.5, 0.5], [-0.5, 1.0], [0.0, 1.0]]), np.array([[1.0, -1.0, 0.5], [0.5, 1.0, 1.0]])

@@ -21,7 +21,7 @@ def _one_layer(name: str, description: str, offset: float, sigma: float, dtype: 
 
     def compute_truths() -> Truths:
         truths = channel_truths(line_channel(scale * np.tanh(1.5 * inputs[:, 0].astype(float)), sigma), labels)
-        # An answer where float32 is too coarse is that of float64.
+        # Where float32 is too coarse, an estimate that is not refused must be that of float64.
         rounding = np.float64 if refused else dtype
         return {name: _rounded(truth, offset, sigma, rounding) for name, truth in truths.items()}
 
@@ -44,7 +44,8 @@ def _rounded(truth: Truth, offset: float, sigma: float, dtype: type) -> Truth:
     A change of every signal by at most delta changes h(T), and the entropies given Y, by at most delta / sigma: the
     root of the Fisher information of signal plus noise is at most 1 / sigma. An information is a difference of two.
     """
-    # Half a unit in the last place for the sum, less than one and a half for the tanh, at most a quarter of the offset.
+    # Half a unit in the last place for the sum, and less than one and a half for the scaled tanh, which is at most a
+    # quarter of the offset.
     delta = 2 * float(np.spacing(dtype(1.25 * offset)))
     return dataclasses.replace(truth, error=truth.error + 2 * delta / sigma)
 

@@ -41,6 +41,11 @@ def quadrature_truths(channel: Channel, *, weights: Doubles | None = None, label
     mapping of str to Truth
         The quantities by name.
 
+    Raises
+    ------
+    TypeError, ValueError
+        An argument has a wrong type or value.
+
     Examples
     --------
     >>> import layerbits as lb

@@ -124,7 +124,7 @@ def _identities(layers: int) -> torch.nn.Module:
 def _plane_task(
     name: str, description: str, noise: Sequence[float | DropoutNoise], count: int, deviation: float
 ) -> ModuleTask:
-    """Make identities with noise; `deviation` is that of their sum, without the part that grows with the signal."""
+    """Make identities with noise; `deviation` is that of all noise without the part that grows with the signal."""
     angles, labels = np.arange(8) * 2.4, alternating(8)
     centers = np.stack([np.cos(angles), np.sin(angles)], 1) * np.sqrt(np.arange(1, 9))[:, None]
     alpha = math.hypot(*(layer_noise.alpha for layer_noise in noise if isinstance(layer_noise, DropoutNoise)))
@@ -178,7 +178,7 @@ V3: tuple[ModuleTask, ...] = (
     ),
     _axis_task(
         "slices-skewed",
-        "lines that rarely tell two far inputs",
+        "lines that rarely separate two distant inputs",
         np.array([-6.0, 6.0]),
         50,
         RandomSlices(1, 64),

@@ -110,5 +110,5 @@ def digests(arrangement, group=None):
 
 
 def digests_of_rank(rank, arrangement):
-    """Return those hashes for the process `rank` of a group."""
+    """Return the hashes of `digests` for the process `rank` of a group."""
     return digests(arrangement, torch.distributed.group.WORLD)

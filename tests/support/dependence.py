@@ -35,7 +35,7 @@ def cuts(forward):
 
 
 def reason(forward):
-    """Return why the graph is unknown; of an unknown graph no layer is a cut, a function of the input or of another."""
+    """Return why the graph is unknown, where no layer is a cut, or a function of the input or of another layer."""
     dependence = graph(Forward(forward), ["a", "b", "c"])
     assert dependence.cuts("c") == ()
     assert not dependence.is_function_of_input("a")

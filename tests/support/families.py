@@ -1,4 +1,4 @@
-"""Small networks of six families, of which each can checkpoint a part of itself."""
+"""Small networks of six families, each of which can checkpoint a part of itself."""
 
 import torch
 from torch import nn
@@ -136,9 +136,9 @@ def family(name, *, checkpoints=False):
 
 
 def gradients(model, network, inputs, seed=5):
-    """Return the gradients of the parameters of a network, whole, after a pass of it, or of its wrapper, and backward.
+    """Return the whole gradients of the parameters of `network` after a pass of `model`, the network or its wrapper.
 
-    The noise of the pass is that of `seed`.
+    `seed` determines the noise of the pass.
     """
     network.zero_grad()
     torch.manual_seed(seed)

@@ -1,4 +1,4 @@
-"""Decoders of a caller: right ones, and ones that break a rule of `InputDecoder`."""
+"""Decoders of a caller: a valid one, and decoders that break a rule of `InputDecoder`."""
 
 import torch
 

@@ -97,7 +97,7 @@ def fork(function, *arguments):
 
 def _call(function, *arguments):
     null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, 2)  # a process that loses others complains
+    os.dup2(null, 2)  # warnings about killed processes
     cell_runs._COMMAND = COMMAND
     function(*arguments)
     os._exit(0)

@@ -1,4 +1,4 @@
-"""Fixtures that shorten what surrounds a run; a conftest.py imports them for the tests of its folder."""
+"""Fixtures that shorten the probe and the figures of a run; a conftest.py imports them for the tests of its folder."""
 
 import functools
 

@@ -18,7 +18,7 @@ ACTIVATIONS = {
 
 @dataclasses.dataclass
 class DenseSignals:
-    """The last layer of a dense network; every layer has the noise N(0, sigma^2 I), and so has the last.
+    """The last layer of a dense network; every layer, including the last, has the noise N(0, sigma^2 I).
 
     Attributes
     ----------

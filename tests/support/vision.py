@@ -18,8 +18,8 @@ _library = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-u
 def import_torchvision() -> ModuleType:
     """Return the package torchvision.
 
-    The package index has one wheel of torchvision, built beside CUDA. With a CPU build of torch its compiled library
-    does not load, and the import fails for want of two operators; they are then declared, without a kernel.
+    The package index has one wheel of torchvision, built for CUDA. With a CPU build of torch its compiled library does
+    not load, and the import fails because two operators are missing; they are then declared, without a kernel.
     """
     try:
         return importlib.import_module("torchvision")

@@ -1,4 +1,4 @@
-"""Arguments that few functions accept: a new value for each call, so that a changed value is changed once."""
+"""Arguments that few functions accept: a new value for each call, so that no call gets a value that another changed."""
 
 import datetime
 import decimal

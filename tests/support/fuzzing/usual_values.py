@@ -27,7 +27,7 @@ def plain_network():
 
 
 def noisy_network():
-    """Return that classifier with noise at both layers."""
+    """Return the classifier of `plain_network` with noise at both layers."""
     return lb.noisify(plain_network(), sigma=0.3, inputs=points())
 
 

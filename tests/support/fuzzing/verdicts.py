@@ -82,7 +82,7 @@ def global_state():
 
 
 def fingerprint(value, depth=0):
-    """Return something that differs where `value` has been changed; generators and iterators are meant to change."""
+    """Return a value that differs if `value` has been changed; generators and iterators are meant to change."""
     if depth > 4:  # the value may contain itself
         return type(value)
     if isinstance(value, nn.Module):

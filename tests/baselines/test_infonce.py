@@ -55,7 +55,7 @@ def test_deterministic_layer_reaches_the_cap_and_has_a_note():
 
 
 def test_independent_rows_have_no_information_on_held_out_rows():
-    """A critic that 128 rows of 20 dimensions overfit: the expectation of the value is at most 0 all the same.
+    """The critic overfits 128 rows of 20 dimensions; the expectation of the held-out value is still at most 0.
 
     The mean over batches of terms with a deviation below 2 has a standard error below 2 / sqrt(128).
     """
@@ -67,7 +67,7 @@ def test_classes_take_the_place_of_the_inputs():
     labels = np.arange(N) % 2
     rows = normal_array(N, 2)
     separate = infonce_information(rows + 10 * labels[:, None], inputs=rows, labels=labels).label_information
-    # At most the entropy of the classes of a batch, and less by the loss of the critic.
+    # The value is at most the entropy of the classes of a batch, and less by the loss of the critic.
     assert math.log(2) - 0.05 < separate <= math.log(2) + 1e-12
     overlapping = infonce_information(rows, inputs=rows, labels=labels).label_information
     assert overlapping < 0.1

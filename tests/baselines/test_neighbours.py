@@ -9,7 +9,7 @@ from scipy.special import digamma, gamma, polygamma
 from layerbits.baselines import kozachenko_leonenko_entropy, ksg_information
 from tests.support.random_arrays import normal_array
 
-Z = 5  # a correct estimator errs by more standard errors once in 1.7 million runs; seeds are fixed
+STANDARD_ERRORS = 5  # a correct estimator errs by more standard errors once in 1.7 million runs; seeds are fixed
 
 
 def distance_matrix(rows, norm):
@@ -29,27 +29,27 @@ def test_entropy_agrees_with_its_formula_over_all_pairs(n, d, k):
 
 @pytest.mark.parametrize("k", [1, 3])
 def test_entropy_of_a_uniform_interval_is_0(k):
-    """The tolerance is a bias and Z standard errors.
+    """The tolerance is a bias and 5 standard errors.
 
     The k rows at either end have neighbours on one side only, at up to twice the distance, a bias of 2 k log(2) / n.
     The terms log(radius) have variance psi'(k), and about 3 k neighbouring rows at most are correlated.
     """
     n = 4000
     rows = np.random.default_rng(0).random((n, 1))
-    tolerance = Z * math.sqrt(polygamma(1, k) * 3 * k / n) + 2 * k * math.log(2) / n
+    tolerance = STANDARD_ERRORS * math.sqrt(polygamma(1, k) * 3 * k / n) + 2 * k * math.log(2) / n
     assert abs(kozachenko_leonenko_entropy(rows, neighbours=k).value) <= tolerance
 
 
 @pytest.mark.parametrize("d", [1, 2, 3])
 def test_entropy_of_a_gaussian(d):
-    """The tolerance is Z standard errors, from the variances d/2 of log f and psi'(k) of the log radii, and a
+    """The tolerance is 5 standard errors, from the variances d/2 of log f and psi'(k) of the log radii, and a
     bias: in the tails, about a share (k/n)^(2/(d+2)) of the rows, the density changes within a ball; these rows err by
     less than 1.
     """
     n, k = 4000, 3
     rows = 2 * normal_array(n, d)
     truth = d / 2 * math.log(2 * math.pi * math.e * 4)
-    tolerance = Z * math.sqrt((d / 2 + 3 * k * polygamma(1, k)) / n) + (k / n) ** (2 / (d + 2))
+    tolerance = STANDARD_ERRORS * math.sqrt((d / 2 + 3 * k * polygamma(1, k)) / n) + (k / n) ** (2 / (d + 2))
     assert abs(kozachenko_leonenko_entropy(rows, neighbours=k).value - truth) <= tolerance
 
 
@@ -107,7 +107,7 @@ def test_ksg_of_correlated_gaussians(correlation):
     n, k = 3000, 3
     pairs = normal_array(n, 2)
     inputs = correlation * pairs[:, :1] + math.sqrt(1 - correlation**2) * pairs[:, 1:]
-    tolerance = Z * math.sqrt((correlation**2 + 2 * 3 * k * polygamma(1, k)) / n) + 0.01
+    tolerance = STANDARD_ERRORS * math.sqrt((correlation**2 + 2 * 3 * k * polygamma(1, k)) / n) + 0.01
     estimate = ksg_information(pairs[:, :1], inputs=inputs, neighbours=k).value
     assert abs(estimate + math.log(1 - correlation**2) / 2) <= tolerance
 

@@ -12,16 +12,17 @@ from layerbits.baselines.sliced import _projections
 from tests.support.random_arrays import normal_array
 from tests.support.sliced_information import sliced_truths
 
-Z, K = 5, 3  # a correct estimator errs by more standard errors once in 1.7 million runs; seeds are fixed
+STANDARD_ERRORS = 5  # a correct estimator errs by more standard errors once in 1.7 million runs; seeds are fixed
+K = 3
 
 
 def tolerance(n, slices, largest):
-    """Return Z standard errors and a bias.
+    """Return 5 standard errors and a bias.
 
     A KSG estimate has the variance of test_neighbours.py, here with a variance of the information density of at most 1,
     and a bias below 0.01; the mean over slices has no larger ones. The slices have information in [0, `largest`].
     """
-    return Z * (math.sqrt((1 + 2 * 3 * K * polygamma(1, K)) / n) + largest / 2 / math.sqrt(slices)) + 0.01
+    return STANDARD_ERRORS * (math.sqrt((1 + 2 * 3 * K * polygamma(1, K)) / n) + largest / 2 / math.sqrt(slices)) + 0.01
 
 
 def test_one_dimension_has_the_values_of_ksg():
@@ -72,7 +73,7 @@ def test_discrete_rows_have_the_information_of_their_counts():
 
 
 def test_rows_that_coincide_have_projections_that_coincide():
-    """A product of matrices rounds equal rows differently if their numbers are no multiples of a tile."""
+    """A product of matrices rounds equal rows differently if the number of rows is no multiple of a tile."""
     for n, slices in itertools.product(range(5, 40, 5), range(1, 6)):
         rows = normal_array(2, 200)[np.arange(n) % 2]
         values = _projections(rows, slices, np.random.default_rng(n))

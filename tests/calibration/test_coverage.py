@@ -19,7 +19,7 @@ VARIANTS = {
     *("neuron-0.2", "neuron-1", "scalar-2", "scalar-2-of-32", "scalar-3-of-32", "scalar-3-steep"),
     *("scalar-2-of-8", "scalar-3", "population", "broadcast-64", "linear-cube-4", "linear-cube-6"),
 }
-# Tasks of a fifth of a second to half a second an estimate, and of a tenth of a second.
+# Tasks whose estimates take a fifth to half of a second, and a tenth of a second.
 SLOW = {"saturated", "dead", "equal-inputs", "linear-plane", "scalar-2-flips", "scalar-3-biased", "scalar-2-steep"}
 MEDIUM = {"neuron-0.05", "population-readout", "linear-line"}
 MODULES = {task.name: task for task in V2}

@@ -16,11 +16,11 @@ from tests.support.calibration_tasks import by_name
 
 TASKS = {task.name: task for task in V2}
 STANDARD_ERRORS = 5
-# Two units, and random numbers of the network: tests of their own. The grids of two ReLUs would have 10^9 cells; these
-# tasks are relu-rare with another weight or other inputs.
+# Tasks with two units, or with random numbers of the network, have their own tests. The grids of two ReLUs would have
+# 10^9 cells; these tasks are relu-rare with another weight or other inputs.
 OTHERS = {"correlated-linear", "correlated-tanh", "own-flips", "own-flips-rare", "relu-outliers", "relu-rare-of-64"}
 SCALAR = [task for task in V2 if task.name not in OTHERS]
-# Deviations between which the noise lies but for 2e-19 of its probability.
+# The noise lies within this number of standard deviations, but for 2e-19 of its probability.
 REACH = 9
 
 
@@ -134,7 +134,8 @@ def grid_steps(task):
 def test_true_values_agree_with_the_network_on_a_grid_of_noise(task):
     """The error falls at least as the square of the step, so half the step changes a value by 3/4 of it.
 
-    A kink has a factor of its place between two nodes, which may be near 0 on one grid, but not on all of four.
+    The error at a kink has a factor that depends on its place between two nodes. The factor may be near 0 on one grid,
+    but not on all of four.
     """
     intervals = grid_steps(task) - 1
     factors = (1, 2, 4, 8) if task.name in ("leaky-relu", "dropout-relu") else (1, 2)
@@ -158,7 +159,7 @@ def assert_sums(truths, noise):
 
 
 def test_linear_units_with_correlated_noise_agree_with_monte_carlo():
-    """Given x, T is N(Bx, B C_1 B' + C_2)."""
+    """Given x, T is N(Bx, B C_1 B^T + C_2)."""
     task = TASKS["correlated-linear"]
     matrix = task.build()[1](torch.eye(2, dtype=torch.float64)).numpy().T
     first, second = task.noise.values()

@@ -25,7 +25,7 @@ LAYOUTS = [
 @pytest.mark.filterwarnings("ignore:Sparse|.*[Qq]uanti")
 @pytest.mark.parametrize("hash_of", [digest, data_digest])
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_equal_tensors_have_equal_hashes_and_others_have_others(hash_of, layout):
+def test_tensors_have_equal_hashes_if_and_only_if_they_are_equal(hash_of, layout):
     matrix = torch.tensor([[1.0, 0.0], [0.0, 2.0]])
     assert hash_of(layout(matrix)) == hash_of(layout(matrix.clone()))
     assert hash_of(layout(matrix)) != hash_of(layout(2 * matrix))
@@ -52,7 +52,7 @@ def test_hash_of_a_plain_tensor_is_that_of_earlier_versions():
 
 
 def test_memory_of_a_hashed_tensor_can_be_resized():
-    """As `fully_shard` does between passes; Tensor.numpy would forbid it for ever."""
+    """`fully_shard` resizes the memory between passes; Tensor.numpy would forbid this for ever."""
     values = torch.ones(3)
     digest(values)
     values.resize_(5)

@@ -9,6 +9,17 @@ from layerbits.kernels import as_tensor
 
 POINTS, CENTERS = np.zeros((5, 3)), np.ones((4, 3))
 
+NUMBERS = np.arange(12.0).reshape(4, 3)
+READ_ONLY = NUMBERS.copy()
+READ_ONLY.flags.writeable = False
+LAYOUTS = {
+    "read-only": READ_ONLY,
+    "byte-swapped": NUMBERS.astype(">f8"),
+    "negative strides": NUMBERS[::-1, ::-1],
+    "zero stride": np.broadcast_to(NUMBERS[0], (4, 3)),
+    "integer": NUMBERS.astype(np.int16),
+}
+
 
 @pytest.mark.parametrize("sigma", [True, "1", None, [1.0], 1j, torch.tensor(1), torch.tensor([1.0, 2.0])])
 def test_sigma_that_is_no_number_is_refused(sigma):
@@ -33,19 +44,8 @@ def test_none_for_a_required_array_is_refused(name):
         mixture_log_density(arguments["points"], arguments["centers"], 1.0)
 
 
-@pytest.mark.parametrize("layout", ["read-only", "negative", "byte-swapped", "zero stride", "integer"])
-def test_numpy_array_of_each_layout_becomes_a_tensor_of_the_same_values(layout):
-    array = np.arange(12.0).reshape(4, 3)
-    if layout == "read-only":
-        array.flags.writeable = False
-    elif layout == "byte-swapped":
-        array = array.astype(">f8")
-    else:
-        array = {
-            "negative": array[::-1, ::-1],
-            "zero stride": np.broadcast_to(array[0], (4, 3)),
-            "integer": array.astype(np.int16),
-        }[layout]
+@pytest.mark.parametrize("array", LAYOUTS.values(), ids=LAYOUTS.keys())
+def test_numpy_array_of_each_layout_becomes_a_tensor_of_the_same_values(array):
     assert as_tensor("points", array).tolist() == array.tolist()
 
 

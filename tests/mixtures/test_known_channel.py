@@ -15,7 +15,7 @@ from layerbits.statistics import Interval
 from tests.support.answers import information_on_line
 from tests.support.random_arrays import normal_array, normal_tensor
 
-Z = 5
+STANDARD_ERRORS = 5
 N = 40
 
 # Up to 4 classes have a call each, more classes share one call; inputs are not sorted by class.
@@ -84,7 +84,7 @@ def test_every_information_is_that_of_quadrature(sigma):
     estimates = channel_on_line(sigma, np.repeat([0, 1], 10)).estimates(200, NormalStream(0), 0.025)
     for quantity, truth in truth_on_line(sigma).items():
         estimate = estimates[quantity]
-        assert abs(estimate.mean - truth) <= Z * estimate.standard_error + 1e-9  # the error of quadrature
+        assert abs(estimate.mean - truth) <= STANDARD_ERRORS * estimate.standard_error + 1e-9  # the error of quadrature
         assert estimate.interval.lower <= estimate.point[0] <= estimate.interval.upper
 
 
@@ -152,7 +152,7 @@ def test_weights_are_refused_if_each_input_has_the_same_number_of_queries():
 @every_partition
 def test_blocks_of_queries_change_no_bit(monkeypatch, classes):
     channel = KnownChannel(normal_tensor(N, 20, seed=4), 0.7, classes=classes)
-    whole = channel.estimates(6, NormalStream(3, Z), 0.05)
+    whole = channel.estimates(6, NormalStream(3, 5), 0.05)
     sizes = []
     surprisals = KnownChannel.surprisals
 
@@ -162,5 +162,5 @@ def test_blocks_of_queries_change_no_bit(monkeypatch, classes):
 
     monkeypatch.setattr(module, "_BLOCK_VALUES", 1000)
     monkeypatch.setattr(KnownChannel, "surprisals", recorded)
-    assert channel.estimates(6, NormalStream(3, Z), 0.05) == whole
+    assert channel.estimates(6, NormalStream(3, 5), 0.05) == whole
     assert sizes == [8 * 6 * 20] * 5

@@ -29,7 +29,7 @@ def test_values_lie_within_their_error_of_quadrature(scale, offset):
 @pytest.mark.parametrize("sigma", sorted(BPSK))
 def test_two_centers_have_the_tabulated_information(sigma):
     values, errors = line_information(np.array([-1.0, 1.0]), sigma)
-    assert abs(values["I(X;T)"] - BPSK[sigma]) < errors["I(X;T)"] + 1e-6  # of the table
+    assert abs(values["I(X;T)"] - BPSK[sigma]) < errors["I(X;T)"] + 1e-6  # the error of the table
 
 
 def test_far_centers_have_all_information_and_equal_ones_none():

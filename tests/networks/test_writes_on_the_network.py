@@ -1,4 +1,4 @@
-"""A hook or closure that writes on the network itself in a pass of its copy is refused, and the network stays."""
+"""A hook or closure that writes on the network in a pass of its copy is refused, and the network is unchanged."""
 
 import threading
 

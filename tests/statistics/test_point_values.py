@@ -36,20 +36,20 @@ def test_value_is_moved_into_a_narrow_interval(value, expected):
 
 
 @pytest.mark.parametrize("value", [1.05, 1.15, 1.3])
-def test_error_is_the_distance_from_a_uniform_point_and_the_sampling_error(value):
+def test_error_combines_distance_to_a_uniform_point_and_sampling_error(value):
     lower, upper = 1.05, 1.3
     mean_square, _ = integrate.quad(lambda truth: (truth - value) ** 2 / (upper - lower), lower, upper)
     _, error = point_value(value, 0.03, Interval(lower, upper), NARROW)
     assert error == pytest.approx(math.sqrt(mean_square + 0.03**2), rel=1e-12)
 
 
-def test_interval_without_a_sampling_error_has_its_midpoint():
+def test_value_without_a_sampling_error_is_the_midpoint():
     value, error = point_value(1.3, math.nan, NARROW, NARROW)
     assert value == pytest.approx(1.2)
     assert math.isnan(error)
 
 
-def test_bounds_that_differ_leave_an_error_without_any_sampling_error():
+def test_error_is_positive_if_the_bounds_differ_and_the_sampling_error_is_0():
     assert point_value(1.2, 0.0, Interval(1.1, 1.3), NARROW)[1] == pytest.approx(0.1 / math.sqrt(3))
 
 

@@ -32,7 +32,7 @@ def test_check_prints_a_row_for_each_known_quantity(tmp_path, capsys):
     assert head.split()[:2] == ["task", "quantity"]
     assert [line.split()[:2] for line in lines] == quantities
     assert all("3/3" in line for line in lines)
-    assert last == "0 of 6 quantities contain the true value, or are refused, too rarely"
+    assert last == "too few seeds are right in 0 of 6 rows"
     with (tmp_path / "check.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [[row["task"], row["quantity"]] for row in rows] == quantities
@@ -58,7 +58,7 @@ def test_check_ends_with_status_1_if_intervals_miss_the_true_value(monkeypatch, 
     assert main(["check", "--seeds=10"]) == 1
     out = capsys.readouterr().out
     assert "0/10" in out
-    assert "quantities contain the true value, or are refused, too rarely" in out
+    assert "too few seeds are right in" in out
 
 
 @pytest.mark.parametrize(

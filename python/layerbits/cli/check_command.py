@@ -58,5 +58,5 @@ def _check(arguments: argparse.Namespace) -> int:
         line = f"{row.task:<20} {row.quantity:<10} {numbers} {row.half_width:10.4f} {row.achievable:10.4f}"
         print_text(line if row.sufficient else f"{line}  too rarely: wanted {row.required_hits}")
     failing = sum(not row.sufficient for row in rows)
-    print_text(f"{failing} of {len(rows)} quantities contain the true value, or are refused, too rarely")
+    print_text(f"too few seeds are right in {failing} of {len(rows)} rows")
     return int(failing > 0)

@@ -152,8 +152,8 @@ class MonitorRecord:
         changes = next(filter(None, (other_environment(table.provenance) for table in self.tables.values())), "")
         if changes:
             warnings.warn(
-                f"{source}: earlier epochs were measured with another {changes}; new epochs may differ from those of "
-                "one process",
+                f"{source}: earlier epochs were measured with another {changes}; new epochs may have other "
+                "numbers than an uninterrupted training",
                 RuntimeWarning,
                 stacklevel=stacklevel_of_user(),
             )

@@ -4,8 +4,8 @@ In the model each lane of a vector register computes one query, all data are in 
 the only limit. A pair needs d subtractions and d multiply-adds for the distance, and `_FIXED_INSTRUCTIONS`. With F
 multiply-adds and A other instructions a pair, and R multiply-adds a second of the probe
 (csrc/cpu/simd/multiply_adds.h), a pair takes at least max(F, (F + A) / p) / R seconds. Here p is 2 if the probe shows
-that additions beside the multiply-adds are free (they have separate pipes, as on Zen 5), and 1 if an addition costs as
-much as a multiply-add. Loads and loop instructions are not counted.
+that additions have pipes of their own, as on Zen 3 and Zen 5, and 1 if an addition costs as much as a multiply-add.
+Loads and loop instructions are not counted.
 """
 
 from __future__ import annotations
@@ -34,6 +34,10 @@ WANTED_LANE_RATE = 0.5
 # shift), compensated sum of a block 8/8.
 _FIXED_INSTRUCTIONS = {"float32": (8, 7.125), "float64": (13, 7.125)}
 
+# The probe with additions is this much faster only if additions have pipes of their own: 1.43 to 1.56 times with 16
+# registers on Zen 3 and Zen 5, 1.96 with 32, and 1 where additions share the pipes of multiply-adds.
+_SHARED_PIPES = 1.25
+
 _PIECES = 256  # pieces of work of the probe: about 50 ms on one core
 
 
@@ -47,7 +51,7 @@ class RoofRow:
         Multiply-adds a second of the probe.
     pipes : float
         Values a second of the probe with additions, over its values a second without additions. With 16 registers the
-        probe has too few chains to reach the limit, so `roof` rounds this number.
+        probe has too few chains to reach the limit, so `roof` compares this number with `_SHARED_PIPES`.
     rate, roof : float
         Pairs a second of the kernel and of the model.
     roof_share : float
@@ -69,7 +73,8 @@ class RoofRow:
 def roof(dim: int, dtype: str, multiply_adds: float, pipes: float) -> float:
     """Return the pairs a second that the model allows."""
     products, additions = _FIXED_INSTRUCTIONS[dtype]
-    return multiply_adds / max(dim + products, (2 * dim + products + additions) / max(1, round(pipes)))
+    n_pipes = 2 if pipes > _SHARED_PIPES else 1
+    return multiply_adds / max(dim + products, (2 * dim + products + additions) / n_pipes)
 
 
 def measure_roofline(dtype: torch.dtype, *, n: int, m: int, rounds: Rounds) -> list[RoofRow]:

@@ -6,7 +6,6 @@
 // the same kernel serves, and small angles lose no digits to cancellation.
 #pragma once
 
-#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <string>
@@ -14,21 +13,11 @@
 
 #include "bin_table.h"
 #include "operations.h"
+#include "scaling.h"
 #include "status.h"
 #include "views.h"
 
 namespace layerbits {
-
-// The power of two that scales the largest absolute value into [1/2, 1). Its exponent is limited;
-// beyond the limit, values are scaled into [1, 4) or below 1/2. Squares of scaled differences do
-// not overflow, and underflow only if they are negligible beside the square of the largest value.
-template <typename T>
-double scaling_power(double largest) {
-  constexpr int kLimit = std::numeric_limits<T>::max_exponent - 2;
-  int exponent = 0;
-  std::frexp(largest, &exponent);
-  return std::ldexp(1.0, -std::clamp(exponent, -kLimit, kLimit));
-}
 
 // The smallest T that is not less than `value`.
 template <typename T>
@@ -81,11 +70,13 @@ inline Status check_edges(const Vector<const double>& edges) {
   for (int64_t i = 0; i < edges.size; ++i)
     if (!std::isfinite(edges[i]) || (i > 0 && edges[i] < edges[i - 1]))
       return Status::bad_value("edges: got " + number_text(edges[i]) + " at index " +
-                               std::to_string(i) + ", wanted finite, nondecreasing numbers");
+                               std::to_string(i) +
+                               ", wanted finite, nondecreasing numbers; sort the edges and remove "
+                               "NaN and infinity");
   return {};
 }
 
-// The table of bins. It refers to `first_squares`, which comes from bins_of_squares.
+// The table of bins. It points into `first_squares`, from bins_of_squares, which must outlive it.
 template <typename T>
 DistanceBins<T> distance_bins(const std::vector<T>& first_squares,
                               const Vector<const double>& edges, Metric metric, double power) {

@@ -1,9 +1,7 @@
-// The scaling by a power of two that brings sigma into [1/2, 1) when rows are packed. The scaling
-// adds no rounding error to coordinates that stay in the normal range, and the square of the scaled
-// sigma neither over- nor underflows. Also makes the errors for bad sigmas, weights and
-// coordinates.
+// Scaling by powers of two, and the errors for bad sigmas, weights and coordinates.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <limits>
@@ -15,7 +13,20 @@ namespace layerbits {
 
 inline constexpr double kLog2E = 1.4426950408889634074;
 
-// sigma = fraction / power, with 1/2 <= fraction < 1 and power a power of two.
+// The power of two that scales the largest absolute value into [1/2, 1). Its exponent is limited;
+// beyond the limit, values are scaled into [1, 4) or below 1/2. Squares of scaled differences do
+// not overflow, and underflow only if they are negligible beside the square of the largest value.
+template <typename T>
+double scaling_power(double largest) {
+  constexpr int kLimit = std::numeric_limits<T>::max_exponent - 2;
+  int exponent = 0;
+  std::frexp(largest, &exponent);
+  return std::ldexp(1.0, -std::clamp(exponent, -kLimit, kLimit));
+}
+
+// sigma = fraction / power, with 1/2 <= fraction < 1 and power a power of two. Packed coordinates
+// are multiplied by `power`, which adds no rounding error to coordinates that stay in the normal
+// range, and the square of the scaled sigma neither over- nor underflows.
 template <typename T>
 struct Scaling {
   double sigma = 0, fraction = 0, power = 0;

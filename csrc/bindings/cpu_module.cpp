@@ -1,6 +1,6 @@
 // The module layerbits.kernels._cpu: the operations of cpu/cpu_operations.h with checked arguments,
 // run without the interpreter's lock. Private: kernels/cpu_operations.py calls the operations,
-// back_ends.py and cpu_threads.py the queries, and the benchmarks both.
+// other modules of kernels/ call the other functions, and benchmarks call both.
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 

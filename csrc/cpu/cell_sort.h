@@ -20,7 +20,8 @@ struct CellIndex {
   double middle(int64_t index) const { return double(index - kOrigin) * step; }
 };
 
-// Numbers in the order of their cells, each with a companion, and the cells that contain any.
+// Numbers in the order of their cells, each with a companion (a weight or a row index), and the
+// cells that contain any.
 template <typename T, typename Companion>
 struct SortedCells {
   struct Item {
@@ -31,7 +32,7 @@ struct SortedCells {
   bool has_companions = true;
   std::unique_ptr<T[]> values;
   std::unique_ptr<Companion[]> companions;  // null if they are not wanted
-  std::vector<int64_t> index, first;        // of each cell; `first` has the end too
+  std::vector<int64_t> index, first;        // by cell; `first` also has the end
 
   int64_t cells() const { return int64_t(index.size()); }
   int64_t size(int64_t cell) const { return first[cell + 1] - first[cell]; }

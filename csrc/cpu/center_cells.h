@@ -106,7 +106,7 @@ class CenterCells {
     while (range.end < cells() && sorted_.index[range.end] <= index + reach) ++range.end;
   }
 
-  // The points of a cell with at most so many centers within its reach need no moments.
+  // A cell of points with at most this many centers within its reach needs no moments.
   static constexpr int64_t kFewCenters = 64;
 
  private:

@@ -17,7 +17,7 @@ struct Execution {
 };
 
 // log_sum[i] = log sum_j w_j exp(-|points_i - centers_j|^2 / (2 sigma^2)); -infinity for an empty
-// sum. `used_method` becomes kDense or kPruned, the method that ran.
+// sum. `used_method` becomes the method that ran: kDense, kPruned or kGridded.
 template <typename T>
 Status log_sum_exp_isotropic(const Mixture<T>& mixture, const Accuracy& accuracy,
                              Vector<double> log_sum, Execution execution, Method& used_method);

@@ -13,8 +13,8 @@ namespace {
 
 constexpr int64_t kRunRows = 128;
 
-// The number of columns of a cell: so few that Ctrl-C takes effect between cells, and that the
-// squares of a cell, at most 128 by 128, fit the second-level cache.
+// The number of columns of a cell: small enough that Ctrl-C takes effect between cells, and that
+// the squares of a cell, at most 128 by 128, fit the second-level cache.
 int64_t cell_columns(int64_t dim) {
   return std::clamp<int64_t>((int64_t(1) << 22) / (dim + 16), kBlock, 128) / kBlock * kBlock;
 }

@@ -1,8 +1,8 @@
-// Sums a point in the plane over all centers that are not negligible for it, wherever they are.
+// Sums a point in the plane over all centers that are not negligible for it, at any distance.
 //
-// A cell at distance f, to its farthest center, with the weight w adds at least w exp(-f^2/2) to
-// the sum. So cells further than r, with r^2 = f^2 - 2 log w + 2 log(W / delta), together add at
-// most the share delta of the sum.
+// A cell of weight w whose farthest center is at distance f adds at least w exp(-f^2/2) to the sum.
+// So cells further than r, with r^2 = f^2 - 2 log w + 2 log(W / delta), together add at most the
+// share delta of the sum.
 #pragma once
 
 #include "plane_centers.h"
@@ -18,7 +18,7 @@ class FarPlane {
         share_(centers.tables().share()),
         centers_(centers) {}
 
-  // The pairs of the last sum; a row of cells takes as long as kPairsOfRow pairs.
+  // The pairs of the last sum; a row of cells counts as kPairsOfRow pairs, which take as long.
   int64_t pairs() const { return pairs_; }
 
   // Returns the log-sum at a scaled point, which depends on the point alone.

@@ -73,14 +73,15 @@ void GridTables::set_translations() {
     const long double delta = (long double)(offset)*step_ / fraction_;
     // With the nodes v of points and u of centers, the kernel, relative to that of v alone, is
     // exp((v^2 - (delta + v - u)^2) / 2) = exp(-(delta - u)^2 / 2) exp(-v delta) exp(v u).
-    long double of_center[kOrder], of_point[kOrder];
+    long double center_factors[kOrder], point_factors[kOrder];
     for (int s = 0; s < kOrder; ++s) {
-      of_center[s] = std::exp(-(delta - nodes[s]) * (delta - nodes[s]) / 2);
-      of_point[s] = std::exp(-nodes[s] * delta);
+      center_factors[s] = std::exp(-(delta - nodes[s]) * (delta - nodes[s]) / 2);
+      point_factors[s] = std::exp(-nodes[s] * delta);
     }
     for (int r = 0; r < kOrder; ++r) {
       long double kernel[kOrder];
-      for (int s = 0; s < kOrder; ++s) kernel[s] = of_center[s] * of_point[r] * products[r][s];
+      for (int s = 0; s < kOrder; ++s)
+        kernel[s] = center_factors[s] * point_factors[r] * products[r][s];
       for (int k = 0; k < kOrder; ++k) {
         long double sum = 0;
         for (int s = 0; s < kOrder; ++s) sum += cosines[k][s] * kernel[s];
@@ -184,8 +185,8 @@ CellPolynomial GridTables::polynomial(const Neighbor* neighbors, int64_t count, 
   const double truncation =
       tilt * std::exp(radius_ * radius_ / 2) * (lebesgue_ * at_nodes + total_weight * beyond_) +
       between_nodes;
-  const double of_values = y == 0 ? 0.5 : 1.5;  // a factor of 1 rounds nothing
-  double evaluation = of_values * lebesgue_ * largest + 2 * column_sum_ * differences +
+  const double roundings = y == 0 ? 0.5 : 1.5;  // of a value; a factor of 1 rounds nothing
+  double evaluation = roundings * lebesgue_ * largest + 2 * column_sum_ * differences +
                       1.5 * std::abs(coefficients[0]);
   double variation = 0, derivative = 0;
   for (int k = 1; k < kOrder; ++k) {

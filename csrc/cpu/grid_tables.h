@@ -24,7 +24,7 @@
 //    2 eps sum_k |transform| times the differences of the values, Clenshaw's recurrence
 //    3/2 |c_0| + sum_k (k + 1)^2 |c_k|.
 // 5. The rounding error of a log-sum may be proportional to 1 + sum_k p_k |e_k|, p_k the softmax of
-//    the exponents e_k. That is at least 1 + m^2/2 with m the mean of x, which G'/G gives.
+//    the exponents e_k. This factor is at least 1 + m^2/2 with m the mean of x, which G'/G gives.
 //
 // If E bounds the error of a computed sum S, and E <= delta S, then log S is wrong by at most
 // -log(1 - delta), which is the tolerance for delta = tolerance / (1 + tolerance).
@@ -49,11 +49,11 @@ struct GridCells {
 
 class GridTables {
  public:
-  // Cells that are fast on the line for an error tolerance.
+  // Returns the fastest cells on the line for an error tolerance.
   static GridCells line_cells(double tolerance);
 
-  // Error bounds are for sums in double. `roundoff` is the rounding error that a log-sum may have,
-  // by 5, beyond the tolerance.
+  // Error bounds are for sums in double. `roundoff` times the factor of step 5 is the rounding
+  // error that a log-sum may have beyond the tolerance.
   GridTables(double fraction, double tolerance, double roundoff, const GridCells& cells);
 
   double step() const { return step_; }  // in scaled coordinates; has at most 7 significant bits
@@ -90,7 +90,7 @@ class GridTables {
   double rounding_error(int64_t offset) const { return rounding_errors_[shift(offset)]; }
   double largest_row_sum(int64_t offset) const { return row_sums_[shift(offset)]; }  // of |A_k|
   double lebesgue() const { return lebesgue_; }
-  // y, in cells, that makes G nearly constant: from its values at the first and the last node.
+  // Returns the slope y, in cells, that makes G nearly constant, from its first and last value.
   int64_t slope(double first, double last) const;
 
   // Lower bound of |x| between points and centers of cells at this distance, in units of sigma.

@@ -87,9 +87,9 @@ Status sum_groups(const MixtureProblem<T>& problem, Sum& sum, const Execution& e
   Status status = parallel_for(
       by_groups ? execution.threads : 1, groups, execution.cancellation, [&](int64_t g) {
         if (!usable || failed) return;
-        Status of_group =
+        Status group_status =
             sum.sum_group(g, by_groups ? 1 : execution.threads, execution.cancellation, usable);
-        if (!of_group.ok() && !failed.exchange(true)) failure = std::move(of_group);
+        if (!group_status.ok() && !failed.exchange(true)) failure = std::move(group_status);
       });
   if (!status.ok()) return status;
   if (failed) return failure;

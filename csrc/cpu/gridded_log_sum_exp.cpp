@@ -19,7 +19,7 @@ namespace {
 
 struct GridLimits {
   double tolerance;  // of a log-sum
-  double max_pairs;  // stop if more pairs need a sum without expansions
+  double max_pairs;  // largest number of pairs that may be summed without expansions
 };
 
 template <typename T>
@@ -170,10 +170,10 @@ class GriddedSum {
   const GridTables& tables_;
   const GridLimits limits_;
   const Vector<double> log_sum_;
-  std::atomic<int64_t> near_pairs_{0};  // computed by near_centers.h, with unused lanes
+  std::atomic<int64_t> near_pairs_{0};  // summed by near_centers.h, including unused lanes
 };
 
-// Returns an upper bound of the number of cells with points; that of points if it is not known.
+// Returns an upper bound of the number of cells with points: at most the number of points.
 template <typename T>
 double cells_with_points(const Mixture<T>& mixture, double width) {
   const int64_t m = mixture.points.rows;
@@ -187,17 +187,16 @@ double cells_with_points(const Mixture<T>& mixture, double width) {
   return cells > 0 && cells < double(m) ? cells : double(m);  // negative if all points are NaN
 }
 
-// The costs in nanoseconds of both methods, which favor all pairs: 50 for a center, 100 for a
-// point, 1000 for a cell with points, 0.3 ms for the tables of wide cells and 1 ms for those of
-// narrow ones, and 0.25 for a pair in float or 0.6 in double, as with AVX-512 (twice as much with
-// AVX2).
+// Compares costs in nanoseconds, chosen to favor all pairs: 50 for a center, 100 for a point, 1000
+// for a cell with points, 0.3 ms for the tables of wide cells and 1 ms for those of narrow cells,
+// and 0.25 for a pair in float or 0.6 in double, as with AVX-512 (AVX2: twice as much).
 template <typename T>
 bool is_worthwhile(const Mixture<T>& mixture, double width) {
   const double n = double(mixture.centers.rows), m = double(mixture.points.rows);
-  const double of_pairs = (std::is_same_v<T, float> ? 0.25 : 0.6) * all_pairs(mixture);
-  const double without_cells = 50 * n + 100 * m + (width > 1 ? 3e5 : 1e6);
-  return without_cells < of_pairs &&
-         without_cells + 1000 * cells_with_points(mixture, width) < of_pairs;
+  const double dense_cost = (std::is_same_v<T, float> ? 0.25 : 0.6) * all_pairs(mixture);
+  const double cost_without_cells = 50 * n + 100 * m + (width > 1 ? 3e5 : 1e6);
+  return cost_without_cells < dense_cost &&
+         cost_without_cells + 1000 * cells_with_points(mixture, width) < dense_cost;
 }
 
 }  // namespace
@@ -216,7 +215,7 @@ Status gridded_log_sum_exp(const MixtureProblem<T>& problem, const Accuracy& acc
   if (automatic && !is_worthwhile(problem.mixture, cells.width)) return {};
   const GridTables tables(problem.scaling.fraction, tolerance,
                           kRoundoffs * std::numeric_limits<T>::epsilon(), cells);
-  // Points far from all centers, or many centers at the edge of such points, are faster pruned.
+  // If more pairs than this must be summed without expansions, pruning is faster.
   const double max_pairs = automatic ? all_pairs(problem.mixture) / 8 : kInfinity;
   GriddedSum<T> sum(problem, tables, {tolerance, max_pairs}, log_sum);
   return sum_groups(problem, sum, execution, done);

@@ -16,7 +16,8 @@
 namespace layerbits {
 namespace {
 
-// `auto` stops if it sums more pairs than this, for each point and each center, one by one.
+// The method `auto` stops if it sums more pairs than this, times the number of points and centers,
+// without expansions.
 constexpr double kPairsPerPoint = 4096;
 
 template <typename T>
@@ -139,13 +140,13 @@ class PlaneSum {
 
   const MixtureProblem<T>& problem_;
   const PlaneGrids& grids_;
-  const double max_pairs_;  // stop if more pairs need a sum without expansions
+  const double max_pairs_;  // largest number of pairs that may be summed without expansions
   const Vector<double> log_sum_;
   std::atomic<int64_t> pairs_{0};
 };
 
-// The costs in nanoseconds of both methods on Zen 4 with AVX2, which favor all pairs: 100 for a
-// center, 1300 for a point that has a cell of its own, 1 ms for the tables, and 0.25 for a pair.
+// Compares costs in nanoseconds on Zen 4 with AVX2, chosen to favor all pairs: 100 for a center,
+// 1300 for a point that has a cell of its own, 1 ms for the tables, and 0.25 for a pair.
 template <typename T>
 bool is_worthwhile(const Mixture<T>& mixture) {
   const double n = double(mixture.centers.rows), m = double(mixture.points.rows);

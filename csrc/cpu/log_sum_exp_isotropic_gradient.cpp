@@ -19,8 +19,9 @@ bool has_infinity(const Matrix<const T>& rows, int64_t i) {
   return infinite;
 }
 
-// The numbers of points and centers of a cell: so large that adding the sums of cells costs little,
-// so small that sums without compensation keep their digits and Ctrl-C takes effect between cells.
+// The numbers of points and centers of a cell: large enough that adding the sums of cells costs
+// little, small enough that sums without compensation keep their digits and that Ctrl-C takes
+// effect between cells.
 int64_t cell_points(int64_t dim) {
   return std::clamp<int64_t>((1 << 18) / (dim + 16), 64, 1024) / 64 * 64;
 }

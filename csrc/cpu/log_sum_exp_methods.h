@@ -5,8 +5,9 @@
 
 namespace layerbits {
 
-// Returns the number of centers of a chunk, whose terms a kernel sums in one call: so many that
-// adding the sums of chunks costs little, and so few that Ctrl-C takes effect between chunks.
+// Returns the number of centers of a chunk, whose terms a kernel sums in one call: large enough
+// that adding the sums of chunks costs little, small enough that Ctrl-C takes effect between
+// chunks.
 inline int64_t chunk_centers(int64_t dim) {
   return std::clamp<int64_t>((int64_t(1) << 20) / (dim + 16), 64, 8192) / kBlock * kBlock;
 }

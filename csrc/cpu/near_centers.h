@@ -22,7 +22,7 @@ class NearCenters {
         centers_(centers),
         log_share_(std::log(tolerance / (1 + tolerance) / centers.total_weight()) - 0.01) {}
 
-  int64_t pairs() const { return pairs_; }  // of the last sum, with unused lanes
+  int64_t pairs() const { return pairs_; }  // of the last sum, including unused lanes
 
   // Writes the log-sums of points, all within half a cell of `position` in cells. They depend on
   // the position and on the point alone.
@@ -70,8 +70,8 @@ class NearCenters {
       bounding.first = std::max<int64_t>(0, bounding.first - 1);
       bounding.end = std::min(centers_.cells(), bounding.end + 1);
     }
-    // The lower bound of the sum that is largest. Squares of large distances would lose the terms
-    // that decide, so two cells are compared by the difference of squares.
+    // The cell with the largest lower bound of the sum. Large squares would round away the
+    // logarithms, so two cells are compared by the difference of squares.
     int64_t best = bounding.first;
     for (int64_t c = bounding.first + 1; c < bounding.end; ++c) {
       const double f = farthest(position, c), g = farthest(position, best);

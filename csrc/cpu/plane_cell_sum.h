@@ -1,7 +1,7 @@
-// Sums the points of a cell of the plane: by a polynomial if many centers are within its reach,
-// over the near cells otherwise and where the polynomial is not certain, and over all cells that
-// are not negligible where that sum is not certain either. Used by one thread, for cells in their
-// order.
+// Sums the points of a cell of the plane: by a polynomial if many centers are within the reach of
+// the cell. Otherwise, and where the polynomial is not certain, sums over the near cells; where
+// this sum is not certain either, over all cells that are not negligible. Used by one thread, for
+// cells in their order.
 #pragma once
 
 #include <cmath>
@@ -38,7 +38,7 @@ class PlaneCellSum {
   }
 
   const std::vector<double>& logs() const { return logs_; }
-  int64_t pairs() const { return pairs_; }  // that were summed one by one
+  int64_t pairs() const { return pairs_; }  // pairs of the last sum without expansions
 
  private:
   static constexpr int kMatrix = kOrder * kOrder;

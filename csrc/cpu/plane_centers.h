@@ -64,7 +64,7 @@ class PlaneCenters {
            begin;
   }
 
-  // Requests the moments of cells; threads may do so together.
+  // Requests the moments of cells; several threads may call it at once.
   void mark(int64_t first_cell, int64_t end_cell) {
     for (int64_t c = first_cell; c < end_cell; ++c)
       marks_[c].store(true, std::memory_order_relaxed);
@@ -116,8 +116,8 @@ class PlaneCenters {
   }
 
   const double* moments(int64_t c) const { return moments_.get() + places_[c] * kMoments; }
-  PlaneFrame frame_of(const PlaneCell& of) const {
-    return {{index().middle(of.x), index().middle(of.y)}, 1 / tables_->line().half()};
+  PlaneFrame frame_of(const PlaneCell& cell) const {
+    return {{index().middle(cell.x), index().middle(cell.y)}, 1 / tables_->line().half()};
   }
 
  private:
@@ -126,7 +126,7 @@ class PlaneCenters {
   // The least weight as a share of the largest one: far above the least power of two of a kernel.
   static constexpr double kLeastWeight = sizeof(T) == 4 ? 0x1p-60 : 0x1p-900;
 
-  // So many centers in the average cell that a point whose polynomial is not certain costs more
+  // With this many centers in the average cell, a point whose polynomial is not certain costs more
   // than the translations of narrow cells.
   static constexpr double kManyCenters = 2000;
 

@@ -11,7 +11,7 @@ constexpr double kEps = 0x1p-52;
 constexpr double kSlack = 1.01;  // covers the rounding of the bounds themselves
 constexpr double kSummands = 4096;
 constexpr double kReach = 10;
-// A sum over near cells is then certain for points within 3 sigma of a center.
+// With this radius, a sum over near cells is certain for points within 3 sigma of a center.
 constexpr double kNearRadius = 6.9;
 
 }  // namespace
@@ -24,10 +24,10 @@ PlaneTables::PlaneTables(double fraction, double tolerance, double cell_width)
       width_(line_.step() / fraction) {
   for (int64_t offset = -reach(); offset <= reach(); ++offset) {
     const double nearest = line_.nearest(double(std::abs(offset)));
-    of_offsets_[kMoments].push_back(line_.moment_error(offset));
-    of_offsets_[kNear].push_back(kSlack * std::exp(-nearest * nearest / 2));
-    of_offsets_[kRounding].push_back(line_.rounding_error(offset));
-    of_offsets_[kTerms].push_back(line_.largest_row_sum(offset));
+    by_offset_[kMoments].push_back(line_.moment_error(offset));
+    by_offset_[kNear].push_back(kSlack * std::exp(-nearest * nearest / 2));
+    by_offset_[kRounding].push_back(line_.rounding_error(offset));
+    by_offset_[kTerms].push_back(line_.largest_row_sum(offset));
   }
   while (near_reach_ < reach() && line_.nearest(double(near_reach_ + 1)) <= kNearRadius)
     ++near_reach_;
@@ -43,7 +43,7 @@ PlaneTables::PlaneTables(double fraction, double tolerance, double cell_width)
 NamedValues PlaneTables::values() const {
   NamedValues values = line_.values();
   const auto middle = suprema_.begin() + int64_t(suprema_.size() / 2);
-  values.push_back({"nearest", of_offsets_[kNear]});
+  values.push_back({"nearest", by_offset_[kNear]});
   values.push_back({"beyond", {beyond_reach_}});
   values.push_back({"between", {suprema_.begin(), middle}});
   values.push_back({"largest", {middle, suprema_.end()}});
@@ -102,7 +102,7 @@ PlanePolynomial PlaneTables::polynomial(const double* weights, double total_weig
 
   // The factors of a cell's weight, in the order of Factor, along x and along y.
   const double *along_x[kFactors], *along_y[kFactors];
-  for (int f = 0; f < kBetween; ++f) along_x[f] = along_y[f] = of_offsets_[f].data();
+  for (int f = 0; f < kBetween; ++f) along_x[f] = along_y[f] = by_offset_[f].data();
   for (const Factor f : {kBetween, kLargest})
     along_x[f] = suprema(f, slopes[0]), along_y[f] = suprema(f, slopes[1]);
   double at_nodes = 0, rounding = 0, between_nodes = 0;
@@ -110,12 +110,13 @@ PlanePolynomial PlaneTables::polynomial(const double* weights, double total_weig
     double row[kFactors] = {};
     for (int64_t a = 0; a < width(); ++a)
       for (int f = 0; f < kFactors; ++f) row[f] += weights[b * width() + a] * along_x[f][a];
-    const auto of_row = [&](Factor error, Factor size) {
+    const auto row_error = [&](Factor error, Factor size) {
       return row[error] * (along_y[size][b] + along_y[error][b]) + row[size] * along_y[error][b];
     };
-    at_nodes += of_row(kMoments, kNear);
-    between_nodes += of_row(kBetween, kLargest);
-    rounding += of_row(kRounding, kTerms) + kEps * kSummands / 2 * row[kTerms] * along_y[kTerms][b];
+    at_nodes += row_error(kMoments, kNear);
+    between_nodes += row_error(kBetween, kLargest);
+    rounding +=
+        row_error(kRounding, kTerms) + kEps * kSummands / 2 * row[kTerms] * along_y[kTerms][b];
   }
   double evaluation = (144.0 * kNodes + 3) * largest;
   for (int k = 0; k < kOrder; ++k)
@@ -125,10 +126,10 @@ PlanePolynomial PlaneTables::polynomial(const double* weights, double total_weig
   const double tilt =
       std::exp(double(std::abs(slopes[0]) + std::abs(slopes[1])) * width_ * radius_);
   const double lebesgue = line_.lebesgue() * line_.lebesgue();
-  const double of_cells =
+  const double cell_error =
       std::exp(radius_ * radius_) * (lebesgue * at_nodes + total_weight * beyond_reach_) +
       lebesgue * rounding;
-  const double error = tilt * of_cells + between_nodes + kEps * evaluation;
+  const double error = tilt * cell_error + between_nodes + kEps * evaluation;
   for (int axis = 0; axis < 2; ++axis)
     result.linear[axis] = -double(slopes[axis]) * width_ / fraction_;
   result.quadratic = -0.5 / (fraction_ * fraction_);

@@ -1,5 +1,5 @@
-// The error bounds of expansions in cells of the plane, in double. They use the translations of
-// grid_tables.h along each axis: the kernel exp(-|x|^2/2) is a product.
+// The error bounds of expansions in cells of the plane, in double. The expansions use the
+// translations of grid_tables.h along each axis: the kernel exp(-|x|^2/2) is a product.
 //
 // Notation as in grid_tables.h, with a vector of two components for each offset and a slope y of
 // two components. A product f g of functions of the two axes, |f - f'| <= E_f and |f| <= S_f, has
@@ -7,17 +7,17 @@
 //
 // 1. The moments of a cell of weight 1 add E_1 N_2 + N_1 E_2 + E_1 E_2 at a node, E as in step 1 of
 //    grid_tables.h and N = exp(-x^2/2) at the smallest |x|.
-// 2. Between the nodes, the polynomial of a cell of weight 1 is wrong by D_1 B_2 + B_1 D_2 + D_1
-// D_2,
-//    D the supremum of 2 (h/2)^p / p! exp(-x^2/2) |x - y|^p exp(|x - y| h), B that of
-//    exp(-x^2/2 + |x - y| h) over the cell. The logarithms of both are concave on either side of y.
-//    Errors at the nodes grow by at most the square of Lebesgue's constant.
-// 3. Cells beyond the reach along either axis add at most W exp(-x^2/2) as in step 3 there.
-// 4. Rounding, in units of eps = 2^-52: the terms of a translation have the errors P of step 4
-// there
-//    along each axis, and a sum of moments, products and cells kSummands / 2 more. A coefficient is
-//    wrong by at most 144 times the largest value at a node: two sums of 16 products with
-//    sum |transform| <= 2. A term c_kl T_k T_l adds ((k + 1)^2 + (l + 1)^2 + 32) |c_kl|.
+// 2. Between the nodes, the polynomial of a cell of weight 1 has an error of at most
+//    D_1 B_2 + B_1 D_2 + D_1 D_2. D is the supremum over the cell of
+//    2 (h/2)^p / p! exp(-x^2/2) |x - y|^p exp(|x - y| h), and B that of exp(-x^2/2 + |x - y| h).
+//    The logarithms of both are concave on either side of y. Errors at the nodes grow by at most
+//    the square of Lebesgue's constant.
+// 3. Cells beyond the reach along either axis add at most W exp(-x^2/2), as in step 3 there.
+// 4. Rounding, in units of eps = 2^-52: along each axis, the terms of a translation have the
+//    errors P of step 4 there; a sum of moments, products and cells adds kSummands / 2. A
+//    coefficient is wrong by at most 144 times the largest value at a node: two sums of 16
+//    products with sum |transform| <= 2. A term c_kl T_k T_l adds
+//    ((k + 1)^2 + (l + 1)^2 + 32) |c_kl|.
 //
 // The sum S of a point is certain if the bound of all errors is at most delta S. Rounding errors
 // are far below a tolerance of kLeastTolerance, so float64 by default needs all pairs.
@@ -53,7 +53,7 @@ class PlaneTables {
   double near_threshold(double weight_within_reach, double total_weight) const {
     return (weight_within_reach * beyond_near_ + total_weight * beyond_reach_) / share_;
   }
-  // The same for a sum over the cells within the reach.
+  // The threshold of a sum over the cells within the reach.
   double reach_threshold(double total_weight) const {
     return total_weight * beyond_reach_ / share_;
   }
@@ -76,15 +76,15 @@ class PlaneTables {
   double radius_, width_;  // h and the width of a cell, in units of sigma
   double beyond_near_ = 0, beyond_reach_ = 0;
   int64_t near_reach_ = 0;
-  std::vector<double> of_offsets_[kBetween];  // E, N, P and the largest sum of |A_k|
-  std::vector<double> suprema_;               // [D, B][slope][cell, from the lowest index on]
+  std::vector<double> by_offset_[kBetween];  // E, N, P and the largest sum of |A_k|
+  std::vector<double> suprema_;              // [D, B][slope][cell, from the lowest index on]
 };
 
-// The grids of a mixture. Narrow cells have smaller errors, so that more points far from all
-// centers are certain, and more translations.
+// The grids of a mixture. Narrow cells have smaller errors, so that sums at more points far from
+// all centers are certain, but need more translations.
 class PlaneGrids {
  public:
-  static constexpr double kWide = 1.75;  // of 1.5, 1.75 and 2 the fastest on Zen 4
+  static constexpr double kWide = 1.75;  // the fastest of 1.5, 1.75 and 2 on Zen 4
 
   PlaneGrids(double fraction, double tolerance)
       : fraction_(fraction), tolerance_(tolerance), wide_(fraction, tolerance, kWide) {}

@@ -25,7 +25,7 @@ class RadixSort {
 
   // Writes the items to `sorted`, in the order of their keys, which have `bits` bits. item(i)
   // returns item i; `Items` has the members operator[](i), set(i, item) and allocated(count), which
-  // returns space for so many items.
+  // returns space for `count` items.
   template <typename Items, typename ItemOf, typename KeyOf>
   Status sort(int bits, const ItemOf& item, const KeyOf& key, Cancellation& cancellation,
               Items& sorted) const {

@@ -3,7 +3,7 @@
 // A lane has kPoints points; the warps of a thread block take the components of a share in turn. A
 // packed component is read from the first-level cache, each value once for all points of the warp,
 // so that the dimension has no limit. Sums of squares only grow: once all terms of a thread are
-// certain to be exactly 0, a layout skips the other dimensions.
+// certain to be exactly 0, a layout skips the remaining dimensions.
 //
 // A Layout has the members of component_checks.h, and
 //   add_component(problem, points, component, lane, sums)   adds the terms of one component

@@ -6,8 +6,8 @@
 
 namespace {
 
-// The dimensions of a chunk, so few that a chunk of two blocks of columns stays in the first-level
-// cache. A sum over more dimensions consists of the sums of chunks.
+// The dimensions of a chunk, few enough that a chunk of two blocks of columns stays in the
+// first-level cache. A sum over more dimensions consists of the sums of chunks.
 constexpr int64_t kChunkDims = 256;
 
 template <typename T, int kBlocks>

@@ -16,8 +16,8 @@ namespace {
 constexpr int64_t kScaledPanel = 16;
 
 // Adds the squares of the scaled differences to `distance`, which begins with the offsets. Sums of
-// squares only grow: once all terms are certain to be exactly 0, skips the other dimensions and
-// returns false, which changes no bit.
+// squares only grow: once all terms are certain to be exactly 0, skips the remaining dimensions and
+// returns false; this changes no bit.
 template <typename T>
 inline bool add_scaled_distances(const RunningSum<T>& sum, const T* tile, const T* block,
                                  int64_t dim, typename Lanes<T>::Register (&distance)[kBlock]) {

@@ -48,7 +48,8 @@ inline const T* add_rows(const T* tile, const T* values, int64_t first, int64_t 
 }
 
 // Computes squared distances from a component, plus its offset. Sums of squares only grow: once all
-// terms are certain to be exactly 0, skips the other rows and returns false, which changes no bit.
+// terms are certain to be exactly 0, skips the remaining bands and returns false; this changes no
+// bit.
 // The short band comes first, so that the first check is early. A closer cutoff for each lane was
 // 20 % faster on SZT layers of 5 to 10 units, and 10 % slower on smaller layers.
 template <typename T, int kTiles>

@@ -102,12 +102,12 @@ void sum_near_plane(const PlanePoints<T>& centers, const CenterRun* runs, int64_
 
 inline void certain_logs(double* values, int64_t count, double threshold) {
   for (int64_t i = 0; i < count; i += kDoubles) {
-    double some[kDoubles];
-    for (int l = 0; l < kDoubles; ++l) some[l] = values[i + l < count ? i + l : i];
-    const Doubles x = load(some);
+    double lanes[kDoubles];
+    for (int l = 0; l < kDoubles; ++l) lanes[l] = values[i + l < count ? i + l : i];
+    const Doubles x = load(lanes);
     const Doubles log = log_plus(x, broadcast(0.0), broadcast(0.0));
-    store(some, where_less(broadcast(threshold), x, log, broadcast(double(NAN))));
-    for (int l = 0; l < kDoubles && i + l < count; ++l) values[i + l] = some[l];
+    store(lanes, where_less(broadcast(threshold), x, log, broadcast(double(NAN))));
+    for (int l = 0; l < kDoubles && i + l < count; ++l) values[i + l] = lanes[l];
   }
 }
 

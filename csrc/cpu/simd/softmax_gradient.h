@@ -17,7 +17,7 @@ constexpr int kColumnLanes = layerbits::kMaxLanes * 4 / int(sizeof(T));
 template <typename T>
 constexpr int64_t kTilesTogether = 32 * kColumnLanes<T> / Lanes<T>::kCount;
 
-// The number of coordinates that share a load of K, so few that their sums stay in registers.
+// The number of coordinates that share a load of K, small enough that their sums stay in registers.
 template <typename T>
 constexpr int kSharedCoordinates = sizeof(typename Lanes<T>::Register) == 64 ? 2 : 1;
 

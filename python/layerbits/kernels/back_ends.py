@@ -21,7 +21,7 @@ class Backend:
     built, usable : bool
         Whether the native module can be loaded, and whether this machine can run its kernels.
     reason : str
-        Why the back end is not usable; empty if it is.
+        Why the back end is not usable; empty if it is usable.
     isa : str
         CPU: the instruction set in use, and all usable sets. CUDA: the architectures of this build. Empty if the module
         cannot be loaded.
@@ -60,7 +60,7 @@ def cpu() -> ModuleType:
 
 
 def _remedy(error: ImportError) -> str:
-    # The loader of the system has no error type of its own for this.
+    # The loader of the system has no error type of its own for a full address space.
     if "failed to map" in str(error) or "cannot allocate" in str(error).lower():
         return "the address space is full: raise the limit of memory (ulimit -v)"
     return "install layerbits with pip install ."
@@ -81,7 +81,7 @@ def cuda() -> ModuleType:
 
 
 def cuda_devices() -> list[tuple[str, str]]:
-    """Return the name of each CUDA device, and why it is not usable (empty if it is).
+    """Return the name of each CUDA device, and why the device is not usable (empty if it is usable).
 
     Raises
     ------

@@ -79,9 +79,9 @@ class CpuOperations:
         metric: str,
         share: tuple[int, int] = (0, 1),
     ) -> None:
-        """Count the pairs of each bin; of a share (k, n), the pairs of every n-th run of rows from run k on."""
+        """Count the pairs of each bin; a share (k, n) has the pairs of every n-th run of rows from run k on."""
         _cpu.distance_histogram(points, edges, counts, labels=labels, metric=metric, share=share, threads=threads())
 
     def largest_distance(self, points: Tensor, metric: str, share: tuple[int, int] = (0, 1)) -> float:
-        """Return the largest distance, of the pairs of a share."""
+        """Return the largest distance of the pairs of a share."""
         return _cpu.largest_distance(points, metric=metric, share=share, threads=threads())

@@ -53,9 +53,9 @@ def single_threaded_torch() -> Iterator[None]:
 
 
 def map_in_threads(function: Callable[[int], _Result], count: int) -> list[_Result]:
-    """Return ``function(0)``, ..., ``function(count - 1)``, computed in `threads` threads, each with kernels of one.
+    """Return ``function(0)``, ..., ``function(count - 1)``, computed in `threads` threads with single-threaded kernels.
 
-    It is faster than kernels of several threads where the calls have many short kernels between operations of NumPy.
+    This is faster than multi-threaded kernels if the calls have many short kernels between operations of NumPy.
     """
     is_inference = torch.is_inference_mode_enabled()  # a setting of each thread
 

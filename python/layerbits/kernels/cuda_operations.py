@@ -24,8 +24,8 @@ else:
 # "auto" prunes if a trial computes at most this share of the pairs.
 _WORTHWHILE_SHARE = 0.6
 
-# "auto" expands the centers of cells if the points have at most this number of cells for each point: a guess, for a
-# cell of the plane takes about a million floating-point operations.
+# "auto" expands the centers of cells if there are at most this many cells per point. The value is unmeasured: a cell of
+# the plane takes about a million floating-point operations.
 _WORTHWHILE_CELLS = 0.25
 
 
@@ -54,8 +54,8 @@ class CudaOperations:
                 return
             # The sum at one point checks the arguments.
             _sum_pairs(_at_points(mixture, slice(1)), accuracy, log_sum[:1], launch)
-            cells_a_point = _WORTHWHILE_CELLS if accuracy.method == "auto" else 1.0
-            log_sums = gridded_log_sums(mixture, _tolerance(mixture, accuracy), cells_a_point)
+            cells_per_point = _WORTHWHILE_CELLS if accuracy.method == "auto" else 1.0
+            log_sums = gridded_log_sums(mixture, _tolerance(mixture, accuracy), cells_per_point)
             if log_sums is None:
                 _sum_pairs(mixture, accuracy, log_sum, launch)
                 return

@@ -16,7 +16,7 @@ _ADDRESS = re.compile(" at 0x[0-9a-f]+")
 
 
 def digest(value: object) -> str:
-    """Return a hash of tensors, arrays, dataclasses, mappings and sequences by their values, and of others by repr."""
+    """Return a hash of tensors, arrays, dataclasses, mappings and sequences by value, and of other objects by repr."""
     hash_ = hashlib.sha256()
     for part in _parts(value):
         hash_.update(part)
@@ -46,7 +46,7 @@ def _parts(value: object) -> Iterator[bytes | memoryview]:
 
 
 def tensor_bytes(tensor: Tensor) -> Iterator[bytes | memoryview]:
-    """Yield the bytes of the values of a tensor; of a sparse or quantized one, also its layout and its indices."""
+    """Yield the bytes of the values of a tensor, and of the layout and the indices of a sparse or quantized tensor."""
     tensor = tensor.detach().cpu()
     if tensor.layout == torch.strided and not tensor.is_quantized:
         # NumPy has no bfloat16, so bytes are hashed; Tensor.numpy would forbid its owner to resize the memory.

@@ -73,8 +73,8 @@ def log_sum_exp_isotropic(
     TypeError, ValueError
         An argument has another type, dtype, device, shape or value than wanted; the message names it.
     TypeError
-        A derivative in forward mode of a second derivative, or of a derivative in forward mode; or a batch of upstream
-        gradients by ``is_grads_batched`` or ``vectorize`` of torch.autograd, in place of torch.func.
+        Two derivatives are in forward mode, or forward mode differentiates a second derivative: use reverse mode. Or
+        torch.autograd maps over upstream gradients (``is_grads_batched``, ``vectorize``): use torch.func.
 
     Notes
     -----
@@ -213,7 +213,13 @@ def distance_histogram(
 
 
 def largest_distance(points: Tensor, *, metric: str = "euclidean") -> float:
-    """Return the largest distance of two rows as `distance_histogram` computes it; 0 for fewer than two rows."""
+    """Return the largest distance of two rows as `distance_histogram` computes it; 0 for fewer than two rows.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As for `distance_histogram`.
+    """
     check_plain("largest_distance", points)
     return operations_for(points).largest_distance(points.detach(), check_metric(metric))
 

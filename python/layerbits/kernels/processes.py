@@ -98,7 +98,7 @@ Group = torch.distributed.ProcessGroup | None
 
 
 class Processes:
-    """The processes of a group that share the work of a call; of None, this process alone.
+    """The processes of a group that share the work of a call; for None, this process alone.
 
     Parameters
     ----------
@@ -108,7 +108,8 @@ class Processes:
     Raises
     ------
     TypeError, ValueError
-        `group` is something else, or a group without this process.
+        `group` is something else or has another back end, torch.distributed is not initialized, or the group lacks
+        this process.
     """
 
     def __init__(self, group: object = None) -> None:
@@ -177,9 +178,9 @@ class Processes:
             for part, wanted in gathered[0].items():
                 if theirs.get(part) != wanted:
                     self._failed = True
-                    of_environment = part in environment()
-                    detail = f" ({theirs.get(part)} and {wanted})" if of_environment else ""
-                    remedy = _SAME_ENVIRONMENT if of_environment else _REMEDIES.get(part, _REMEDY)
+                    is_environment = part in environment()
+                    detail = f" ({theirs.get(part)} and {wanted})" if is_environment else ""
+                    remedy = _SAME_ENVIRONMENT if is_environment else _REMEDIES.get(part, _REMEDY)
                     raise ValueError(
                         f"group: got another value of {part} on rank {rank} than on rank 0{detail}, wanted the same on "
                         f"every rank; {remedy}"

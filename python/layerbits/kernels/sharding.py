@@ -29,8 +29,8 @@ _PIECE_ROWS = 4096
 # core. An exchange takes about as long.
 _LEAST_WORK = 2**23
 
-# Up to this number of dimensions "auto" may sum by a grid, whose fall-back depends on all points. A grid takes little
-# time, so every process computes the sums.
+# Up to this number of dimensions "auto" may sum by a grid, which may fall back to another method, depending on all
+# points. A grid takes little time, so every process computes the sums.
 _GRIDDED_DIMENSIONS = 2
 
 # Largest change of a log-sum in these dimensions, in nats: about that of float32, far below the standard errors of
@@ -52,8 +52,8 @@ def resolve_devices(devices: Devices, tensor_device: torch.device) -> tuple[torc
     """
     if devices is None:
         return ()
-    is_one = isinstance(devices, str | torch.device | torch.Tensor) or getattr(devices, "ndim", 1) == 0
-    if is_one or not isinstance(devices, Iterable):
+    is_single = isinstance(devices, str | torch.device | torch.Tensor) or getattr(devices, "ndim", 1) == 0
+    if is_single or not isinstance(devices, Iterable):
         raise TypeError(f"devices: got {shown(devices)!r}, wanted a sequence of CUDA devices, for instance ['cuda:0']")
     names = list(islice(devices, _MOST_DEVICES))
     try:

@@ -1,7 +1,7 @@
 """Operations on the CPU that several processes share, with the bits of one process.
 
-Of the distances of all pairs, each process takes every k-th run of rows, with all later rows: counts and maxima are
-exact. On a CUDA device every process computes all pairs.
+Each of k processes computes the distances of every k-th run of rows to all later rows. Counts and maxima are exact, so
+the processes combine them to the bits of one process. On a CUDA device every process computes all pairs.
 """
 
 from __future__ import annotations

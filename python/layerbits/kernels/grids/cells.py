@@ -9,9 +9,9 @@ from torch import Tensor
 
 from layerbits.kernels.grids.tables import Tables
 
-MAX_CELLS = 2.0**30  # from 0 along an axis: the indices of two axes fit in an integer
+MAX_CELLS = 2.0**30  # bounds the index along an axis, so that the indices of two axes fit in an integer
 
-_TERMS = 32  # of a partial sum
+_TERMS = 32  # terms of a partial sum
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,17 +61,17 @@ class CenterCells:
 
 
 def keys_of(index: Tensor) -> Tensor:
-    """Return the numbers of cells with indices (..., d): in two dimensions those of a column in sequence."""
+    """Return the numbers of cells with indices (..., d); in the plane, cells of a column have successive numbers."""
     return index[..., 0] if index.shape[-1] == 1 else key_of(index[..., 0], index[..., 1])
 
 
 def key_of(x: Tensor, y: Tensor) -> Tensor:
-    """Return the numbers of the cells of the plane with these indices, up to 2^30 and a reach from 0."""
+    """Return the numbers of the cells of the plane with these indices, at most `MAX_CELLS` plus the reach from 0."""
     return x * 2**32 + y
 
 
 def _pieces(counts: Tensor) -> list[Tensor]:
-    """Return the lengths of the pieces of each level of sums over cells with so many centers."""
+    """Return the lengths of the pieces of each level of sums over cells with these numbers of centers."""
     levels = []
     while int(counts.max()) > 1:
         numbers = (counts + _TERMS - 1) // _TERMS

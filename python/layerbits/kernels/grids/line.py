@@ -1,8 +1,8 @@
 """Sums in cells of points on the line.
 
-The bounds of rounding, in units of eps, beyond those of csrc/cpu/grid_tables.h: sums of moments; 8 for a translation,
-which sums 16 products in any order, and 8 for the sum over cells of centers, of which there are fewer than 16; for a
-coefficient 9 in place of 2; and twice the bound of Clenshaw's recurrence, which has no fused multiply-adds here.
+The bounds of rounding exceed those of csrc/cpu/grid_tables.h, in units of eps, by that of sums of moments; by 8 for a
+translation, which sums 16 products in any order; and by 8 for the sum over fewer than 16 cells of centers. A
+coefficient has 9 in place of 2, and Clenshaw's recurrence, without fused multiply-adds here, has twice the bound.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ def line_log_sums(offsets: Tensor, index: Tensor, cell: Tensor, cells: CenterCel
     t = x / tables.half
     first, *others = coefficients.unbind(1)
     value = after = torch.zeros_like(x)
-    for of_cells in reversed(others):  # Clenshaw's recurrence
-        value, after = 2 * t * value + (of_cells[cell] - after), value
+    for coefficient in reversed(others):  # Clenshaw's recurrence
+        value, after = 2 * t * value + (coefficient[cell] - after), value
     value = t * value + (first[cell] - after)
     exponent = -(slopes[cell] * (tables.width / tables.fraction) + x / (2 * tables.fraction**2)) * x
     return torch.where(value > thresholds[cell], value.log() + exponent, torch.nan)
@@ -64,8 +64,8 @@ def _polynomials(index: Tensor, cells: CenterCells, tables: Tables) -> tuple[Ten
     truncation = between_nodes + tilt * math.exp(tables.radius**2 / 2) * (
         tables.lebesgue * (weights @ tables.moment_errors) + cells.weights.sum() * tables.beyond
     )
-    further = EPS * (CenterCells.ROUNDING * cells.levels + 16)
-    rounding = tilt * tables.lebesgue * (weights @ (tables.rounding_errors + further * tables.row_sums))
+    summation_error = EPS * (CenterCells.ROUNDING * cells.levels + 16)
+    rounding = tilt * tables.lebesgue * (weights @ (tables.rounding_errors + summation_error * tables.row_sums))
     recurrence = torch.arange(1.0, tables.order + 1, dtype=torch.float64, device=index.device).square()
     recurrence[0] = 1.5
     evaluation = (

@@ -19,7 +19,7 @@ LEAST_TOLERANCE = 1e-8
 _BLOCK = 2**18  # points whose cells are computed together: at most 512 MiB of coefficients in the plane
 
 
-def gridded_log_sums(mixture: Mixture, tolerance: float, cells_a_point: float = 1.0) -> Tensor | None:
+def gridded_log_sums(mixture: Mixture, tolerance: float, cells_per_point: float = 1.0) -> Tensor | None:
     """Return log sum_j w_j exp(-|points_i - centers_j|^2 / (2 sigma^2)) where it is certain.
 
     Parameters
@@ -28,14 +28,15 @@ def gridded_log_sums(mixture: Mixture, tolerance: float, cells_a_point: float = 
         Without groups, of one or two dimensions, on any device.
     tolerance : float
         Largest error of a log-sum, in nats, at least `LEAST_TOLERANCE`.
-    cells_a_point : float
-        Largest number of cells for each point that is worth the time.
+    cells_per_point : float
+        Largest number of cells per point that is worth the time.
 
     Returns
     -------
     Tensor of shape (m,), float64, or None
         NaN where the log-sum is not certain, such as far from all centers. None if a center or weight does not suit the
-        method, such as NaN, or a weight below 2^-1021 of the largest one, or if there are more cells.
+        method, such as NaN, or a weight below 2^-1021 of the largest one, or if there are more cells than
+        `cells_per_point` allows.
     """
     fraction, exponent = math.frexp(mixture.sigma)
     scale = math.ldexp(1.0, -exponent)
@@ -51,19 +52,19 @@ def gridded_log_sums(mixture: Mixture, tolerance: float, cells_a_point: float = 
     cells = CenterCells.of(centers, weights, tables)
     blocks = []
     for block in torch.split(points, _BLOCK):
-        log_sums = _block_log_sums(block, cells, tables, cells_a_point)
+        log_sums = _block_log_sums(block, cells, tables, cells_per_point)
         if log_sums is None:
             return None
         blocks.append(log_sums)
     return torch.cat(blocks) + weight_exponent * math.log(2)
 
 
-def _block_log_sums(points: Tensor, cells: CenterCells, tables: Tables, cells_a_point: float) -> Tensor | None:
-    """Return the log-sums at scaled points, NaN where they are not certain; None if there are more cells."""
+def _block_log_sums(points: Tensor, cells: CenterCells, tables: Tables, cells_per_point: float) -> Tensor | None:
+    """Return the log-sums at scaled points, NaN where they are not certain; None if there are too many cells."""
     is_near = ((points / tables.step).abs() < MAX_CELLS).all(1)
     index, offsets = tables.cells_of(torch.where(is_near[:, None], points, 0.0))
     keys, cell = torch.unique(keys_of(index), return_inverse=True)
-    if len(keys) > cells_a_point * len(points):
+    if len(keys) > cells_per_point * len(points):
         return None
     index_of_cell = index.new_empty(len(keys), index.shape[1])
     index_of_cell[cell] = index  # points of one cell write the same index

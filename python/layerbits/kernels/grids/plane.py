@@ -16,8 +16,8 @@ from layerbits.kernels.grids.cells import CenterCells, key_of
 from layerbits.kernels.grids.tables import EPS, SLACK, PlaneTables
 
 _SUMMANDS = 4096  # kSummands of csrc/cpu/plane_tables.cpp
-_CELLS = 2**13  # whose matrices are computed together: 16 MiB, and at most 13 times as much along x
-_POINTS = 2**15  # that are evaluated together: 64 MiB of coefficients
+_CELLS = 2**13  # cells whose matrices are computed together: 16 MiB, and at most 13 times as much along x
+_POINTS = 2**15  # points that are evaluated together: 64 MiB of coefficients
 
 
 def plane_log_sums(offsets: Tensor, index: Tensor, cell: Tensor, cells: CenterCells, tables: PlaneTables) -> Tensor:
@@ -25,12 +25,12 @@ def plane_log_sums(offsets: Tensor, index: Tensor, cell: Tensor, cells: CenterCe
     parts = [_polynomials(block, cells, tables) for block in torch.split(index, _CELLS)]
     coefficients, slopes, thresholds = (torch.cat(part) for part in zip(*parts, strict=True))
     log_sums = []
-    for x, of_point in zip(torch.split(offsets, _POINTS), torch.split(cell, _POINTS), strict=True):
+    for x, point_cell in zip(torch.split(offsets, _POINTS), torch.split(cell, _POINTS), strict=True):
         along_x, along_y = tables.chebyshev(x).unbind(1)
-        value = ((coefficients[of_point] @ along_y[:, :, None])[..., 0] * along_x).sum(1)
-        linear = slopes[of_point] * (tables.width / tables.fraction)
+        value = ((coefficients[point_cell] @ along_y[:, :, None])[..., 0] * along_x).sum(1)
+        linear = slopes[point_cell] * (tables.width / tables.fraction)
         exponent = -((linear + x / (2 * tables.fraction**2)) * x).sum(1)
-        log_sums.append(torch.where(value > thresholds[of_point], value.log() + exponent, torch.nan))
+        log_sums.append(torch.where(value > thresholds[point_cell], value.log() + exponent, torch.nan))
     return torch.cat(log_sums)
 
 
@@ -67,9 +67,9 @@ def _polynomials(index: Tensor, cells: CenterCells, tables: PlaneTables) -> tupl
     evaluation += (coefficients.abs() * (squares[:, None] + squares + 32)).flatten(1).sum(1)
     tilt = (slopes.abs().sum(1) * (tables.width * tables.radius)).exp()
     lebesgue = tables.lebesgue**2
-    of_cells = math.exp(tables.radius**2) * (lebesgue * at_nodes + cells.weights.sum() * tables.beyond)
-    of_cells += lebesgue * (rounding + EPS * _SUMMANDS / 2 * terms)
-    error = tilt * of_cells + between_nodes + EPS * evaluation
+    cell_errors = math.exp(tables.radius**2) * (lebesgue * at_nodes + cells.weights.sum() * tables.beyond)
+    cell_errors += lebesgue * (rounding + EPS * _SUMMANDS / 2 * terms)
+    error = tilt * cell_errors + between_nodes + EPS * evaluation
     thresholds = (SLACK * error / tables.tolerance).clamp(min=1e-280)
     return coefficients, slopes, torch.where(is_positive, thresholds, torch.inf)
 

@@ -16,7 +16,7 @@ SLACK = 1.01  # covers the rounding of the bounds themselves
 
 @dataclasses.dataclass(frozen=True)
 class Tables:
-    """The values of GridTables; `tolerance` is that of a sum, relative."""
+    """The values of GridTables in csrc/cpu/grid_tables.h; `tolerance` is the relative error tolerance of a sum."""
 
     fraction: float
     tolerance: float
@@ -85,7 +85,7 @@ class Tables:
 
 @dataclasses.dataclass(frozen=True)
 class PlaneTables(Tables):
-    """The values of PlaneTables."""
+    """The values of PlaneTables in csrc/cpu/plane_tables.h."""
 
     nearest: Tensor
     between: Tensor

@@ -42,7 +42,7 @@ class ChannelEstimate:
 
     @property
     def point(self) -> tuple[float, float]:
-        """The mean, moved into the interval, and its standard error; midpoint and NaN of a wide interval."""
+        """The mean, moved into the interval, and its standard error; for a wide interval, its midpoint and NaN."""
         return point_value(self.mean, self.standard_error, Interval(self.mean, self.mean), self.interval)
 
 

@@ -111,10 +111,11 @@ def _in_one_pass(channels: Sequence[KnownChannel], noise: Tensor) -> tuple[list[
 def _sums_in_one_pass(
     channels: Sequence[KnownChannel], noise: Tensor, square_norms: Tensor, chunk: slice, own_class: tuple[int, int]
 ) -> Doubles:
-    """Return sums for each sigma and input of a chunk, whose class has the inputs from one number to another.
+    """Return the log-sums of a chunk of inputs for each sigma: shape (sigmas, inputs, 2 queries + 1).
 
-    They are the log-sums at the queries over all centers and over those of the class, relative to the exponent of the
-    query's own center, and the log-sum of the pairwise bound: shape (sigmas, inputs, 2 queries + 1).
+    The first `queries` values are log-sums at the queries over all centers, the next over the centers of the class,
+    whose inputs are `own_class`; both are relative to the exponent of the query's own center. The last value is the
+    log-sum of the pairwise bound.
     """
     n_rows = max(1, _PAIRS_IN_SUM // (len(square_norms) * noise.shape[1]))
     squares_and_products = _squares_and_products(channels[0].centers, square_norms, noise, chunk)
@@ -125,8 +126,8 @@ def _sums_in_one_pass(
             exponents = torch.add(products, squares[:, None], alpha=0.5 / sigma).mul_(-1 / sigma)
             parts = exponents.clamp_(min=_SMALLEST_EXPONENT).tensor_split(own_class, -1)
             log_sums = torch.stack([part.logsumexp(-1) for part in parts])
-            of_pairs = (squares / sigma / (-8 * sigma)).logsumexp(-1, keepdim=True)
-            sums.append(torch.cat([log_sums.logsumexp(0), log_sums[1], of_pairs], -1))
+            pairwise_log_sums = (squares / sigma / (-8 * sigma)).logsumexp(-1, keepdim=True)
+            sums.append(torch.cat([log_sums.logsumexp(0), log_sums[1], pairwise_log_sums], -1))
         sums_of_rows.append(torch.stack(sums))
     return torch.cat(sums_of_rows, 1).numpy(force=True)
 

@@ -19,6 +19,7 @@ from torch import Tensor
 from layerbits._base import Doubles, Integers
 from layerbits.kernels import NormalStream
 from layerbits.mixtures.channel_estimates import ChannelEstimate, channel_estimates
+from layerbits.mixtures.density import noise_entropy
 from layerbits.mixtures.dropout_signals import means_of, scales_of
 from layerbits.mixtures.subspaces import NEGLIGIBLE
 from layerbits.statistics import ByCondition, Interval, ceilings, largest_terms
@@ -115,9 +116,7 @@ class DropoutChannel:
     @property
     def conditional_entropy(self) -> float:
         """h(T|X) in nats: the mean over the inputs of the entropies of the Gaussians p(t|x)."""
-        dim = self.signals.shape[1]
-        noise = dim * (math.log(2 * math.pi * math.e) / 2 + math.log(self.sigma))
-        return noise + float(self._log_variances.mean()) / 2
+        return noise_entropy(self.signals.shape[1], self.sigma) + float(self._log_variances.mean()) / 2
 
     def estimates(
         self, queries: int, factors: NormalStream, noise: NormalStream, risk: float

@@ -152,7 +152,12 @@ class KnownChannel:
         """Estimate every information from the surprisals at independent queries (n, q) of every input.
 
         `risk` is the probability with which each end of an interval may be wrong; `certain_bounds` are bounds of I(X;T)
-        that hold with probability 1. A ValueError refuses a channel with weights.
+        that hold with probability 1.
+
+        Raises
+        ------
+        ValueError
+            The channel has weights.
         """
         if self.weights is not None:
             raise ValueError("weights: got weights, wanted None, because every input has the same number of queries")

@@ -20,8 +20,8 @@ from layerbits.statistics import ceilings
 # Wanted error of an entropy, in nats; an information is the difference of at most two.
 _ENTROPY_ERROR = 5e-5
 
-# Points farther than this from every center, in standard deviations of the noise, are left out. They would add at most
-# 2 P(|Z| > 8) (log N + 34) < 1e-13 nats for N < 10^15.
+# Points farther than this from every center, in standard deviations of the noise, are left out. These points would add
+# at most 2 P(|Z| > 8) (log N + 34) < 1e-13 nats for N < 10^15.
 _REACH = 8.0
 
 # Bound of the rounding in float64: a log-sum is wrong by at most 5 eps (1 + 40) < 1e-13 where it matters.
@@ -58,12 +58,13 @@ def line_information(
     places = (centers - centers.min()) / sigma
     step = (720 * _ENTROPY_ERROR / fourth_derivative(n)) ** 0.25
     numbers = np.zeros(n, np.int64) if classes is None else classes
-    densities, of_classes = _relative_densities(places, numbers, step)
+    densities, class_densities = _relative_densities(places, numbers, step)
     scale = step / math.sqrt(2 * math.pi)
     frequencies = np.bincount(numbers) / n
     # Entropies less that of the noise: the density of the noise at 0 adds 1/2.
     marginal = scale * float(entr(densities).sum()) - 0.5
-    given_class = scale * float(sum(f * entr(values).sum() for f, values in zip(frequencies, of_classes, strict=True)))
+    class_entropies = (f * entr(values).sum() for f, values in zip(frequencies, class_densities, strict=True))
+    given_class = scale * float(sum(class_entropies))
     error = step**4 / 720 * fourth_derivative(n) + _ROUNDING
     values, errors = {"I(X;T)": marginal}, {"I(X;T)": error}
     if classes is not None:
@@ -82,7 +83,7 @@ def fourth_derivative(n: int) -> float:
 def _relative_densities(places: Doubles, classes: Integers, step: float) -> tuple[Doubles, list[Doubles]]:
     """Return p / max(phi) on multiples of `step` near the places (n,), and the same for the density of each class.
 
-    The densities of a class stand on the points of the clusters in which it has places.
+    The density of a class is given at the points of the clusters that contain places of the class.
     """
     n = len(places)
     in_order = np.sort(places)

@@ -1,9 +1,9 @@
 """Reduction of many values to the axes along which the means of the rows differ most, for draws far from one another.
 
 If the noise separates all n r draws, I(J;T) of a draw's number J is within a small error of log(n r), its largest value
-in any number of dimensions. The plug-in bounds of a layer, which are differences of such terms, then say no more in all
-dimensions than in few. Only decoders depend on the dimensions, and they need axes along which rows differ: principal
-axes of the means of rows are found at a small part of the cost of those of all draws.
+in any number of dimensions. The plug-in bounds of a layer, which are differences of such terms, then gain nothing from
+more dimensions. Only decoders depend on the dimensions, and they need axes along which rows differ: the principal axes
+of the means of rows cost a small part of those of all draws.
 """
 
 from __future__ import annotations
@@ -140,8 +140,8 @@ def project(points: Tensor, subspace: Subspace, sigma: float, *, fitted: int) ->
 
         sum_j [log(1 + a_j) + (R_j^2 / sigma^2 - a_j) / (1 + a_j)] / 2,
 
-    a term of the point. The best a_j is the mean of R_j^2 / sigma^2; that of the last fitted points, as many as there
-    are others, is taken, so that the terms of the other points are independent of q.
+    a term of the point. The best a_j is the mean of R_j^2 / sigma^2. The last fitted points, as many as there are other
+    points, estimate this mean, so that the terms of the other points are independent of q.
 
     Rounding of the directions to float32 makes their Gram matrix differ from the identity by at most
     delta = 2^-23 sqrt(k). Coordinates with unit noise are then those of a channel whose noise has a variance between
@@ -192,7 +192,7 @@ def _dtype(points: Tensor, sigma: float) -> torch.dtype:
 
 
 def _slices(d: int, n_rows: int) -> Iterator[slice]:
-    """Yield slices of d units of which n_rows rows are a block."""
+    """Yield slices of d units; a slice of n_rows rows is a block of at most `BLOCK_VALUES` values, or one unit."""
     columns = max(1, BLOCK_VALUES // n_rows)
     for start in range(0, d, columns):
         yield slice(start, start + columns)

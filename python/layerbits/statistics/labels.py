@@ -16,6 +16,7 @@ from layerbits._base import Integers, has_no_values, refuse_sparse
 # Default of `ignore_index` of torch's cross entropy.
 _IGNORED = -100
 
+# A range of more labels is refused before it becomes an array of more than 2 GiB.
 _MOST_LABELS = 2**28
 
 
@@ -48,8 +49,10 @@ def class_labels(labels: object, n_inputs: int) -> npt.NDArray[Any]:
     if isinstance(labels, range) and len(labels[: n_inputs + 1]) != n_inputs:  # it may be too long for an array
         raise ValueError(f"labels: got {labels}, wanted one label for each of {n_inputs} inputs")
     values = label_array(labels)
-    if values.ndim == 2:
-        values = values[:, 0] if values.shape[1] == 1 else values.argmax(axis=1) if _are_one_hot(values) else values
+    if values.ndim == 2 and values.shape[1] == 1:
+        values = values[:, 0]
+    elif values.ndim == 2 and _are_one_hot(values):
+        values = values.argmax(axis=1)
     if values.shape != (n_inputs,):
         raise ValueError(
             f"labels: got shape {values.shape}, wanted ({n_inputs},), one label for each input, or one-hot rows "

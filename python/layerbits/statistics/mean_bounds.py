@@ -14,7 +14,7 @@ from layerbits._base import Doubles
 # Largest stake, relative to the stake at which a single term at the lower_limit makes the wealth 0.
 _LARGEST_STAKE = 0.9
 
-# Passes of together so many terms are forecast together: NumPy takes longer for the calls than for so few numbers.
+# Passes of up to this many terms in all are forecast together: for so few, NumPy's calls take longer than their work.
 _BLOCK_TERMS = 2**15
 
 
@@ -79,11 +79,9 @@ def lower_mean_bound(
 
     if excess(lower_limit) <= 0:
         return lower_limit
-    return (
-        upper_limit
-        if excess(upper_limit) >= 0
-        else float(brentq(excess, lower_limit, upper_limit, xtol=1e-9, rtol=1e-12))
-    )
+    if excess(upper_limit) >= 0:
+        return upper_limit
+    return float(brentq(excess, lower_limit, upper_limit, xtol=1e-9, rtol=1e-12))
 
 
 def upper_mean_bound(
@@ -126,7 +124,7 @@ def student_margin(variances: Doubles, freedom: int, risk: float) -> float:
 
 
 def _forecasts(passes: Sequence[Doubles]) -> Iterator[tuple[range, Doubles, Doubles]]:
-    """Yield blocks of passes after the first, their forecasts, and estimates of the mean square errors of these.
+    """Yield blocks of passes after the first, their forecasts, and the estimated mean square errors of the forecasts.
 
     The forecasts of a block have the shape (passes, n). They depend on the earlier passes alone.
     """

@@ -37,7 +37,7 @@ def point_value(value: float, sampling_error: float, bounds: Interval, interval:
 
     Notes
     -----
-    The bounds do not tell where between them the true value lies. The standard error is the root mean square of the
+    Where the true value lies between the bounds is not known. The standard error is the root mean square of the
     sampling error and of the distance of the value from a point that is uniform between the bounds (JCGM 100:2008,
     Guide to the Expression of Uncertainty in Measurement, 4.3.7). A true value between the bounds is at most twice this
     distance away. Proof: docs/theory.md.

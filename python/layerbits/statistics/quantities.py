@@ -34,7 +34,7 @@ class ByCondition(Generic[_Value]):
         return self.given_class if condition is Condition.CLASS else self.marginal
 
     def map(self, function: Callable[[_Value], _Result]) -> ByCondition[_Result]:
-        """Apply a function to each value, once to a value of two conditions: with one class, p(t|y) is p(t)."""
+        """Apply a function to each value, but once if p(t|y) and p(t) share a value because there is a single class."""
         marginal = function(self.marginal)
         in_class = marginal if self.given_class is self.marginal else function(self.given_class)
         return ByCondition(function(self.given_input), in_class, marginal)

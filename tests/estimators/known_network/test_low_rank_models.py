@@ -58,7 +58,7 @@ def test_densities_are_those_of_a_normalised_gaussian(rank):
 
 @pytest.mark.parametrize("rank", [1, 3])
 def test_ratios_and_samples_are_those_of_the_posterior_of_the_model(rank):
-    """The posterior is that of W ~ N(0, I) given T = m + U Q' W + E, by the formulas for joint Gaussians."""
+    """The posterior is that of W ~ N(0, I) given T = m + U Q^T W + E, by the formulas for joint Gaussians."""
     model, models = fitted(rank)
     k = model.noise_size
     gains = gains_of(models) @ models.directions.mT
@@ -75,8 +75,8 @@ def test_ratios_and_samples_are_those_of_the_posterior_of_the_model(rank):
     torch.testing.assert_close(ratios, models.log_ratios(points, noises), rtol=0, atol=TOLERANCE)
     values = normal_tensor(12, 5, k, seed=6)
     torch.testing.assert_close(models.centers(points), means, rtol=0, atol=TOLERANCE)
-    torch.testing.assert_close(models.unspread(models.spread(values)), values, rtol=0, atol=TOLERANCE)
-    squares = models.spread(models.pulled_back(torch.eye(k).double().expand(12, -1, -1)))
+    torch.testing.assert_close(models.whiten(models.unwhiten(values)), values, rtol=0, atol=TOLERANCE)
+    squares = models.unwhiten(models.transposed_unwhiten(torch.eye(k).double().expand(12, -1, -1)))
     torch.testing.assert_close(squares, covariances, rtol=0, atol=TOLERANCE)
     torch.testing.assert_close(models.log_volumes, torch.linalg.slogdet(covariances).logabsdet / 2)
 

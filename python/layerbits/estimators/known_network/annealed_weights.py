@@ -1,4 +1,4 @@
-"""`AnnealedSampler`: weights of chains for pairs of a query and an input, as `WeightSampler` has of samples."""
+"""`AnnealedSampler`: weights of chains for pairs of a query and an input, in place of weights of samples."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from layerbits.estimators.known_network.queries import KnownQueries
 from layerbits.estimators.known_network.whitened_posteriors import bytes_of_posterior, whitened_posteriors
 from layerbits.kernels import RandomStream, stream
 
-# Values of an array of a batch of chains, 4 MiB in float64, of which a batch has some ten. A chain takes as long with
-# 2^17 or 2^15.
+# Values of an array of a batch of chains, 4 MiB in float64; a batch has some ten such arrays. A chain takes as long
+# with 2^17 or 2^15 values.
 _BATCH_VALUES = 2**19
 
 
@@ -67,7 +67,7 @@ class AnnealedSampler:
     def _batches(
         self, models: InputModels, queries: KnownQueries, indices: list[Tensor]
     ) -> Iterator[tuple[Tensor, Targets]]:
-        """Yield positions of models and their targets, queries with these indices; models without targets have none."""
+        """Yield positions of models and their targets at queries with these indices, except models without any."""
         model = self.proposals.model
         lengths = torch.tensor([len(of_input) for of_input in indices])
         order = lengths.argsort(descending=True, stable=True)
@@ -75,7 +75,7 @@ class AnnealedSampler:
         values = max(1, _BATCH_VALUES // (model.noise_size + model.n_units))
         most_models = self.proposals.max_memory // 32 // bytes_of_posterior(models)
         while len(order):
-            # Inputs with similar numbers share a batch, so that few places are empty.
+            # Inputs with similar numbers of chains share a batch, so that few places are empty.
             longest = int(lengths[order[0]])
             size = max(1, min(values // longest, most_models))
             batch, order = order[:size], order[size:]

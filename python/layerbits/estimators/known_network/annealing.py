@@ -1,4 +1,4 @@
-"""Annealed weights of noises: chains through bridges from a proposal to the posterior, and back from the own noises.
+"""Annealed weights of noises: chains through bridges from a proposal to the posterior, and back from a query's noises.
 
 In coordinates v in which the proposal q(w|t) is standard normal, bridge b has the density N(v; 0, I) e^(b h(v)) up to a
 factor, with h = log(phi(t - g(x, w)) p(w) / q(w|t)), 0 <= b <= 1. Between two bridges a chain moves by a step of
@@ -22,9 +22,10 @@ from layerbits.estimators.known_network.weights import noise_log_densities
 from layerbits.estimators.known_network.whitened_posteriors import WhitenedPosteriors
 from layerbits.kernels import standard_normal
 
-# Step and kept part of the momentum. With 32 bridges between the weights of forward and backward chains lie, on the
-# third layer of tanh64 x 3 (k = 128 noises), 3.7, 3.0 and 3.3 nats for steps .3, .45 and .7, and 5.0 and 3.2 nats for
-# kept parts 0 and .9 in place of .7; on that of mlp512, sigma = 3 (k = 1024), 10.1, 5.5 and 5.1 nats for .3, .5 and .8.
+# Step and kept part of the momentum. With 32 bridges, the log weights of forward and backward chains are apart, on the
+# third layer of tanh64 x 3 (k = 128 noises), by 3.7, 3.0 and 3.3 nats for steps .3, .45 and .7, and by 5.0 and 3.2 nats
+# for kept parts 0 and .9 in place of .7; on that of mlp512, sigma = 3 (k = 1024), by 10.1, 5.5 and 5.1 nats for steps
+# .3, .5 and .8.
 _STEP, _KEPT = 0.5, 0.75
 
 
@@ -62,7 +63,7 @@ class Targets:
     points : Tensor of shape (b, n, d)
         The queries.
     filled : Tensor of shape (b, n)
-        Which of the n places have a chain.
+        Whether each of the n places has a chain.
     """
 
     model: SignalModel
@@ -78,7 +79,7 @@ class Targets:
 
     def at(self, values: Tensor) -> tuple[Tensor, Tensor]:
         """Return h, (b, n), and its gradient, (b, n, k), at v."""
-        noises = self.centers + self.posteriors.spread(values)
+        noises = self.centers + self.posteriors.unwhiten(values)
         rows = self.rows[:, None].expand_as(self.filled)[self.filled]
         signals, products = self.model.residual_products(rows, noises[self.filled], self.points[self.filled])
         h = (values.square() - noises.square()).sum(-1) / 2 + self.posteriors.log_volumes[:, None]
@@ -86,7 +87,7 @@ class Targets:
         gradients = -noises
         # Any direction is valid, also in place of a derivative that is NaN or infinite.
         gradients[self.filled] += torch.where(products.isfinite(), products, 0.0)
-        return h, self.posteriors.pulled_back(gradients) + values
+        return h, self.posteriors.transposed_unwhiten(gradients) + values
 
 
 @dataclasses.dataclass
@@ -126,7 +127,7 @@ class Chains:
 
         The law of such a chain is that of a forward chain, tilted by its weight over p(t|x).
         """
-        state = self._state(self.targets.posteriors.unspread(noises - self.targets.centers))
+        state = self._state(self.targets.posteriors.whiten(noises - self.targets.centers))
         log_weights = state.h / self.bridges.number
         for bridge in range(self.bridges.number - 1, 0, -1):
             state.momenta = -state.momenta

@@ -29,13 +29,13 @@ BOUNDED_PRIOR_WEIGHT = 0.05
 # Samples of a bounded estimate, with the query's own noise.
 _BOUNDED_SAMPLES = 16
 
-# Models of a batch that `OwnEstimates` compares with their queries, and so with those of the others: its memory.
+# Number of models that `OwnEstimates` evaluates together, each at the queries of all of them; it limits the memory.
 _OWN_MODELS = 64
 
 
 @dataclasses.dataclass(frozen=True)
 class Effort:
-    """How many samples the estimates take.
+    """Numbers of samples of the estimates.
 
     Attributes
     ----------
@@ -68,7 +68,7 @@ class Effort:
 
 @dataclasses.dataclass(frozen=True)
 class AnnealedEffort(Effort):
-    """How many chains the estimates take; their weights take the place of those of samples.
+    """Numbers of chains of the estimates; the weights of chains take the place of those of samples.
 
     Attributes
     ----------
@@ -152,10 +152,8 @@ class DensityEstimates:
         sampler = efforts[-1].sampler(proposals, seed)
         bounded_sampler = _bounded_sampler(proposals, seed)
         for models in proposals.batches():
-            log_weights, lengths = (
-                sampler.log_weights(models, queries, sample_counts[models.rows]),
-                sample_counts[models.rows].flatten(),
-            )
+            batch_counts = sample_counts[models.rows]
+            log_weights, lengths = sampler.log_weights(models, queries, batch_counts), batch_counts.flatten()
             for of_effort, columns in zip(counts, fresh, strict=True):
                 firsts = of_effort[:, models.rows].T.flatten()
                 columns[:, models.rows] = log_means(log_weights, lengths, firsts).view(len(models.rows), -1).T
@@ -205,12 +203,12 @@ class OwnEstimates:
         )
         for models in parts:
             own = slice(int(models.rows[0]), int(models.rows[-1]) + 1)
-            at = queries.select(own)
-            linear[own] = models.log_densities(at.points).diagonal()
+            batch_queries = queries.select(own)
+            linear[own] = models.log_densities(batch_queries.points).diagonal()
             counts = samples * torch.eye(len(models.rows), dtype=torch.int64)
-            log_weights = sampler.log_weights(models, at, counts).view(-1, samples)
+            log_weights = sampler.log_weights(models, batch_queries, counts).view(-1, samples)
             fresh[own] = log_weights.logsumexp(1) - math.log(samples)
-            bounded[own] = own_tilted_estimates(models, bounded_sampler, at, _BOUNDED_SAMPLES)
+            bounded[own] = own_tilted_estimates(models, bounded_sampler, batch_queries, _BOUNDED_SAMPLES)
         return cls(linear, fresh, bounded)
 
 
@@ -231,8 +229,9 @@ def scores_of(proposals: Proposals, queries: KnownQueries) -> Tensor:
     scores = torch.empty(len(queries.rows), proposals.model.n_inputs, dtype=torch.float64)
     budget = max(1, proposals.max_memory // 32 // (8 * proposals.model.n_units))
     for models in proposals.batches():
-        for start in range(0, len(queries.rows), max(1, budget // len(models.rows))):
-            part = slice(start, start + max(1, budget // len(models.rows)))
+        size = max(1, budget // len(models.rows))
+        for start in range(0, len(queries.rows), size):
+            part = slice(start, start + size)
             scores[part, models.rows] = models.log_densities(queries.points[part]).T
     return scores
 

@@ -45,7 +45,7 @@ class EntropyTerms:
     least : float
         Lower bound of the terms below.
     tail_assumed : bool
-        Whether `largest` assumes how far signals may lie out.
+        Whether `largest` assumes a largest distance of signals from their center.
     """
 
     above: Sequence[Doubles]
@@ -78,7 +78,7 @@ class EntropyMeasure:
     wide : WideDensity
         The wide density of T.
     wide_weight : float
-        Its weight in q(t|x).
+        Weight of the wide density in q(t|x).
     """
 
     proposals: Proposals
@@ -125,11 +125,11 @@ class EntropyMeasure:
         """Return the terms at the pilot queries, and of each final pass, with their limits.
 
         A term above an assumed limit shows that the assumption is false. The limit is then that of a signal 10 times as
-        far out as the one of this term, as in `assumed_radius`, and no end is certain.
+        far from the center as the signal of this term, as in `assumed_radius`, and no end is certain.
         """
         largest, observed = self.largest, max(float(terms.max()) for terms in above)
         if self.wide.tail_assumed and observed > largest:
-            # A signal F times as far out has a surprisal that is at most (1 + d) log F larger.
+            # A signal F times as far from the center has a surprisal that is at most (1 + d) log F larger.
             largest = observed + (1 + self.proposals.model.n_units) * math.log(TAIL_FACTOR)
         return EntropyTerms(above, below, largest, self.least, self.wide.tail_assumed)
 

@@ -72,8 +72,8 @@ def estimates_of_label_sets(
     Returns
     -------
     list of dict
-        For each label set, the estimate of each measured quantity, in nats; entropies are less the entropy of the
-        noise. Empty if the pilot expects no ends that improve `KnownNetworkSettings.other`.
+        For each label set, the estimate of each measured quantity, in nats; entropies lack the entropy of the noise.
+        Empty if the pilot expects no ends that improve `KnownNetworkSettings.other`.
 
     Raises
     ------
@@ -85,7 +85,7 @@ def estimates_of_label_sets(
     sizes = pass_sizes(model.n_inputs, max(least, settings.most_queries))
     source = QueryStream(model, [settings.pilot_queries, *sizes], seed)
     block = max(1, min(_MOST_PAIRS, settings.max_memory // _BYTES_OF_PAIR) // model.n_inputs)
-    # The pilot and the first block are scored together, because each visit may fit the models again.
+    # The pilot and the first block are scored together, because each visit to the proposals may fit the models again.
     queries = source.take(settings.pilot_queries + min(block, least))
     scores = scores_of(proposals, queries)
     for_pilot, first = slice(settings.pilot_queries), slice(settings.pilot_queries, None)
@@ -174,10 +174,8 @@ def _confusion(quantity: Quantity) -> str:
 
 def _entropies(given_input: EntropyTerms, information: InformationTerms, risk: float) -> dict[str, TwoSidedEstimate]:
     """Return h(T|X), and h(T) = h(T|X) + I(X;T) with half of the risk for each summand."""
-    ends, total = (
-        Interval(given_input.lower_end(risk), given_input.upper_end(risk)),
-        information.interval(risk / 2, risk / 2),
-    )
+    ends = Interval(given_input.lower_end(risk), given_input.upper_end(risk))
+    total = information.interval(risk / 2, risk / 2)
     half_risk = Interval(given_input.lower_end(risk / 2), given_input.upper_end(risk / 2))
     below, above = (np.concatenate(list(terms[1:])) for terms in (given_input.below, given_input.above))
     decoded, confusion = (

@@ -27,7 +27,7 @@ class InformationTerms:
     decoder : sequence of arrays
         log(q(x|t) / p(x)) at the pilot queries, then for each final pass.
     confusions : sequence of arrays
-        L, at least 0, at the same queries.
+        Confusions L of `terms`, at least 0, at the same queries.
     ceiling : float
         Largest possible value of the information, in nats.
     risk : float
@@ -41,9 +41,8 @@ class InformationTerms:
 
     def interval(self, lower_risk: float, upper_risk: float) -> Interval:
         """Return the interval whose ends have these risks."""
-        return Interval(self._lower_end(self.decoder, lower_risk), self._upper_end(upper_risk)).clipped(
-            0.0, self.ceiling
-        )
+        ends = Interval(self._lower_end(self.decoder, lower_risk), self._upper_end(upper_risk))
+        return ends.clipped(0.0, self.ceiling)
 
     def estimate(self, shares: RiskShares) -> TwoSidedEstimate:
         """Return the estimate, whose ends have shares of the risk."""

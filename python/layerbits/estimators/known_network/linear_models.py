@@ -1,6 +1,6 @@
 """A linear Gaussian model of the noises W and the noisy value T for each input: the source of all proposals.
 
-Given x the model says T = m + G W + E with E ~ N(0, V), V diagonal, so T ~ N(m, C) with C = G G' + V. The gain is the
+Given x the model says T = m + G W + E with E ~ N(0, V), V diagonal, so T ~ N(m, C) with C = G G^T + V. The gain is the
 regression of the signal on the noises, cov(S, W) = E dS/dW (Stein's identity). The mean and the variances come from
 other noises than the gain, whose linear part is subtracted. The model need not be right: proposals from a wrong model
 only loosen the ends. The posterior of W given t is sampled by Matheron's rule.

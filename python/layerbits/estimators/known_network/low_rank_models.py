@@ -1,8 +1,8 @@
-"""Linear Gaussian models of low rank, for layers whose Jacobians are too large: T = m + U a + E, a = Q' W.
+"""Linear Gaussian models of low rank, for layers whose Jacobians are too large: T = m + U a + E, a = Q^T W.
 
 Q has r orthonormal columns, the directions of the noises that act most. The gain U is the regression of the signal on
 a, E dS/dW Q by Stein's identity: r products with a Jacobian. E ~ N(0, V), V diagonal, holds all other variance, so that
-T ~ N(m, U U' + V). The posterior of W given t changes a alone; the other noises keep their prior. As for
+T ~ N(m, U U^T + V). The posterior of W given t changes a alone; the other noises keep their prior. As for
 `LinearModels`, a wrong model only loosens the ends.
 """
 
@@ -18,7 +18,7 @@ from layerbits.estimators.known_network.signal_model import SignalModel
 from layerbits.kernels import RandomStream, standard_normal, stream
 
 # Number of noises of an input at which the gain is computed. With 4 and rank 40, the scores alone decode 4.93 nats in
-# the third layer of mlp512, sigma = 3, where dense models of 8 Jacobians gave 4.96.
+# the third layer of mlp512, sigma = 3, where dense models of 8 Jacobians give 4.96.
 _GAINS = 4
 
 # Directions beyond the rank that the random search for directions starts with: 5 to 10 suffice (Halko, Martinsson and
@@ -30,7 +30,7 @@ _OVERSAMPLING = 8
 class LowRankModels:
     """The linear models of b inputs of rank r; log densities omit the term -d/2 log(2 pi).
 
-    The columns of Q are such that U' V^-1 U is diagonal: the values of a are independent given t.
+    The columns of Q are such that U^T V^-1 U is diagonal: the values of a are independent given t.
 
     Attributes
     ----------
@@ -142,15 +142,15 @@ class LowRankModels:
         """Return the posterior means (b, n, k) of the noises at points (b, n, d)."""
         return self._centers(points) @ self.directions.mT
 
-    def spread(self, values: Tensor) -> Tensor:
+    def unwhiten(self, values: Tensor) -> Tensor:
         """Return R v, (b, n, k), for values (b, n, k)."""
         return self._scaled(values, self.precisions.rsqrt())
 
-    def pulled_back(self, gradients: Tensor) -> Tensor:
-        """Return R' u, (b, n, k), for gradients (b, n, k); R is symmetric."""
-        return self.spread(gradients)
+    def transposed_unwhiten(self, gradients: Tensor) -> Tensor:
+        """Return R^T u, (b, n, k), for gradients (b, n, k); R is symmetric."""
+        return self.unwhiten(gradients)
 
-    def unspread(self, deviations: Tensor) -> Tensor:
+    def whiten(self, deviations: Tensor) -> Tensor:
         """Return R^-1 u, (b, n, k), for deviations (b, n, k)."""
         return self._scaled(deviations, self.precisions.sqrt())
 

@@ -42,7 +42,7 @@ class NetworkSignalModel:
         Raises
         ------
         LayerSelectionError, ValueError, MemoryError
-            The network cannot run; the noise of the part is not Gaussian; or as `GivenNoises`.
+            The part is a mean over random slices; its noise is not Gaussian; or `GivenNoises` refuses the network.
         """
         part, network = problem.parts[name], problem.network
         if isinstance(part.slices, RandomSlices):
@@ -55,7 +55,6 @@ class NetworkSignalModel:
                 f"estimator: got 'known' for {name!r}, which has {noise}, wanted Gaussian noise of one covariance; "
                 "choose other layers, or measure with draws"
             )
-
         given = GivenNoises(network, problem.inputs.tensors, part.layer, whitened(noise, part.view))
         return cls.of_passes(given, noise, is_whole=part.view is None)
 
@@ -93,11 +92,11 @@ class NetworkSignalModel:
         return self.given.pushforward(rows, noises, tangents)
 
     def pullback(self, rows: Tensor, noises: Tensor, cotangents: Tensor) -> Tensor:
-        """Return J' U, (m, k, p), for cotangents U (m, d, p)."""
+        """Return J^T U, (m, k, p), for cotangents U (m, d, p)."""
         return self.given.pullback(rows, noises, cotangents)
 
     def residual_products(self, rows: Tensor, noises: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the signals (m, d), and J' (t - S), (m, k), for points t (m, d)."""
+        """Return the signals (m, d), and J^T (t - S), (m, k), for points t (m, d)."""
         return self.given.residual_products(rows, noises, points)
 
 

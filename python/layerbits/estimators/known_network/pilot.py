@@ -95,40 +95,42 @@ class Pilot:
     def of(
         cls,
         proposals: Proposals,
-        at: ScoredQueries,
+        scored: ScoredQueries,
         label_sets: Sequence[Classes],
         settings: KnownNetworkSettings,
         width_of_bets: float,
     ) -> Pilot:
-        """Choose the numbers of samples and queries, which I(X;T) decides, and the decoders of each label set.
+        """Choose the numbers of samples and queries by I(X;T), and the decoders of each label set.
 
         `width_of_bets` is the width of the interval that `settings.queries` leave, in standard deviations of a term.
         """
         seed = derived_seed(proposals.seed, RandomStream.KNOWN_PILOT_SEED)
         efforts = _efforts(settings)
-        of_efforts = DensityEstimates.of(proposals, at.queries, at.scores, efforts, seed)
+        of_efforts = DensityEstimates.of(proposals, scored.queries, scored.scores, efforts, seed)
         candidates = [
-            _Candidate.of(effort, estimates, at.queries, label_sets[0], settings.queries, width_of_bets)
+            _Candidate.of(effort, estimates, scored.queries, label_sets[0], settings.queries, width_of_bets)
             for effort, estimates in zip(efforts, of_efforts, strict=True)
         ]
         chosen = _sufficient(candidates)
         if settings.most_queries > settings.queries:
             chosen = _best_division(candidates, chosen, proposals, settings.most_queries)
-        paying_gain = _SMALL_SHARE * chosen.width
-        for annealed in _annealed_efforts(settings) if chosen.gap > paying_gain else []:
-            (estimates,) = DensityEstimates.of(proposals, at.queries, at.scores, [annealed], seed)
-            candidate = _Candidate.of(annealed, estimates, at.queries, label_sets[0], settings.queries, width_of_bets)
-            if candidate.width_of_interval < chosen.width_of_interval - paying_gain:
-                chosen, paying_gain = candidate, _SMALL_STEP
+        least_gain = _SMALL_SHARE * chosen.width
+        for annealed in _annealed_efforts(settings) if chosen.gap > least_gain else []:
+            (estimates,) = DensityEstimates.of(proposals, scored.queries, scored.scores, [annealed], seed)
+            candidate = _Candidate.of(
+                annealed, estimates, scored.queries, label_sets[0], settings.queries, width_of_bets
+            )
+            if candidate.width_of_interval < chosen.width_of_interval - least_gain:
+                chosen, least_gain = candidate, _SMALL_STEP
         decoders = [
             {
-                quantity.name: _best_choice(quantity, chosen.estimates, at.queries, classes)
+                quantity.name: _best_choice(quantity, chosen.estimates, scored.queries, classes)
                 for quantity in classes.quantities
                 if not quantity.is_entropy
             }
             for classes in label_sets
         ]
-        return cls(at.queries, chosen.estimates, chosen.effort, decoders, chosen.n_final, chosen.expected)
+        return cls(scored.queries, chosen.estimates, chosen.effort, decoders, chosen.n_final, chosen.expected)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -205,7 +207,7 @@ def _sufficient(candidates: Sequence[_Candidate]) -> _Candidate:
 def _best_division(
     candidates: Sequence[_Candidate], sufficient: _Candidate, proposals: Proposals, most_queries: int
 ) -> _Candidate:
-    """Return the candidate, with a number of queries in whole passes, of which the narrowest interval is expected.
+    """Return the candidate, with a number of queries in whole passes, whose expected interval is the narrowest.
 
     Its queries take at most as much work as those of the sufficient candidate and all fits of models so far.
     """
@@ -224,7 +226,7 @@ def _best_division(
 
 
 def _annealed_efforts(settings: KnownNetworkSettings) -> list[AnnealedEffort]:
-    """Return efforts that take about twice as many evaluations of the network: many chains, or many bridges.
+    """Return efforts of about two evaluations of the network for each sample: many chains, or many bridges.
 
     On the third layer of tanh64 x 3 the gap is 0.99 nats with 64 chains of a query and 32 bridges, as with 32 chains
     and 128 bridges, in a third of the time.

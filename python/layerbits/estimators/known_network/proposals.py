@@ -14,8 +14,9 @@ from layerbits.estimators.known_network.signal_model import SignalModel
 
 InputModels = LinearModels | LowRankModels
 
-# Budgets that all dense models may take, fitted again at each visit; beyond them models have a low rank, which fits.
-# On the third layer of mlp512 (6 budgets of 1 GiB) a fit takes .18 s an input dense, .03 s at the rank 40 that fits.
+# Number of budgets that all dense models together may take; beyond it the models have a low rank, with which they fit
+# into the budget. On the third layer of mlp512 (6 budgets of 1 GiB) a fit takes .18 s an input for dense models, and
+# .03 s at the rank 40.
 _DENSE_BUDGETS = 2
 
 
@@ -34,7 +35,7 @@ class Proposals:
     n_jacobians : int
         Number of Jacobians of an input.
     n_fits : int
-        How often all models have been fitted.
+        Number of fits of all models.
     """
 
     model: SignalModel

@@ -53,10 +53,10 @@ class KnownQueries:
 
 
 class QueryStream:
-    """The queries of successive passes, in parts of any size, which do not change them.
+    """The queries of successive passes, in parts of any size; the sizes of the parts do not change the queries.
 
-    A pass of N queries takes every input once, any other takes uniform inputs; never every k-th input: inputs may be
-    sorted. Each pass has its own streams.
+    A pass of N queries takes every input once; any other pass takes uniform inputs, not every k-th one, because inputs
+    may be sorted. Each pass has its own streams.
 
     Parameters
     ----------

@@ -20,9 +20,9 @@ class OtherEstimate:
     Attributes
     ----------
     interval : Interval
-        Its interval, whose ends are taken where they are better.
+        The interval; its ends are taken where they are better.
     width : float
-        The width that more of its work would leave.
+        Width of the interval that the other estimator would give with more work.
     """
 
     interval: Interval = _ALL_VALUES
@@ -64,7 +64,7 @@ class KnownNetworkSettings:
     chains : bool
         Whether chains may take the place of samples; they take several times as long.
     other : OtherEstimate
-        Where the pilot expects ends of I(X;T) that do not improve it, the measurement ends without a result.
+        The measurement ends without a result if the pilot expects ends of I(X;T) that do not improve this estimate.
     """
 
     queries: int = 1024

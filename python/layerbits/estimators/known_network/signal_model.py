@@ -1,4 +1,4 @@
-"""The interface between a network and the estimators that know it: signals and derivatives for given noises."""
+"""The interface between a network and the estimators of the known network: signals and derivatives for given noises."""
 
 from typing import Protocol
 
@@ -37,8 +37,8 @@ class SignalModel(Protocol):
     def signals(self, rows: Tensor, noises: Tensor, *, are_typical: bool = True) -> Tensor:
         """Return g(x, w), (m, d), of inputs (m,) and noises (m, k).
 
-        Samples of a proposal are not typical of the network: their signals may be NaN or infinite. Other signals that
-        are so, or too large for their dtype to resolve the noise, raise a ValueError.
+        Samples of a proposal are not typical of the network: their signals may be NaN or infinite. With typical noises,
+        signals that are NaN, infinite or too large for their dtype to resolve the noise raise a ValueError.
         """
 
     def jacobians(self, rows: Tensor, noises: Tensor) -> Tensor:
@@ -48,7 +48,7 @@ class SignalModel(Protocol):
         """Return J V, (m, d, p), for tangents V (m, k, p)."""
 
     def pullback(self, rows: Tensor, noises: Tensor, cotangents: Tensor) -> Tensor:
-        """Return J' U, (m, k, p), for cotangents U (m, d, p)."""
+        """Return J^T U, (m, k, p), for cotangents U (m, d, p)."""
 
     def residual_products(self, rows: Tensor, noises: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
-        """Return g(x, w), (m, d), and J' (t - g(x, w)), (m, k), for points t (m, d); noises need not be typical."""
+        """Return g(x, w), (m, d), and J^T (t - g(x, w)), (m, k), for points t (m, d); noises need not be typical."""

@@ -19,7 +19,7 @@ from layerbits.statistics import Condition, Quantity
 
 
 def confusions(quantity: Quantity, estimates: DensityEstimates, rows: Tensor, classes: Classes) -> Doubles:
-    """Return L of each query, (q,), all at least 0.
+    """Return the confusion L of each query, (q,), at least 0.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ def confusions(quantity: Quantity, estimates: DensityEstimates, rows: Tensor, cl
     if quantity.subtrahend is Condition.CLASS:
         others = _log_sum(estimates.fresh, ~in_class)
         own = torch.logaddexp(_log_sum(estimates.fresh, in_class & ~is_own), estimates.tilted)
-        # The own class may lack inputs only if the term is 0 wherever the own input is one of them.
+        # The own class may lack inputs, those without samples, only if the term is 0 where it lacks the own input.
         terms = torch.where(estimates.tilted > -math.inf, _softplus(others - own), 0.0)
     else:
         competitors = ~is_own if quantity.minuend is Condition.NONE else in_class & ~is_own

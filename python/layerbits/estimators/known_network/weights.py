@@ -36,7 +36,7 @@ class WeightSampler:
     def log_weights(self, models: InputModels, queries: KnownQueries, counts: Tensor) -> Tensor:
         """Return the log weights of counts[i, j] samples of the i-th model for query j.
 
-        They are flat, in the order of the models and of the queries.
+        The weights are flat, in the order of the models and of the queries.
         """
         totals = counts.sum(1)
         log_weights = torch.empty(int(totals.sum()), dtype=torch.float64)

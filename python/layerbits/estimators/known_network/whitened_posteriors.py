@@ -23,13 +23,13 @@ class WhitenedPosteriors(Protocol):
     def centers(self, points: Tensor) -> Tensor:
         """Return the means c(t), (b, n, k), of the noises at points (b, n, d)."""
 
-    def spread(self, values: Tensor) -> Tensor:
+    def unwhiten(self, values: Tensor) -> Tensor:
         """Return R v, (b, n, k), for values (b, n, k)."""
 
-    def pulled_back(self, gradients: Tensor) -> Tensor:
-        """Return R' u, (b, n, k), for gradients (b, n, k)."""
+    def transposed_unwhiten(self, gradients: Tensor) -> Tensor:
+        """Return R^T u, (b, n, k), for gradients (b, n, k)."""
 
-    def unspread(self, deviations: Tensor) -> Tensor:
+    def whiten(self, deviations: Tensor) -> Tensor:
         """Return R^-1 u, (b, n, k), for deviations (b, n, k)."""
 
 
@@ -67,15 +67,15 @@ class DensePosteriors:
         """Return the means of the noises at points."""
         return (points - self.models.means[:, None]) @ self.projections
 
-    def spread(self, values: Tensor) -> Tensor:
+    def unwhiten(self, values: Tensor) -> Tensor:
         """Return R v."""
         return values @ self.roots.mT
 
-    def pulled_back(self, gradients: Tensor) -> Tensor:
-        """Return R' u."""
+    def transposed_unwhiten(self, gradients: Tensor) -> Tensor:
+        """Return R^T u."""
         return gradients @ self.roots
 
-    def unspread(self, deviations: Tensor) -> Tensor:
+    def whiten(self, deviations: Tensor) -> Tensor:
         """Return R^-1 u."""
         values: Tensor = torch.linalg.solve_triangular(self.roots.mT, deviations, upper=True, left=False)
         return values

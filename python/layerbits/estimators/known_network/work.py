@@ -16,14 +16,17 @@ from torch.utils.flop_counter import flop_registry
 from layerbits.estimators.known_network.linear_models import SIGNALS
 from layerbits.estimators.known_network.signal_model import SignalModel
 
-# Work of a floating-point operation of the network (float32) and of linear algebra (float64); of each value of a
-# vector-Jacobian product, of a score and of a sample; of an input, and of an input at a query.
-_OF_NETWORK_FLOP, _OF_FLOP = 0.015, 0.035
-_OF_DERIVATIVE, _OF_SCORE, _OF_SAMPLE = 8.0, 5.0, 35.0
-_OF_INPUT, _OF_QUERY_AND_INPUT = 1.5e5, 1e3
+# Work in nanoseconds.
+_NETWORK_FLOP_WORK = 0.015  # per floating-point operation of the network, float32
+_FLOP_WORK = 0.035  # per floating-point operation of linear algebra, float64
+_DERIVATIVE_WORK = 8.0  # per value of a vector-Jacobian product
+_SCORE_WORK = 5.0  # per value of a score
+_SAMPLE_WORK = 35.0  # per value of a sample
+_INPUT_WORK = 1.5e5  # per input
+_PAIR_WORK = 1e3  # per pair of a query and an input
 
-# Samples of a query beside those that are divided: of the input that made it, and bounded ones.
-_OTHER_SAMPLES = 32
+# Further samples per query: of the input that made the query, and those of the bounded estimates.
+_FURTHER_SAMPLES = 32
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,23 +41,23 @@ class Work:
 
     @classmethod
     def of(cls, model: SignalModel, rank: int | None = None) -> Work:
-        """Return the work for a network, of which a signal is computed to count operations."""
+        """Return the work for a model; compute one signal to count its operations."""
         return cls(model.n_inputs, model.n_units, model.noise_size, flops_of_signal(model), rank)
 
     def models(self, jacobians: int) -> float:
-        """Return the work of all linear models."""
+        """Return the work of all linear models, in nanoseconds; `jacobians` is the number of Jacobians per input."""
         d, k, r = self.n_units, self.noise_size, self.rank
         n_products, flops = (jacobians * d, 2 * d * d * k + d**3) if r is None else (7 * r, 6 * (d + k) * r * r)
-        product = _OF_DERIVATIVE * (d + k) + _OF_NETWORK_FLOP * self.network_flops
-        return self.n_inputs * (_OF_INPUT + (n_products + SIGNALS) * product + _OF_FLOP * flops)
+        product = _DERIVATIVE_WORK * (d + k) + _NETWORK_FLOP_WORK * self.network_flops
+        return self.n_inputs * (_INPUT_WORK + (n_products + SIGNALS) * product + _FLOP_WORK * flops)
 
     def query(self, samples: float) -> float:
-        """Return the work of a query with samples that are divided among the inputs."""
+        """Return the work of a query, in nanoseconds, with `samples` samples that are divided among the inputs."""
         d, k = self.n_units, self.noise_size
         r = d if self.rank is None else self.rank
-        score = _OF_QUERY_AND_INPUT + _OF_SCORE * d + _OF_FLOP * 2 * d * r
-        sample = _OF_SAMPLE * (d + k) + _OF_FLOP * (4 * k + 2 * d) * r + _OF_NETWORK_FLOP * self.network_flops
-        return self.n_inputs * score + (samples + _OTHER_SAMPLES) * sample
+        score = _PAIR_WORK + _SCORE_WORK * d + _FLOP_WORK * 2 * d * r
+        sample = _SAMPLE_WORK * (d + k) + _FLOP_WORK * (4 * k + 2 * d) * r + _NETWORK_FLOP_WORK * self.network_flops
+        return self.n_inputs * score + (samples + _FURTHER_SAMPLES) * sample
 
 
 def flops_of_signal(model: SignalModel) -> int:
@@ -66,7 +69,10 @@ def flops_of_signal(model: SignalModel) -> int:
 
 
 class _FlopCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts floating-point operations by torch's registry of formulas."""
+    """Counts floating-point operations by torch's registry of formulas.
+
+    torch's `FlopCounterMode` would also decompose operators and add global hooks to modules, which may change a pass.
+    """
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""Signals of passes of their own, to which frames are fitted: no query of a measurement starts from them."""
+"""Signals of separate passes, to which frames are fitted; no query uses these passes."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from layerbits.estimators.problem import Problem
 from layerbits.kernels import RandomStream, derived_seed, stream
 from layerbits.networks import Passes, record
 
-# Largest number of inputs, and number of draws of each behind noise.
+# Largest number of inputs; draws per input behind noise.
 _MAX_INPUTS, _DRAWS = 1024, 4
 
-# Bytes of the budget for each value: float64, and as many for its use.
+# Bytes of the budget for each value: float64, and the same again for working memory.
 _BYTES = 16
 
 
 @dataclasses.dataclass(frozen=True)
 class FitSignals:
-    """Signals of a layer in passes of their own.
+    """Signals of a layer in separate passes.
 
     Attributes
     ----------
     signals : float64 Tensor of shape (n, r, d), on the CPU
         Draws of n inputs; r = 1 behind no noise.
     inputs : integer array of shape (n,)
-        The inputs.
+        Indices of the inputs.
     """
 
     signals: Tensor
@@ -37,7 +37,7 @@ class FitSignals:
 
     @classmethod
     def of(cls, problem: Problem, layer: str, seed: int) -> FitSignals:
-        """Record a layer for at most 1024 inputs, or fewer if their signals exceed the budget."""
+        """Record a layer for at most 1024 inputs; fewer, but at least 2, if the signals exceed the budget."""
         draws = 1 if layer in problem.network.behind_no_noise else _DRAWS
         units = problem.network.units.get(layer) or 1
         largest = max(2, min(_MAX_INPUTS, problem.max_memory // (_BYTES * draws * units)))
@@ -52,7 +52,10 @@ class FitSignals:
 
 
 def all_signals(problem: Problem, layer: str, seed: int) -> Tensor | None:
-    """Return the float64 signals (n, d) of a layer behind no noise for all inputs; None if they exceed the budget."""
+    """Return the float64 signals (n, d) of a layer for all inputs.
+
+    None if the layer is behind noise, its size is unknown, or the signals exceed the budget.
+    """
     if layer not in problem.network.behind_no_noise:
         return None
     units = problem.network.units.get(layer)

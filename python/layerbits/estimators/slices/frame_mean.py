@@ -32,8 +32,8 @@ def frame_mean(estimates: Sequence[TwoSidedEstimate], ceiling: float, risk: floa
     Parameters
     ----------
     estimates : sequence of TwoSidedEstimate
-        One for each frame. All their lower ends hold together, except with the probability that the caller gave them,
-        and so do their upper ends.
+        One for each frame. All lower ends hold together, except with a probability that the caller has fixed, and so do
+        all upper ends.
     ceiling : float
         Largest possible information of a slice, in nats.
     risk : float
@@ -41,11 +41,12 @@ def frame_mean(estimates: Sequence[TwoSidedEstimate], ceiling: float, risk: floa
     """
     lower_ends = np.array([min(max(estimate.interval.lower, 0.0), ceiling) for estimate in estimates])
     upper_ends = np.array([min(max(estimate.interval.upper, 0.0), ceiling) for estimate in estimates])
-    of_lower, of_upper = _passes(lower_ends), _passes(upper_ends)
-    # A lower end of at most `largest` may have larger stakes; the pilot, which sets it, does not enter the bound.
-    largest = min(ceiling, 2 * float(of_lower[0].max()) + ceiling / len(estimates))
-    lower = lower_mean_bound(of_lower, lower_limit=0.0, upper_limit=largest, risk=risk)
-    upper = upper_mean_bound(of_upper, lower_limit=0.0, upper_limit=ceiling, risk=risk)
+    lower_passes, upper_passes = _passes(lower_ends), _passes(upper_ends)
+    # A smaller upper limit allows larger stakes, and the bound is at most this limit. The pilot, which sets the limit,
+    # does not enter the bound.
+    largest = min(ceiling, 2 * float(lower_passes[0].max()) + ceiling / len(estimates))
+    lower = lower_mean_bound(lower_passes, lower_limit=0.0, upper_limit=largest, risk=risk)
+    upper = upper_mean_bound(upper_passes, lower_limit=0.0, upper_limit=ceiling, risk=risk)
     interval = Interval(lower, upper)
     values = np.array([estimate.value for estimate in estimates])
     plug_in, decoded = (_mean([getattr(e, name) for e in estimates]) for name in ("plug_in", "decoded"))

@@ -16,7 +16,7 @@ _LARGEST_GRAM = 2048
 def principal_frame(signals: Tensor, size: int) -> Tensor:
     """Return the leading principal axes (d, size) of signals (m, d); arbitrary axes follow if the signals span fewer.
 
-    The sign of an axis makes its entry of the largest size positive.
+    The largest entry of an axis by absolute value is positive.
     """
     rows = signals[:: math.ceil(len(signals) / _LARGEST_GRAM)] if min(signals.shape) > _LARGEST_GRAM else signals
     deviations = rows - rows.mean(0)
@@ -37,8 +37,8 @@ def slice_ceiling(signals: Tensor, noise: GaussianNoise, size: int) -> float:
     """Return an upper bound of I(X; A^T T) for every frame A of this size, in nats.
 
     `signals` (n, d) are those of all inputs of a layer behind no noise. The bound is 1/2 sum_i log(1 + v_i / sigma^2)
-    over the largest variances v_i along the principal axes of the whitened signals. Of matrices with more than 2048
-    rows and columns only the trace is computed.
+    over the largest variances v_i along the principal axes of the whitened signals. For matrices with more than 2048
+    rows and columns, only the trace is computed.
     """
     whitened = noise.whiten(signals[:, None])[:, 0] / noise.whitened_sigma
     deviations = whitened - whitened.mean(0)
@@ -51,7 +51,7 @@ def slice_ceiling(signals: Tensor, noise: GaussianNoise, size: int) -> float:
 
 
 def ceiling_of_trace(trace: float, size: int) -> float:
-    """Return the largest 1/2 log det(I + C) of a covariance C (size, size), in units of the noise, of at most a trace.
+    """Return the largest 1/2 log det(I + C) of a covariance C (size, size) of at most this trace, in noise variances.
 
     If all signals lie in a centrally symmetric body, the trace is at most the square of half of its diameter.
     """

@@ -16,7 +16,7 @@ from layerbits.kernels import map_in_threads
 from layerbits.mixtures import line_information
 from layerbits.statistics import Interval
 
-# Estimates every quantity from the samples of a slice, each end with this risk; the last argument is its number.
+# Function of the samples of a slice, the risk of each end and the number of the slice; it estimates every quantity.
 SliceEstimator = Callable[[Sequence[LayerSample], float, int], Mapping[str, TwoSidedEstimate]]
 
 
@@ -37,8 +37,9 @@ def random_slice_estimates(
     Notes
     -----
     A quarter of the risk is divided among the slices, because they share their passes, and the rest is for the sampling
-    of the frames. Behind no noise I(X; A^T T) is at most 1/2 log det(I + A^T Cov(S) A / sigma^2), a Gaussian's
-    information, which bounds the upper end of each slice, and the largest one the terms of the bets.
+    of the frames. Behind no noise I(X; A^T T) is at most 1/2 log det(I + A^T Cov(S) A / sigma^2), the information of
+    Gaussian signals. This number limits the upper end of each slice, and its maximum over all frames limits the terms
+    of the bets.
     """
     frames, is_exact = samples[0].frames, samples[0].is_exact
     assert frames is not None
@@ -84,7 +85,7 @@ def _line_estimates(sample: LayerSample, classes: Classes) -> dict[str, TwoSided
 
 
 def _gaussian_ceiling(sample: LayerSample) -> float:
-    """Return the information of Gaussian signals of the covariance that the signals behind no noise have, in nats."""
+    """Return the information of Gaussian signals with the covariance of the signals, behind no noise, in nats."""
     values = sample.signals[:, 0].double()
     deviations = (values - values.mean(0)) / sample.sigma
     covariance = deviations.mT @ deviations / len(deviations)

@@ -54,13 +54,13 @@ def test_terms_grow_like_a_logarithm_and_have_the_stated_largest_value():
 def test_without_a_known_bound_signals_are_assumed_to_lie_ten_times_as_far_out_as_those_of_the_pilot(
     square_of_final, largest_distance
 ):
-    omitted = OmittedDimensions(np.array([[9.0, square_of_final]]), 4).with_assumed_range(passes=1)
+    omitted = OmittedDimensions(np.array([[9.0, square_of_final]]), 4).with_assumed_range(slice(1), slice(1, 2))
     expected = 2 * math.log1p(largest_distance**2 / 4) - math.log(WEIGHT)
     assert omitted.largest_term(WEIGHT) == pytest.approx(expected)
 
 
 def test_a_known_bound_is_not_replaced_by_an_assumption():
-    omitted = OmittedDimensions(np.array([[9.0]]), 4, largest_square=7.0).with_assumed_range(passes=1)
+    omitted = OmittedDimensions(np.array([[9.0]]), 4, largest_square=7.0).with_assumed_range(slice(1), slice(1, 1))
     assert omitted.largest_square == 7.0
 
 

@@ -7,6 +7,7 @@ is made of all passes; the decoder bound, from below, evaluates a decoder, which
 the other passes. For an entropy, the plug-in bound is the lower one.
 
     problem, settings       the checked arguments: Problem, MeasurementSettings
+    query_counts            the number of queries of each input
     same_arguments          checks that the processes of a group pass the same network and data
     classes                 the class of each input, and the ceilings of information
     layer_groups            layers whose recorded signals fit into the budget together
@@ -15,13 +16,16 @@ the other passes. For an entropy, the plug-in bound is the lower one.
     omitted_dimensions      the cost of the dimensions that are left out behind noise, with its errors
     principal_view          the view in which a layer that exceeds the budget is recorded
     layer_sample            passes through the network -> signals in few dimensions
+    diagonal_gaussians      Gaussians of a layer with DropoutNoise
     log_densities           queries, and log densities of mixtures at queries
     plug_in_bound           the upper bound of an information, lower bound of an entropy
     draw_moments            means and covariances of the draws of every input
     decoder                 Decoder, the base of densities q(t|x)
     score_sums              log-sums over matrices of scores, queries by inputs
     low_rank_gaussians      Gaussian densities q(t|x) for hundreds of dimensions
+    line_gaussians          almost Gaussian densities q(t|x) in one dimension
     decoders                densities q(t|x) made of draws
+    dropout_decoders        the same for a layer with DropoutNoise
     input_decoders          InputDecoder, the protocol of a caller's decoders q(x|t)
     network_decoder         NetworkDecoder, a small network as a decoder of the caller
     seeded_generators       a seed for the global generators while code of the caller runs
@@ -30,10 +34,12 @@ the other passes. For an entropy, the plug-in bound is the lower one.
     noisy_sample            draws of a layer behind noise, and queries at other draws
     decoder_candidates      the decoders that compete at a layer, and the queries that choose one
     risk_shares             how the risk of an interval is divided between own ends and ends for other layers
+    width_causes            the causes of the width of an interval
     decoder_bound           the lower bound of an information, upper bound of an entropy
     two_sided_estimate      point estimate and interval between the two bounds
     first_layer             all quantities of a layer behind no noise
     layer_behind_noise      all quantities of any other layer
+    noise_entropies         the entropy h(T|S) of a layer with DropoutNoise behind noise
     known_network/          all quantities of a layer behind noise, from the network itself
     known_layer             layers that are measured with the network itself
     best_ends               the better ends of two estimates

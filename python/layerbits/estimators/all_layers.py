@@ -54,11 +54,11 @@ def measure_layers(problem: Problem, settings: MeasurementSettings, n_tables: in
     information: dict[str, InformationRow] = {}
     for name, part in problem.parts.items():
         combined = {labels: chains.combined(name, of_labels) for labels, of_labels in measurements.items()}
-        # I(X;T) is at most that of each layer through which the input acts.
+        # I(X;T) is at most that of each layer through which alone the input acts on T.
         earlier = [information[layer] for layer in chains.earlier.get(name, ())]
-        least = min(earlier, key=lambda row: row.upper, default=None)
+        previous = min(earlier, key=lambda row: row.upper, default=None)
         flags, seconds = part.flags(problem.network), rounds[name].seconds
-        rows_of_part = layer_rows(name, problem.label_sets, combined, settings.estimator, seconds, flags, least)
+        rows_of_part = layer_rows(name, problem.label_sets, combined, settings.estimator, seconds, flags, previous)
         information[name] = rows_of_part[0]
         rows += with_symbols(rows_of_part, part.slices)
     table = InformationTable(tuple(with_slice_notes(rows, problem.parts)), problem.limits)
@@ -92,7 +92,7 @@ def _by_label_set(rounds: Mapping[str, LayerRounds]) -> dict[str, dict[str, Laye
 
 
 def _wide_layers(rounds: Mapping[str, LayerRounds], chains: Chains, tolerance: float | None) -> dict[str, LayerRounds]:
-    """Return the parts that no limit has ended, with intervals wider than the tolerance even with ends of others."""
+    """Return the parts that no limit has ended and whose intervals, with ends of others, exceed the tolerance."""
     if tolerance is None:
         return {}
     measurements = next(iter(_by_label_set(rounds).values()))

@@ -20,9 +20,9 @@ _Row = TypeVar("_Row", InformationRow, SigmaRow)
 # A violation of theory below this is not noted (nats).
 MARGIN = 1e-3
 
-# An I(X;T) that may be log N is saturated if its lower end is this much of the least possible distance from log N, but
-# no more than this share of log N: with few queries even separated inputs leave a lower end far from log N, which shows
-# nothing.
+# An I(X;T) that may be log N is saturated if its lower end is below log N by at most the first number times the least
+# possible distance, and at most the second number times log N: with few queries even separated inputs leave a lower end
+# far from log N, which shows nothing.
 _ALLOWANCES, _LARGEST_SHARE = 1.5, 0.1
 
 # A plug-in bound counts as above its ceiling from this number of standard errors on.
@@ -61,9 +61,9 @@ class Shortfall:
     limit : str
         The limit that ended the rounds, in words.
     cause : str
-        Main cause of the width that the layer's own bounds give, as `TwoSidedEstimate.limited_by`.
+        Main cause of the width of the interval from the layer's own bounds, as `TwoSidedEstimate.limited_by`.
     remedy : str
-        The options that help against it, in words.
+        The options that narrow the interval, in words.
     is_combined : bool
         Whether the interval has an end of another layer.
     """
@@ -81,7 +81,7 @@ class Shortfall:
 
 
 def options_of(row: InformationRow) -> str:
-    """Return the numbers whose increase narrows the interval of a row; a known channel or network has no draws."""
+    """Return the options whose increase narrows the interval of a row; a known channel or network has no draws."""
     return "draws or queries" if row.draws > 1 else "queries"
 
 
@@ -112,13 +112,13 @@ def with_notes(
     rows : sequence of InformationRow
         The quantities of the layer, I(X;T) among them.
     previous : InformationRow or None
-        I(X;T) of the earlier layer of a chain whose upper end is the least; None if there is no such layer.
+        I(X;T) of the earlier layer of the chain with the least upper end; None if there is no such layer.
     ceilings : mapping of str to float
         Largest value of each information that the entropies of X and Y allow.
     shortfall : Shortfall or None
         Why the tolerance was missed; None otherwise.
     separated_lower : float
-        The lower end of I(X;T) that as many queries leave if they separate all inputs.
+        The lower end of I(X;T) for the same number of queries, if they separate all inputs.
     taken : mapping of str to str
         The ends of a quantity that come from other layers, in words.
     """
@@ -145,12 +145,12 @@ def with_notes(
 
 
 def saturation_notes(interval: Interval, log_n: float, separated_lower: float) -> Notes:
-    """Return the note that an interval of I(X;T) holds log N, with its lower end as near as the queries allow.
+    """Return the note that an interval of I(X;T) holds log N and its lower end is as near as the queries allow.
 
     Parameters
     ----------
     separated_lower : float
-        The lower end that as many queries leave if they separate all inputs.
+        The lower end for the same number of queries, if they separate all inputs.
     """
     shortfall = max(0.0, log_n - interval.lower)
     allowed = max(MARGIN, _ALLOWANCES * (log_n - separated_lower))

@@ -11,8 +11,8 @@ from layerbits.statistics import Interval
 def best_ends(first: TwoSidedEstimate, second: TwoSidedEstimate, *, is_entropy: bool) -> TwoSidedEstimate:
     """Return the estimate with the larger lower end and the smaller upper end of two estimates of one quantity.
 
-    Its risk is the sum of theirs. The bound on either side comes from the estimate that gives the end, and the value
-    from the estimate with the narrower interval.
+    The risk is the sum of the risks of both. The bound on either side comes from the estimate that gives the end, and
+    the value from the estimate with the narrower interval.
     """
     lower = max(first, second, key=lambda estimate: estimate.interval.lower)
     upper = min(first, second, key=lambda estimate: estimate.interval.upper)

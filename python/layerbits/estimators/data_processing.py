@@ -32,9 +32,9 @@ class Chains:
     Attributes
     ----------
     earlier, later : mapping of str to tuple of str
-        For each measured layer, the measured layers through which alone the input acts on it; and those on which the
-        input acts through it alone, with its readouts of a fixed matrix A. Layers of a network without noise are in no
-        chain.
+        For each measured layer, the measured layers through which alone the input acts on it; and the measured layers
+        on which the input acts through it alone, with its readouts of a fixed matrix A. Layers of a network without
+        noise are in no chain.
     simultaneous : bool
         Whether the own intervals of all layers hold together.
     """
@@ -53,8 +53,8 @@ class Chains:
         }
         readouts: dict[str, list[str]] = {layer: [] for layer in layers}
         for name, part in problem.parts.items():
-            # Under a mask A depends on the input, and A^T T may carry more information than T. Behind no noise the own
-            # lower end is that of a known channel, which a readout hardly exceeds. Nor does a mean over random slices.
+            # Under a mask A depends on the input, and A^T T may carry more information than T. A readout hardly exceeds
+            # the lower end of a known channel, and a mean over random slices hardly exceeds the lower end of its layer.
             lends = MASKED not in part.flags(network) and part.layer not in network.behind_no_noise
             lends = lends and not isinstance(part.slices, RandomSlices)
             if part.view is not None and part.layer in readouts and lends:
@@ -80,7 +80,7 @@ class Chains:
         """Return the measurement of a layer, or another part, with the best ends of its chains.
 
         `measurements` are those of all parts with one label set, without ends of other layers. The note on a missed
-        tolerance is dropped if the new interval is narrow enough; its cause and remedy are those of the own bounds.
+        tolerance is dropped if the new interval is narrow enough; its cause and remedy come from the own bounds.
         """
         measurement, estimates = measurements[name], {}
         for quantity, estimate in measurement.estimates.items():

@@ -53,7 +53,7 @@ class TrialSplit:
 
     @classmethod
     def random(cls, queries: Queries, generator: np.random.Generator) -> TrialSplit:
-        """Let half of the passes choose, at random inputs, because the inputs may be sorted."""
+        """Split the passes in half; the trial inputs are random, because the inputs may be sorted."""
         n_inputs, n_passes = queries.shape
         passes = n_passes // 2
         n_trial = max(1, _MAX_TRIAL_QUERIES // max(1, passes))

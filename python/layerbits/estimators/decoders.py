@@ -86,8 +86,8 @@ class Gaussians(Decoder):
 
     def __init__(self, means: Tensor, covariances: Tensor, classes: Classes, sigma: float) -> None:
         super().__init__(classes)
-        # The kernel skips the other coordinates of a component once its terms are certain to be 0, so coordinates that
-        # separate inputs best come first.
+        # The kernel skips the remaining coordinates of a component once its term is certain to be 0, so the coordinates
+        # that separate inputs best come first.
         variance = covariances.diagonal(dim1=1, dim2=2).sum(0)
         self._order = (means.var(0, correction=0) / variance).argsort(descending=True, stable=True)
         self._means = means[:, self._order]

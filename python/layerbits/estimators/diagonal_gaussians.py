@@ -1,8 +1,8 @@
 """Gaussians with independent units and a variance for each unit: the densities of a layer with `DropoutNoise`.
 
 Given the signal s, T ~ N(s, diag(v)) with v = sigma^2 + alpha^2 s^2; a mean over tokens has a complex signal
-(`layerbits.mixtures.scales_of`). A log density here lacks the term
--d/2 log(2 pi sigma^2), as in `log_densities`, so that it includes -1/2 sum_k log(v_k / sigma^2).
+(`layerbits.mixtures.scales_of`). A log density here lacks the term -d/2 log(2 pi sigma^2), as in `log_densities`, so
+that it includes -1/2 sum_k log(v_k / sigma^2).
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ class DiagonalGaussians:
     Attributes
     ----------
     centers : Tensor of shape (n, r, d)
-        Their means.
+        The means.
     variances : Tensor of shape (n, r, d)
-        Their variances by unit, in float64.
+        The variances by unit, in float64.
     sigma : float
         Standard deviation of the noise of a signal of 0.
     """

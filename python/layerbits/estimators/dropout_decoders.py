@@ -64,14 +64,14 @@ def _dropout_decoders(draws: Tensor, classes: Classes, queries: Queries) -> Iter
     deviations = centers.double() - means[:, None]
     # A fresh draw has, around the mean of r draws, the covariance of a draw times 1 + 1/r.
     predictive = (1 + 1 / n_draws) / (n_draws - 1)
-    spreads = predictive * deviations.square().sum(1)
+    squares = deviations.square().sum(1)
     variances = dropout_variances(draws, sigma, alpha)
     noise = variances.mean(1)
     if dim <= _MAX_DIMENSIONS:
         covariances = predictive * (deviations.mT @ deviations) + noise.diag_embed()
         yield Gaussians(means, covariances, classes, sigma)
-    gaussians = DiagonalGaussians(means[:, None].to(centers.dtype), (noise + spreads)[:, None], sigma)
+    gaussians = DiagonalGaussians(means[:, None].to(centers.dtype), (noise + predictive * squares)[:, None], sigma)
     yield DiagonalMixture("diagonal Gaussian", gaussians, classes)
-    widening = _WIDENING / (n_draws - 1) * deviations.square().sum(1).mean(0)
+    widening = _WIDENING / (n_draws - 1) * squares.mean(0)
     wide = DiagonalGaussians(centers, variances + widening, sigma)
     yield DiagonalMixture("wide mixture", wide, classes)

@@ -27,7 +27,7 @@ def first_layer_estimates(
     factors: NormalStream | None = None,
     shares: RiskShares = UNDIVIDED,
 ) -> dict[str, TwoSidedEstimate]:
-    """Estimate every quantity of a sample with one signal for each input; entropies are less the entropy of the noise.
+    """Estimate every quantity of a sample with one signal for each input; entropies lack the entropy of the noise.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def first_layer_estimates(
         )
         for name, estimate in of_lower.items()
     }
-    # Less the entropy of the noise, h(T|X) is 0 and h(T) is I(X;T).
+    # Without the entropy of the noise, h(T|X) is 0 and h(T) is I(X;T).
     estimates["h(T|X)"] = exact_estimate(_ZERO, ceiling=0.0, dimension_loss=0.0)
     estimates["h(T)"] = exact_estimate(by_risk[risk]["I(X;T)"], classes.ceilings["I(X;T)"], sample.dimension_loss)
     return {quantity.name: estimates[quantity.name] for quantity in classes.quantities}

@@ -87,7 +87,7 @@ class CallerDecoder:
 
 
 def caller_decoders(decoders: Sequence[InputDecoder], seed: int, layer: int) -> tuple[CallerDecoder, ...]:
-    """Return the decoders of the caller for the layer with an index, with their labels and seeds."""
+    """Return the decoders of the caller for the layer with the index `layer`, with their labels and seeds."""
     return tuple(
         CallerDecoder(f"decoders[{index}]", decoder, derived_seed(seed, RandomStream.DECODER_SEED, layer, index))
         for index, decoder in enumerate(decoders)
@@ -101,7 +101,7 @@ class FittedDecoder:
     Attributes
     ----------
     caller : CallerDecoder
-        Its label, its fitted copy and its seed.
+        The label, the fitted copy and the seed.
     sigma : float
         Standard deviation of the noise of the queries.
     classes : Classes
@@ -126,7 +126,7 @@ class FittedDecoder:
         Raises
         ------
         ValueError, TypeError
-            `scores` raises an exception or returns no scores; or the scores of a query differ in another call.
+            `scores` raises an exception or returns no valid scores; or the scores of a query differ in another call.
         """
         size = max(1, _BLOCK_VALUES // self.classes.n_inputs)
         posteriors = score_log_sums(queries, self.classes, size, self._log_posteriors)
@@ -190,8 +190,8 @@ class FittedDecoder:
 
         Raises
         ------
-        ValueError
-            The call raises an exception.
+        ValueError, MemoryError
+            The call raises an exception; a MemoryError is raised as it is.
         """
         try:
             with seeded_generators(self.caller.seed, device), torch.enable_grad():

@@ -1,4 +1,4 @@
-"""`InputDecoder`: the decoders q(x|t) that a caller may bring along, and the check of the argument `decoders`."""
+"""`InputDecoder`: the decoders q(x|t) that a caller may pass, and the check of the argument `decoders`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
-# Methods of a decoder.
 _METHODS = ("fit", "scores")
 
 
@@ -21,14 +20,13 @@ class InputDecoder(Protocol):
     the built-in decoders and of the caller's; further queries evaluate it (`layer_information`).
 
     Signals and queries are in coordinates in which the noise of a layer is standard normal: for `sigma` as one number,
-    the signals of the layer divided by it, along axes of which those without information are omitted. So T = S + Z with
-    Z ~ N(0, I) for every layer and every sigma; a decoder may add such noise to the signals, as often as it needs.
+    the signals of the layer divided by it, without the axes that carry no information. So T = S + Z with Z ~ N(0, I)
+    for every layer and every sigma; a decoder may add such noise to the signals, as often as it needs.
     Where the noise differs by input (a `DropoutNoise`, means over different numbers of tokens), every unit of Z has a
     variance of at least 1.
 
     Each fit takes a copy of the decoder: one for each layer, label set and round. Torch's, NumPy's and Python's global
-    generators have a seed of the measurement in `fit` and in `scores`, and are restored afterwards; torch runs one
-    thread.
+    generators are seeded by the measurement for `fit` and `scores`, and restored afterwards; torch runs one thread.
 
     Examples
     --------
@@ -57,7 +55,7 @@ class InputDecoder(Protocol):
         signals : Tensor of shape (N r, k)
             Signals S of r passes of each of N inputs, before the noise.
         inputs : integer Tensor of shape (N r,)
-            The input of each signal: each of 0 to N - 1, r times.
+            Index of the input of each signal; each of 0 to N - 1 occurs r times.
         """
         ...
 
@@ -78,12 +76,12 @@ class InputDecoder(Protocol):
 
 
 def checked_decoders(decoders: Sequence[InputDecoder] | None) -> tuple[InputDecoder, ...]:
-    """Return decoders as a tuple.
+    """Return decoders as a tuple, empty for None.
 
     Raises
     ------
     TypeError
-        `decoders` is not a sequence, or an entry lacks a method.
+        `decoders` is not a sequence, or an entry is a class or lacks a method.
     """
     if decoders is None:
         return ()

@@ -49,7 +49,7 @@ def known_activations(
         As in `layer_information`.
     ValueError
         The activations differ in two passes, are not finite, or are too large in half precision for `sigma`; the
-        parameters change meanwhile.
+        parameters change during the passes.
     """
     network = network_without_noise(model, inputs, layers, sigma, max_memory=max_memory)
     check_rows(network, inputs.tensors, network.layer_names)

@@ -1,7 +1,7 @@
 """Layers behind noise that are measured with the network that makes their signals, alone or beside draws.
 
-With `estimator="auto"` draws have a part of the risk of every end, and the network has the rest. So the better one of
-both ends may be taken, whatever decides that the network is used.
+With `estimator="auto"` the ends from draws have a part of the risk, and the ends from the network have the rest. So the
+better of two ends is valid, whatever the choice to use the network depends on.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ from layerbits.mixtures import noise_entropy
 # with the whole risk (9 % with half of it); those of the network are some 20 % wider (9 %).
 SHARE_OF_DRAWS = 0.8
 
-# Default number of queries of all inputs together; fewer queries give wide intervals. The pilot may take up to the
-# largest number.
+# Default number of queries of all inputs together, as fewer give wide intervals, and the largest number that the pilot
+# may choose.
 _TOTAL_QUERIES, _MOST_QUERIES = 1024, 2**14
 
-# An interval of n queries is hardly narrower than this over n, in nats.
+# An interval of n queries is hardly narrower than this number divided by n, in nats.
 _LEAST_WIDTH = 10.0
 
 # Beside draws: the largest numbers of inputs N, of units d, and of values of all matrices, N d (d + k) with k noises.
 _MAX_INPUTS, _MAX_UNITS, _MAX_VALUES = 2**13, 1500, 2**32
 
-# A gap between the bounds of draws falls like this power of their number if draws limit the width, and otherwise, in
-# wide layers, about like the other power.
+# The gap between the bounds from draws falls like the power `_BY_DRAWS` of the number of draws if draws limit the
+# width, and otherwise, in wide layers, about like the power `_BY_OTHERS`.
 _BY_DRAWS, _BY_OTHERS = -1.0, -0.25
 
 # Draws and network together take up to this many times the work of the draws.
@@ -88,9 +88,9 @@ class KnownLayer:
         The result is empty if the pilot expects ends of I(X;T) that do not improve `other`. All label sets are measured
         at the first call.
         """
-        of_all = next((number for number, own in enumerate(self.label_sets) if own is classes), None)
-        label_sets = [classes] if of_all is None else self.label_sets
-        key = None if of_all is None else (risk, seed, shares)
+        index = next((index for index, label_set in enumerate(self.label_sets) if label_set is classes), None)
+        label_sets = [classes] if index is None else self.label_sets
+        key = None if index is None else (risk, seed, shares)
         if key is None or key not in self._measured:
             settings = dataclasses.replace(self.settings, shares=shares, other=other)
             with single_threaded_torch():
@@ -98,7 +98,7 @@ class KnownLayer:
         of_label_sets = self._measured[key]
         if not of_label_sets:
             return {}
-        estimates = of_label_sets[of_all or 0]
+        estimates = of_label_sets[index or 0]
         entropy = noise_entropy(self.model.n_units, 1.0) + self.model.log_volume
         return estimates | {name: estimates[name].shifted(entropy) for name in ("h(T)", "h(T|X)")}
 
@@ -111,8 +111,8 @@ class KnownLayer:
     def may_narrow(self, information: TwoSidedEstimate, queries: int) -> bool:
         """Return whether the network may give a narrower interval than more draws with `queries` queries of each input.
 
-        Without a gap between the bounds, the width of the network is the part that is due to queries, for the number
-        of queries that the network takes.
+        The expected width with the network is the part of the width that is due to queries, for the number of queries
+        of the network, because the network is expected to leave no gap between the bounds.
         """
         width = information.interval.upper - information.interval.lower
         width_of_queries = width - max(0.0, information.plug_in - information.decoded)
@@ -127,8 +127,8 @@ def known_layers(
     """Return the parts behind noise that are measured with the network.
 
     With "known" these are all parts behind noise; with "auto" those that the network can measure with useful numbers of
-    queries and samples in at most twice the work of the draws, and none of a network on a CUDA device, where draws are
-    much faster, but the linear models are still computed on the CPU; with other estimators none.
+    queries and samples in at most twice the work of the draws; with other estimators none. "auto" takes none of a
+    network on a CUDA device, where draws are much faster, but the linear models are still computed on the CPU.
 
     Parameters
     ----------

@@ -23,7 +23,7 @@ PROBING_PASSES = 2
 def part_groups(problem: Problem, draws: int) -> Iterator[tuple[str, ...]]:
     """Yield the names of the parts of a problem in groups, in their order, whose signals fit into the budget together.
 
-    A part that does not fit by itself is a group of its own. Each group has its passes, with the same noise.
+    A part that does not fit by itself is a group of its own. Each group has passes of its own, with the same noise.
 
     Warns
     -----
@@ -32,8 +32,8 @@ def part_groups(problem: Problem, draws: int) -> Iterator[tuple[str, ...]]:
     """
     exact, budgets = parts_behind_no_noise(problem, tuple(problem.parts)), dict[str, int]()
     for name in problem.parts:
-        held = 1 if name in exact else PROBING_PASSES if is_wide(problem, name, draws) else draws
-        n_values = _n_values(problem, name, held)
+        n_passes = 1 if name in exact else PROBING_PASSES if is_wide(problem, name, draws) else draws
+        n_values = _n_values(problem, name, n_passes)
         if name in exact and n_values * _BYTES_OF_VALUE > problem.max_memory:
             warnings.warn(
                 f"max_memory: got {problem.max_memory}, but the signals of {name!r}, which are held in full, take "

@@ -83,7 +83,7 @@ def estimate_layer(
         if not known.may_narrow(by_draws["I(X;T)"], recorded[0].queries):
             return by_draws
         try:
-            # Draws, models and pilot have taken half of the time.
+            # Draws, models and pilot have taken half of the work; the rest would pay for about twice as many draws.
             information = by_draws["I(X;T)"]
             other = OtherEstimate(information.interval, known.width_of_more_draws(information, 2))
             by_network = known.estimates(problem.classes, (1 - SHARE_OF_DRAWS) * risk, seed, shares, other)

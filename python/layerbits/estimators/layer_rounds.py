@@ -27,7 +27,7 @@ from layerbits.kernels import Processes
 # Largest number of queries of all inputs in a round behind no noise, where draws do not limit them: 0.5 GB of terms.
 MAX_QUERIES = 2**22
 
-# If the last round left more than this share of the width, a missed tolerance is noted with the part that it took away.
+# If the last round left more than this share of the width, the note on a missed tolerance names the part removed.
 _HARDLY_NARROWER = 0.9
 
 
@@ -44,7 +44,7 @@ class LayerRounds:
     measurements : dict of str to LayerMeasurement
         The last round, by label set.
     rounds : list of Round
-        The finished rounds. The first label set decides on further ones: I(X;T) does not depend on the labels.
+        The finished rounds, with the first label set: I(X;T) does not depend on the labels.
     """
 
     problem: Problem
@@ -76,7 +76,7 @@ class LayerRounds:
     ) -> None:
         """Estimate every quantity from the samples of a round, whose passes took some seconds.
 
-        `show` gets a line on the round.
+        `show` is called with a line about the round.
         """
         started, number = time.monotonic(), len(self.rounds) + 1
         risk, seed = self._risk(number), self.settings.seed_of_round(number)
@@ -87,7 +87,7 @@ class LayerRounds:
         information = next(iter(self.measurements.values())).estimates["I(X;T)"]
         interval, effort = information.interval, Effort(samples[0].draws, samples[0].queries)
         gap = interval.overlap(information.decoded, information.plug_in)
-        # All processes take the decisions that depend on the seconds.
+        # Decisions depend on the seconds, so all processes must use the same number.
         seconds = self.processes.agreed("seconds", time.monotonic() - started)
         self.rounds.append(
             Round(effort, interval.half_width, gap, information.limited_by, risk, seconds_of_passes, seconds)

@@ -31,7 +31,7 @@ def layer_rows(
     seconds : float
         Time to measure the layer.
     previous : InformationRow or None
-        I(X;T) of the earlier layer of a chain whose upper end is the least.
+        I(X;T) of the earlier layer of the chain with the least upper end; None if there is no such layer.
     """
     rows: list[InformationRow] = []
     for name, classes in label_sets.items():

@@ -120,7 +120,7 @@ class LayerSample:
 def sample_layers(
     problem: Problem, names: tuple[str, ...], draws: int, queries: int | None, seed: int
 ) -> dict[str, LayerSample]:
-    """Return a sample of each layer or readout with these names among the parts of a problem, in their order.
+    """Return a sample of each part of a problem with one of these names, in the order of the names.
 
     Parameters
     ----------
@@ -160,10 +160,11 @@ def sample_layers(
         elif name in views:
             sigma = wide[name].whitened_sigma
             n_queries = number_of_queries(problem.n_inputs, draws, queries)
-            fresh = signals[:, min(without_queries, PROBING_PASSES) :, -1]  # other draws than the axes were fitted to
-            coordinates, loss = signals[..., :-1].contiguous(), _loss(fresh, sigma)
+            coordinates, squared_distances = signals[..., :-1].contiguous(), signals[..., -1]
+            # Without the draws to which the axes were fitted.
+            loss = _loss(squared_distances[:, min(without_queries, PROBING_PASSES) :], sigma)
             entropy = _noise_entropy(wide[name], dimensions[name])
-            of_queries = signals[:, draws - n_queries :, -1]
+            of_queries = squared_distances[:, draws - n_queries :]
             omitted = OmittedDimensions.of(dimensions[name], coordinates, of_queries, sigma)
             samples[name] = LayerSample(coordinates, sigma, n_queries, loss, entropy, problem.workers, omitted=omitted)
         else:
@@ -176,7 +177,7 @@ def sample_layers(
 
 
 def sample_of_signals(noise: Noise, signals: Tensor, queries: int | None, workers: Workers = NO_WORKERS) -> LayerSample:
-    """Return the sample of signals (n, r, d); r = 1 says that the signal is a function of the input.
+    """Return the sample of signals (n, r, d); r = 1: the signal is a function of the input.
 
     `queries` is the number of queries per input, as in `layer_information`.
 

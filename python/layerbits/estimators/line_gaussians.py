@@ -1,10 +1,10 @@
-"""`LineGaussians`: a density on the line for each input, whose sums take a time that grows with n + m, not with n m.
+"""`LineGaussians`: a density on the line for each input; sums over m inputs at n points take time like n + m, not n m.
 
-The density of an input is a mixture of two Gaussians around its mean, whose variances are members of one geometric
-progression, with weights that give it its variance. The Gaussians of one variance are an isotropic mixture, whose sums
-on the line are fast. Any densities are a valid decoder. With variances a and 2a, that of the density varies by up to
-1/8 of its square, so the excess kurtosis k is at most 3/8, and the divergence from a Gaussian about k^2 / 48 = 0.003
-nats.
+The density of an input is a mixture of two Gaussians around its mean. Their variances are neighbours in one geometric
+progression, and their weights give the density the variance of the input. The Gaussians of one variance are an
+isotropic mixture, whose sums on the line are fast. Any densities are a valid decoder. A variance that is random, a or
+2a, has a variance of at most 1/8 of its squared mean, so the excess kurtosis k is at most 3/8, and the divergence from
+a Gaussian about k^2 / 48 = 0.003 nats.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 In the coordinates in which the average covariance of a noisy value, given its input, is the identity, input x has the
 covariance
 
-    C_x = s_x I + U_x (A_x - s_x I) U_x',    U_x of shape (d, k) with orthonormal columns,
+    C_x = s_x I + U_x (A_x - s_x I) U_x^T,    U_x of shape (d, k) with orthonormal columns,
 
 probabilistic principal components (Tipping and Bishop, 1999), with an inverse by Woodbury's identity: k + 1 products of
 d terms for a pair, not d.
@@ -64,7 +64,7 @@ class LowRankGaussians(Decoder):
     def of(cls, moments: DrawMoments, classes: Classes) -> LowRankGaussians | None:
         """Return the decoder, or None if it would not help.
 
-        It would not in at most 16 dimensions, with fewer than 8 draws of an input, if the draws do not show that
+        It does not help in at most 16 dimensions, with fewer than 8 draws of an input, if the draws do not show that
         covariances differ, or if rounding would make sums inexact.
         """
         means, error_covariance = moments.shrunk_means
@@ -146,8 +146,8 @@ def _whitened(root: Tensor, rows: Tensor) -> Tensor:
 def _best_share(deviations: Tensor, root: Tensor, shared: Tensor) -> float:
     """Estimate the share rho at which the shared covariance plus rho (own - shared) has the least mean squared error.
 
-    It is the variance of the true covariances over the inputs divided by that of the observed ones (Ledoit and Wolf,
-    2004). Two halves of the draws have independent errors, so the product of their covariances estimates the former.
+    rho is the variance of the true covariances over the inputs divided by that of the observed ones (Ledoit and Wolf,
+    2004). Two halves of the draws have independent errors, so products of their covariances estimate the true variance.
     """
     n, r, _ = deviations.shape
     half = r // 2

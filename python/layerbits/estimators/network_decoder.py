@@ -17,7 +17,7 @@ class NetworkDecoder:
 
     Where a layer is far from Gaussian given its input, such a decoder gives larger lower ends than Gaussians, at some
     ten times their cost. Training takes a fixed number of steps, each with fresh noise on random signals, with Adam and
-    a learning rate that falls linearly to 0; its random numbers have the seed of the measurement.
+    a learning rate that falls linearly to 0; its random numbers are seeded by the measurement.
 
     Parameters
     ----------

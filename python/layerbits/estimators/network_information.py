@@ -72,8 +72,8 @@ def layer_information(
     sigma : float, tensor, array, DropoutNoise, RelativeSigma or mapping of str to them, optional
         For a network without noise: the noise that the measurement adds to each layer, as in `noisify`. The network
         runs without it, so p(t|x) is known at every layer and intervals are tight at any depth. T of a later layer is
-        then no function of T of an earlier one. For unbounded activation functions, I at a fixed sigma also measures
-        the growth of the weights. Rows have the flag ``"measurement_noise"``.
+        then no function of T of an earlier one. For unbounded activation functions, I(X;T) at a fixed sigma also
+        measures the growth of the weights. Rows have the flag ``"measurement_noise"``.
     layers : None, str, type, callable or a sequence of them
         The layers to measure, as in `noisify`. None selects all noisy layers, or with `sigma` every hidden activation
         function. A warning names the layers that None leaves out: those of experts that get some of the rows. In a
@@ -94,7 +94,7 @@ def layer_information(
         Queries per input, at least 2. Behind noise the last draws carry one query each, at most half of the draws. By
         default 16,384 queries in all and at least 4 of an input, but behind noise at most a quarter of the draws, or 4
         if that is more; with "known", about 1024 queries in all and at least 1 of an input, and up to 16,384 in all
-        as far as the others take no more work than the linear models of the network.
+        if the further queries take no more work than the linear models of the network.
     tolerance : float, optional
         Wanted half width of the interval of I(X;T), in nats. Draws or queries of a layer are doubled until its interval
         is that narrow, or until a limit is reached; a note then names the limit and the option that helps. None: one
@@ -112,9 +112,9 @@ def layer_information(
     estimator : {"auto", "draws", "known", "paper"}
         How layers behind noise are measured. With "draws", by noisy passes. With "known", they have no draws: the
         network is differentiated, and the noises behind each query are inferred, which gives narrow intervals in wide
-        layers. The column `decoder` is then "known network". With "auto", by draws; where the network allows it and is
-        expected to leave a narrower interval than more draws, also by the network, in at most about twice the work of
-        the draws, and the better ends of both are taken: those of the draws have 4/5 of the risk. With "paper",
+        layers. The column `decoder` is then "known network". With "auto", by draws, and also by the network if the
+        network allows it and is expected to leave a narrower interval than more draws, in at most about twice the work
+        of the draws; the better ends of both are taken, and those of the draws have 4/5 of the risk. With "paper",
         `plug_in` is the paper's estimate: the plug-in with separate samples for h(T) and h(T|X). `value` is this
         estimate, moved into the interval, or the midpoint of a wide interval.
     devices : sequence of torch.device or str, optional
@@ -144,12 +144,12 @@ def layer_information(
     InformationTable
         A row for each layer, readout and quantity. `lower` to `upper` is a confidence interval for the true quantity.
         `value` is the mean of the decoder bound and of the plug-in bound less half of its first-order bias, both moved
-        into the interval; `standard_error` holds the gap between the bounds. If the interval, or that of the layer's
-        own bounds, is wider than 0.5 nats, `value` is its midpoint, and `standard_error` is NaN. Notes, with flags,
-        name saturation (the interval holds log N, and the lower end is as near as the queries allow), a missed
-        tolerance, bounds that exclude each other, and violations, by more than the error, of I(X;T) <= log N,
-        I(T;Y) <= H(Y), I(X;T|Y) <= H(X|Y), I(X;T) <= I(X;T) of each layer through which the input acts on T, and
-        I(X;T) = I(T;Y) + I(X;T|Y).
+        into the interval; `standard_error` includes the gap between the bounds. If the interval, or the one from the
+        layer's own bounds, is wider than 0.5 nats, `value` is the midpoint of the interval, and `standard_error` is
+        NaN. Notes, with flags, name saturation (the interval holds log N, and the lower end is as near as the queries
+        allow), a missed tolerance, bounds that exclude each other, and violations, by more than the error, of
+        I(X;T) <= log N, I(T;Y) <= H(Y), I(X;T|Y) <= H(X|Y), I(X;T) <= I(X;T) of each layer through which alone the
+        input acts on T, and I(X;T) = I(T;Y) + I(X;T|Y).
 
     Raises
     ------
@@ -176,7 +176,8 @@ def layer_information(
     with `sigma` at every layer. Behind noise the upper end is a Student bound for the mean of the plug-in, with an
     allowance for rare events; the error of the plug-in is a jackknife over the draws of each input. The lower end of an
     entropy behind noise is of the same kind. Its upper end holds for any number of queries where the activation
-    function bounds the signals; elsewhere it assumes how far signals may lie out (the flag ``"tail_assumed"``).
+    function bounds the signals; elsewhere it assumes a largest distance of signals from their center (the flag
+    ``"tail_assumed"``).
 
     In a chain, I(X;T), I(T;Y) and I(X;T|Y) of a layer are at most those of each layer through which alone the input
     acts on T. So a layer takes over smaller upper ends of such measured layers, and larger lower ends of later ones and

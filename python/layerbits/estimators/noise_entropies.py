@@ -35,7 +35,7 @@ class NoiseEntropy:
     interval : Interval
         Confidence interval.
     tail_assumed : bool
-        Whether the upper end assumes how far signals may lie out.
+        Whether the upper end assumes a largest distance of signals from their center.
     """
 
     mean: float
@@ -92,7 +92,7 @@ class NoiseEntropy:
 def entropies_of_layer(
     estimates: Mapping[str, TwoSidedEstimate], sample: LayerSample, risk: float
 ) -> dict[str, TwoSidedEstimate]:
-    """Return h(T) and h(T|X) of a layer from estimates that lack the entropy of the noise; none of a slice.
+    """Return h(T) and h(T|X) of a layer from estimates that lack the entropy of the noise; no entropies of a slice.
 
     `risk` is the probability with which each end of an interval may be wrong. Behind noise with `alpha`, the ends of
     `estimates` have half of it.

@@ -31,8 +31,8 @@ class NoisySample:
     omitted : OmittedDimensions or None
         The omitted dimensions at the queries, as in `LayerSample`; None if there are none.
     is_slice : bool
-        Whether this is one of the random slices of a layer. It has no entropies, and few decoders: the mean over the
-        slices is uncertain by tenths of a nat, and decoders differ by hundredths.
+        Whether this is one of the random slices of a layer. A slice has no entropies, and few decoders: the mean over
+        the slices is uncertain by tenths of a nat, and decoders differ by hundredths.
     """
 
     queries: Queries

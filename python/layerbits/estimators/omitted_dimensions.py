@@ -49,24 +49,25 @@ class OmittedDimensions:
         None if there are none.
         """
         count = dim - coordinates.shape[-1]
-        squares = (squared_distances.double() / sigma / sigma).numpy(force=True)
-        return cls(squares, count) if count > 0 else None
+        if count <= 0:
+            return None
+        return cls((squared_distances.double() / sigma / sigma).numpy(force=True), count)
 
     @property
     def narrow_terms(self) -> Doubles:
         """Terms (n, q) with an expectation of at least h(T_2) - h(Z_2)."""
         return self.squares / 2 if self.gaussian_terms is None else self.gaussian_terms
 
-    def with_assumed_range(self, passes: int) -> OmittedDimensions:
+    def with_assumed_range(self, pilot: slice, final: slice) -> OmittedDimensions:
         """Return the dimensions with an assumed largest square if none is known.
 
-        The first passes of the queries decide, because the other ones enter the ends of entropies.
+        The range follows from the pilot passes of the queries, because the final ones enter the ends of entropies.
         """
         if math.isfinite(self.largest_square):
             return self
         distances = np.sqrt(self.squares)
-        pilot, final = (float(part.max(initial=0.0)) for part in (distances[:, :passes], distances[:, passes:]))
-        return dataclasses.replace(self, largest_square=assumed_radius(pilot, final, math.sqrt(self.count)) ** 2)
+        of_pilot, of_final = (float(distances[:, passes].max(initial=0.0)) for passes in (pilot, final))
+        return dataclasses.replace(self, largest_square=assumed_radius(of_pilot, of_final, math.sqrt(self.count)) ** 2)
 
     def margin(self, risk: float) -> float:
         """Return a Student margin of this risk for the mean of the narrow terms."""
@@ -82,10 +83,10 @@ class OmittedDimensions:
         logarithm of a sum is at most that of each part. Given S_2, the expectations of both parts less h(Z_2) are
         known; a term is the smaller one.
         """
-        wide = self.largest_square / self.count
+        excess_variance = self.largest_square / self.count
         narrow_terms = self.narrow_terms - math.log1p(-weight)
-        share = (self.squares / self.count + 1) / (1 + wide)
-        wide_terms = self.count / 2 * (math.log1p(wide) + share - 1) - math.log(weight)
+        share = (self.squares / self.count + 1) / (1 + excess_variance)
+        wide_terms = self.count / 2 * (math.log1p(excess_variance) + share - 1) - math.log(weight)
         smaller: Doubles = np.minimum(narrow_terms, wide_terms)
         return smaller
 

@@ -174,9 +174,9 @@ class _Jackknife:
 def information_upper_end(bound: JackknifeMean, largest_term: float, shape: tuple[int, int], risk: float) -> float:
     """Return the upper end of an interval for an information: its plug-in bound, Student's margin and an allowance.
 
-    The allowance is for events that occurred in none of the queries, of `shape` (inputs, queries of each). They may
-    occur at inputs about which the other events tell nothing, so each carries up to `largest_term` nats, and a term of
-    second order (docs/theory.md).
+    The allowance is for events that occurred in none of the queries, of `shape` (inputs, queries of each). These events
+    may occur at inputs about which the other events tell nothing, so each carries up to `largest_term` nats. A term of
+    second order is added (docs/theory.md).
     """
     probability, probability_of_input = _unseen(shape, risk)
     return bound.value + bound.margin(risk) + probability * (largest_term + probability_of_input)
@@ -195,8 +195,8 @@ def unseen_loss(components: int, shape: tuple[int, int], risk: float, largest_lo
     """Return the amount, in nats, by which events that occurred in no query can lower a mean of log density ratios.
 
     Without the events a term log [r(t) / p^(t)] of any input is at most the logarithm of the number of components of
-    p^, one of which is r. The events take p times this away, p log(1/p) for the density of their own noise, and a term
-    of second order (docs/theory.md).
+    p^, one of which is r. Events of probability p lower the mean by at most p times this logarithm, p log(1/p) for the
+    density of their own noise, and a term of second order (docs/theory.md).
 
     Parameters
     ----------
@@ -205,12 +205,12 @@ def unseen_loss(components: int, shape: tuple[int, int], risk: float, largest_lo
     shape : tuple of int
         Number of inputs, and of queries of each.
     risk : float
-        Probability with which the events may take more away.
+        Probability with which the events may lower the mean by more.
     largest_loss : float
         Upper bound of the logarithm of the density of the noise divided by r(t); 0 if r is the density of the noise.
     """
     probability, probability_of_input = _unseen(shape, risk)
-    # The event takes p log p at most where p <= 1/e; a part of it may have a probability of 1/e if p is larger.
+    # p log(1/p) is largest at p = 1/e. If p is larger, a part of the events may have the probability 1/e.
     own_loss = -probability * math.log(probability) if probability < math.exp(-1) else math.exp(-1)
     return own_loss + probability * (math.log(components) + probability_of_input + largest_loss)
 

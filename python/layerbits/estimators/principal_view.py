@@ -15,7 +15,7 @@ from layerbits.networks import GaussianNoise, View
 # Largest number of dimensions of the subspace.
 MAX_DIMENSIONS = 256
 
-# Rows of the largest Gram matrix whose eigenvectors are computed; larger ones take more than some seconds.
+# Rows of the largest Gram matrix whose eigenvectors are computed; larger ones take more than a few seconds.
 LARGEST_GRAM = 4096
 
 # Values of a block in float64: 4 MiB.

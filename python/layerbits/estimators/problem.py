@@ -157,7 +157,7 @@ class Problem:
             self.network.module.to("meta")
 
     def check_settings(self, settings: MeasurementSettings) -> None:
-        """Raise a ValueError if a layer behind noise has a single draw, or decoders and no draws."""
+        """Raise a ValueError if a layer behind noise has a single draw, or if there are decoders but no draws."""
         if settings.estimator == KNOWN and self.decoders:
             raise ValueError(f"decoders: got {len(self.decoders)} with estimator='known', wanted none; use 'auto'")
         later_layers = [layer for layer in self.layers if layer not in self.network.behind_no_noise]

@@ -33,7 +33,7 @@ def environment_of(problem: Problem) -> dict[str, str]:
 
 
 def network_digest(problem: Problem) -> str:
-    """Return a hash of the measured weights, buffers and noise, without modules that are no submodules."""
+    """Return a hash of the measured weights, buffers and noise; only registered submodules have a part in it."""
     noise = json.dumps(noise_description(problem))
     problem.network.restore()  # the buffers
     network = problem.network.module

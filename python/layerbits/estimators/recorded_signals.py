@@ -46,14 +46,14 @@ def information(
     Parameters
     ----------
     signals : tensor or array of shape (n, d) or (n, r, d), or a mapping of layer names to them
-        The number of axes says what the signals are. (n, d): S is a function of X, and row x is its value. (n, r, d):
-        S is random given X, and row x has r >= 2 independent draws of it; where all draws of every row are equal, pass
+        The number of axes distinguishes two cases. (n, d): S is a function of X, and row x is its value. (n, r, d): S
+        is random given X, and row x has r >= 2 independent draws of S; where all draws of every row are equal, pass
         ``signals[:, 0]``. A feature map (n, C, H, W) or tokens (n, L, d) must be flattened, ``signals.flatten(1)``:
         an array of three axes always holds draws. The dtype is float32 or float64. Each layer is measured by itself,
         and layers may have different numbers of rows.
     sigma : float, tensor or array, or a mapping of layer names to them
-        The noise Z, with the meaning of `noisify`: a standard deviation, those of the units, shape (d,), or their
-        covariance, shape (d, d).
+        The noise Z, as for `noisify`: a standard deviation, one for each unit, shape (d,), or the covariance of the
+        units, shape (d, d).
     labels : array-like of shape (n,), one-hot rows, or a mapping of str to them, optional
         Classes Y, a function of X, as in `layer_information`. A mapping has several label sets by name.
     queries : int, optional
@@ -100,7 +100,8 @@ def information(
     The intervals hold if all draws, those of one row and of several, are independent given X. For (n, d) the density
     p(t|x) is known, and both ends hold for any number of rows and queries. For (n, r, d) the lower end of an
     information holds likewise. Its upper end and the lower ends of entropies are Student bounds with an allowance for
-    rare events; the upper ends of entropies assume how far signals may lie out (the flag ``"tail_assumed"``).
+    rare events; the upper ends of entropies assume a largest distance of signals from their center (the flag
+    ``"tail_assumed"``).
 
     Examples
     --------
@@ -128,14 +129,14 @@ def information(
     draws = {layer: _as_draws(layer, array, settings.estimator) for layer, array in layers.items()}
     noise = {layer: _noise_of(sigma, layer, tensor) for layer, tensor in draws.items()}
     label_sets = {layer: _label_sets(labels, len(tensor)) for layer, tensor in draws.items()}
-    shares = {layer: Workers(resolve_devices(devices, tensor.device)) for layer, tensor in draws.items()}
+    workers = {layer: Workers(resolve_devices(devices, tensor.device)) for layer, tensor in draws.items()}
     n_intervals = sum(len(quantity_names(of_layer)) for of_layer in label_sets.values())
     deadline = time.monotonic() + settings.max_seconds
     rows: list[InformationRow] = []
     for index, layer in enumerate(layers):
         started = time.monotonic()
         rounds = SignalRounds(
-            draws[layer], noise[layer], label_sets[layer], index, settings, shares[layer], own_decoders, n_intervals
+            draws[layer], noise[layer], label_sets[layer], index, settings, workers[layer], own_decoders, n_intervals
         )
         measurements = rounds.measure(deadline)
         seconds = time.monotonic() - started
@@ -148,7 +149,7 @@ def information(
         "seed": settings.seed,
         "signals": data_digest(tuple(draws.values())),
         "noise": data_digest(tuple(of_layer.scale for of_layer in noise.values())),
-        # The labels are those of all layers.
+        # All layers have the same labels.
         "labels": labels_digest(
             tuple(classes.numbers for classes in next(iter(label_sets.values())).values() if classes.labelled)
         ),

@@ -47,7 +47,7 @@ class Round:
     Attributes
     ----------
     effort : Effort
-        Its draws and queries.
+        Draws and queries.
     half_width : float
         Half width of the interval of I(X;T).
     gap : float
@@ -57,7 +57,7 @@ class Round:
     risk : float
         Probability with which each end may be wrong.
     seconds_of_passes, seconds_of_estimates : float
-        Time of its passes, which the layers of a group share in the first round, and of its estimates.
+        Time of the passes, which the layers of a group share in the first round, and of the estimates.
     """
 
     effort: Effort
@@ -153,7 +153,7 @@ def _course(
     tolerance: float,
     exponent: float,
 ) -> Outlook:
-    """Follow rounds to the tolerance, or to a limit, with a gap that falls like draws^(-exponent)."""
+    """Return the outlook of rounds until the tolerance or a limit, for a gap that falls like draws^(-exponent)."""
     last = rounds[-1]
     effort, gap, total = last.effort, last.gap, 0.0
     by_queries = max(0.0, 2 * last.half_width - gap) / math.sqrt(-math.log(last.risk))

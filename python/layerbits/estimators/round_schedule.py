@@ -1,4 +1,4 @@
-"""Which layer has the next round where several have not reached the tolerance, and when the rounds end.
+"""`run_rounds`: the order of further rounds, if several layers have not reached the tolerance, and their end.
 
 The time that is left goes first to layers that are expected to reach the tolerance within it, all together. The order
 changes no result of a round: a measurement whose layers end by the tolerance, by `max_draws` or by another limit on
@@ -32,7 +32,7 @@ def run_rounds(
     deadline : float
         No round begins that is likely to end after this time (`time.monotonic`).
     show, count : callable
-        `show` gets a line on each round; `count` is called for each layer that is finished.
+        `show` is called with a line about each round, `count` for each layer that is finished.
     """
     unfinished = dict(layers)
     while unfinished:

@@ -20,9 +20,8 @@ def score_log_sums(
 ) -> ByCondition[Doubles]:
     """Return the score of the query's input, and the log-sums over its class and over all inputs, each (n, q).
 
-    `scores(points)` returns the log scores (m, N) at points (m, d), of which it gets at most `size` at a time. The
-    score of the query's own input is an entry of the same matrix as the sums, so no rounding can raise its share of the
-    sum above 1.
+    `scores(points)` returns the log scores (m, N) at m <= `size` points (m, d). The score of the query's own input is
+    an entry of the matrix that is summed, so no rounding can raise its share of the sum above 1.
     """
     points, inputs = queries.points.flatten(0, 1), queries.inputs.repeat(queries.shape[1])
     blocks = [slice(start, start + size) for start in range(0, len(points), size)]

@@ -91,8 +91,9 @@ class SigmaProfile:
     @property
     def bits(self) -> SigmaProfile:
         """The same profile in bits."""
-        in_bits = {row.unit for row in self.rows} == {"bits"}
-        limits = {name: limit / (1 if in_bits else math.log(2)) for name, limit in self.limits.items()}
+        if {row.unit for row in self.rows} == {"bits"}:
+            return self
+        limits = {name: limit / math.log(2) for name, limit in self.limits.items()}
         return SigmaProfile(tuple(row.bits for row in self.rows), limits)
 
     @property
@@ -101,17 +102,29 @@ class SigmaProfile:
         return tuple(dict.fromkeys(row.layer for row in self.rows))
 
     def to_pandas(self) -> pandas.DataFrame:
-        """Return a `pandas.DataFrame` with a column for each field of a row; UsageError without pandas."""
+        """Return a `pandas.DataFrame` with a column for each field of a row.
+
+        Raises
+        ------
+        UsageError
+            pandas is not installed.
+        """
         columns = [field.name for field in dataclasses.fields(SigmaRow)]
         return data_frame([dataclasses.asdict(row) for row in self.rows], columns)
 
     def to_xarray(self) -> xarray.Dataset:
-        """Return an `xarray.Dataset` over layer, sigma and quantity; UsageError without xarray."""
+        """Return an `xarray.Dataset` over layer, sigma and quantity.
+
+        Raises
+        ------
+        UsageError
+            pandas or xarray is not installed.
+        """
         return data_set(self.to_pandas(), ("layer", "sigma", "quantity"))
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Plot I(X;T) over sigma, by `layerbits.plots.sigma_profile`."""
-        from layerbits.plots import sigma_profile  # plots stands above estimators
+        from layerbits.plots import sigma_profile  # imported here: plots imports estimators
 
         return sigma_profile(self, ax=ax)
 

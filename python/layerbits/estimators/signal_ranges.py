@@ -10,8 +10,8 @@ from torch.nn.modules import module as torch_module
 
 from layerbits.networks import DropoutNoise, LayerCall, Noise, own_hooks
 
-# Length of the interval that holds all values: of modules by their exact type, because a subclass may change its
-# output, and of functions by their name.
+# Length of the interval that holds all values: for modules by their exact type, because a subclass may change its
+# output, and for functions by their name.
 _MODULE_WIDTHS = {nn.Tanh: 2.0, nn.Sigmoid: 1.0, nn.Hardsigmoid: 1.0, nn.Softsign: 2.0, nn.ReLU6: 6.0, nn.Softmax: 1.0}
 _FUNCTION_WIDTHS = {"tanh": 2.0, "sigmoid": 1.0, "hardsigmoid": 1.0, "softsign": 2.0, "relu6": 6.0}
 

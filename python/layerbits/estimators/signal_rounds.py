@@ -1,8 +1,9 @@
-"""The rounds in which the information of recorded signals is measured; with a tolerance, each has more queries.
+"""The rounds of recorded signals; with a tolerance, each round has more queries than the last.
 
-As in `layer_rounds`, round k has 6 / (pi k)^2 of the risk. Draws are those in hand, so only queries can be added: of a
-function of the input any number, and behind noise those at up to half of the draws. So round k, if it runs, has the
-same number of queries whatever the earlier rounds showed, and the intervals of all rounds hold together.
+As in `layer_rounds`, round k has 6 / (pi k)^2 of the risk. The draws are given, so only queries can be added: up to
+`MAX_QUERIES` if the signal is a function of the input, otherwise until half of the draws carry queries. So round k, if
+it runs, has the same number of queries whatever the earlier rounds showed, and the intervals of all rounds hold
+together.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ class SignalRounds:
     Attributes
     ----------
     signals : Tensor of shape (n, r, d)
-        r draws of each row; r = 1 says that the signal is a function of the row.
+        r draws of each row; r = 1: the signal is a function of the row.
     noise : GaussianNoise
         The noise of the layer.
     label_sets : mapping of str to Classes
@@ -67,7 +68,8 @@ class SignalRounds:
         """
         settings, queries = self.settings, self.settings.queries
         for number in itertools.count(1):
-            started, samples = time.monotonic(), self._samples(queries)
+            started = time.monotonic()
+            samples = self._samples(queries)
             measurements = self._measurements(samples, number)
             information = next(iter(measurements.values())).estimates["I(X;T)"]
             if settings.tolerance is None or information.interval.half_width <= settings.tolerance:
@@ -75,8 +77,9 @@ class SignalRounds:
             effort = Effort(samples[0].draws, samples[0].queries)
             larger = effort.larger(information.limited_by, effort.draws, MAX_QUERIES // len(self.signals))
             expected_end = time.monotonic() + (time.monotonic() - started) * larger.queries / effort.queries
-            limit, remedy = self._limit(effort, larger, information.limited_by, expected_end > deadline)
-            if limit:
+            limit_and_remedy = self._limit(effort, larger, information.limited_by, expected_end > deadline)
+            if limit_and_remedy is not None:
+                limit, remedy = limit_and_remedy
                 shortfall = Shortfall(settings.tolerance, limit, information.limited_by, remedy)
                 return {
                     name: dataclasses.replace(measurement, shortfall=shortfall)
@@ -101,12 +104,12 @@ class SignalRounds:
             for name, classes in self.label_sets.items()
         }
 
-    def _limit(self, effort: Effort, larger: Effort, cause: str, is_late: bool) -> tuple[str, str]:
-        """Return the limit that forbids the next round, empty if none does, and the remedy."""
+    def _limit(self, effort: Effort, larger: Effort, cause: str, is_late: bool) -> tuple[str, str] | None:
+        """Return the limit that forbids the next round, and the remedy; None if no limit does."""
         if cause == "dimensions" and effort.draws == 1:
             return "any number of draws", "raise tolerance"
         if larger == effort and effort.draws == 1:
             return f"{effort.queries} queries of a row", "raise tolerance"
         if larger == effort:
             return f"{effort.draws} draws of a row", "pass more draws"
-        return (f"max_seconds {self.settings.max_seconds:g}", "raise max_seconds") if is_late else ("", "")
+        return (f"max_seconds {self.settings.max_seconds:g}", "raise max_seconds") if is_late else None

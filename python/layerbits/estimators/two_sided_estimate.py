@@ -34,9 +34,9 @@ class Point:
     Attributes
     ----------
     corrected : Interval
-        Both bounds, less what is known of their errors.
+        Both bounds, corrected by the known parts of their errors.
     sampling_error : float
-        Standard error of their middle.
+        Standard error of the middle of the bounds.
     bounds : Interval
         Both bounds.
     """
@@ -59,7 +59,7 @@ class Point:
 class TwoSidedEstimate:
     """A quantity of a layer, in nats.
 
-    The functions of this module return entropies less the entropy of the noise.
+    The entropies that functions of this module return lack the entropy of the noise.
 
     Attributes
     ----------
@@ -68,26 +68,26 @@ class TwoSidedEstimate:
     plug_in, plug_in_error : float
         Plug-in bound and its standard error: above an information, below an entropy, on average.
     decoded, decoded_error : float
-        Decoder bound and its standard error, on the opposite side. For a known channel both bounds are the mean of its
+        Decoder bound and its standard error, on the opposite side. For a known channel both bounds are the mean of the
         terms; the bound above includes the dimension loss.
     decoder : str
         Name of the decoder; ``"exact"`` for a known channel.
     limited_by : str
         Main cause of the interval's width: ``"queries"``, ``"draws"``, ``"decoder"``, ``"draws or decoder"`` (the
-        bounds do not tell which), ``"dimensions"`` or ``"samples"`` (of the noises behind a query); empty if the ends
-        are equal.
+        bounds cannot separate the two), ``"dimensions"`` or ``"samples"`` (of the noises behind a query); empty if the
+        ends are equal.
     separated_lower : float
-        For I(X;T), the lower end that as many queries leave if they separate all inputs; otherwise NaN, or unused.
+        For I(X;T), the lower end for the same number of queries, if they separate all inputs; otherwise NaN, or unused.
     tail_assumed : bool
-        Whether the upper end of an entropy assumes how far signals may lie out.
+        Whether the upper end of an entropy assumes a largest distance of signals from their center.
     point : Point
         The middle of the bounds, from which `value` and `standard_error` follow.
     lent : Interval or None
-        The ends of an information that other layers may take over, of a smaller risk; None if there are none.
+        The ends of an information that other layers may take over, with a smaller risk; None if there are none.
     taken : str
         Which ends of the interval come from other layers; empty if none does.
     causes : WidthCauses or None
-        For an information, the causes of the width of any interval that other layers make of this one.
+        For an information, the causes of the width, also of an interval with ends of other layers.
     """
 
     interval: Interval
@@ -127,7 +127,7 @@ class TwoSidedEstimate:
     def with_interval(self, interval: Interval) -> TwoSidedEstimate:
         """Return the estimate with another interval, and the main cause of its width.
 
-        Where the own interval is wide, the few or scattered terms have no reliable standard error.
+        If the present interval is wide, the terms are few or scattered and have no reliable standard error.
         """
         limited_by = self.limited_by if self.causes is None else self.causes.main_of(interval)
         point = self.point if is_narrow(self.interval) else dataclasses.replace(self.point, sampling_error=math.nan)
@@ -236,7 +236,7 @@ def entropy_estimate(bounds: Bounds, ends: Interval, dimension_loss: float) -> T
 def exact_estimate(
     channel: ChannelEstimate, ceiling: float, dimension_loss: float, lent: Interval | None = None
 ) -> TwoSidedEstimate:
-    """Estimate an information of a known channel: both bounds are its mean, the upper bound plus `dimension_loss`.
+    """Estimate an information of a known channel: both bounds are the mean, the upper bound plus `dimension_loss`.
 
     `lent` are the ends that other layers may take over, in the dimensions that were kept.
     """

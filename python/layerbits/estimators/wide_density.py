@@ -42,7 +42,7 @@ class SignalRegion:
     largest_value : float
         Upper bound of the absolute value of a unit.
     median_square : float
-        Square of the median distance of the draws from the center.
+        Square of the median distance of the draws from the center; 0 if R is not assumed.
     assumed : bool
         Whether R is assumed: the activation function does not bound the signals.
     """
@@ -113,8 +113,8 @@ class WideDensity:
         region = SignalRegion.of(means_of(draws), (means_of(pilot), means_of(final)), sigma, diameter)
         dim, scales, largest_variance = draws.shape[2], scales_of(draws), sigma**2
         if alpha:
-            of_scales = SignalRegion.of(scales, (scales_of(pilot), scales_of(final)), sigma, diameter)
-            largest_variance += (alpha * of_scales.largest_value) ** 2
+            scale_region = SignalRegion.of(scales, (scales_of(pilot), scales_of(final)), sigma, diameter)
+            largest_variance += (alpha * scale_region.largest_value) ** 2
         if not region.assumed:
             variance = largest_variance + diameter**2 / dim
             ratio = dim / 2 * (1 + math.log(variance / sigma**2))
@@ -129,8 +129,7 @@ class WideDensity:
         """Return the log density at queries, relative to that of their noise, (n, q)."""
         squares = (queries.points - self.center).square().sum(-1) / self.variance
         dim, log_volume = len(self.center), len(self.center) / 2 * math.log(self.variance / queries.sigma**2)
-        cauchy, gaussian = _log_cauchy_constant(dim) - (1 + dim) / 2 * squares.log1p(), -squares / 2
-        log_shape = cauchy if self.tail_assumed else gaussian
+        log_shape = _log_cauchy_constant(dim) - (1 + dim) / 2 * squares.log1p() if self.tail_assumed else -squares / 2
         log_density: Doubles = log_shape.numpy(force=True) - log_volume - queries.noise_log_density
         return log_density
 
@@ -138,8 +137,9 @@ class WideDensity:
 def assumed_radius(farthest_of_pilot: float, farthest: float, noise: float) -> float:
     """Return the assumed largest distance of a signal from the center, where no bound is known.
 
-    `farthest` is the largest distance of the signals that a bet evaluates. The radius must not depend on these signals,
-    so the pilot decides. If they show that the assumption is false, all signals decide, and no end is certain.
+    The radius is `TAIL_FACTOR` times the sum of the largest distance of the pilot signals and `noise`, sigma sqrt(d).
+    It must not depend on the signals that a bet evaluates, whose largest distance is `farthest`. If one of these
+    signals lies outside, `farthest` replaces the distance of the pilot signals, and no end is certain.
     """
     radius = TAIL_FACTOR * (farthest_of_pilot + noise)
     return radius if farthest <= radius else TAIL_FACTOR * (farthest + noise)

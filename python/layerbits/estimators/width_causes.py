@@ -18,7 +18,7 @@ class WidthCauses:
     bounds : Interval
         The mean of the bound below and that of the bound above, without omitted dimensions.
     cause_of_gap : str
-        The cause of the gap between them beyond `bias`.
+        The cause of the gap between the bounds beyond `bias`.
     bias : float
         The part of the gap that is due to the draws.
     dimensions : Interval
@@ -33,7 +33,7 @@ class WidthCauses:
     def main_of(self, interval: Interval) -> str:
         """Return the cause of the largest part of an interval's width; queries cause the remaining part.
 
-        A gap counts as far as it lies in the interval. The result is empty if the ends are equal.
+        Only the part of a gap in the interval counts. The result is empty if the ends are equal.
         """
         width = interval.upper - interval.lower
         if width == 0:

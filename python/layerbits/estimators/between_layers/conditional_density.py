@@ -58,7 +58,7 @@ def _gaussian_log_density(points: Tensor, draws: Tensor, sigma: float, alpha: fl
     if spread.square().sum((1, 2)).max() > _MAX_VARIANCE:
         return np.full(len(points), -math.inf)
     offset = ((points[:, None] - mean) / deviations).mT
-    # In units of the noise the covariance is I + spread' spread; Woodbury's identity inverts an r x r matrix for any d.
+    # In units of the noise the covariance is I + spread^T spread; Woodbury's identity inverts r x r matrices for any d.
     root = torch.linalg.cholesky(torch.eye(r, dtype=torch.float64, device=draws.device) + spread @ spread.mT)
     explained = torch.linalg.solve_triangular(root, spread @ offset, upper=False)
     squares = offset.square().sum((1, 2)) - explained.square().sum((1, 2))

@@ -46,8 +46,8 @@ from layerbits.statistics import (
     upper_mean_bound,
 )
 
-# Smallest number of queries of all inputs: terms are skewed, and an end is at least some ten nats over this number
-# away from the true value.
+# Smallest number of queries of all inputs: terms are skewed, and an end is at least some ten nats, divided by this
+# number, away from the true value.
 _MIN_QUERIES = 4096
 
 
@@ -83,7 +83,7 @@ def information_between_layers(
         are neighbours, also passes per value of T_k for the density of T_l given T_k. The interval narrows as `draws`
         grows.
     queries : int
-        Queries T_l per input, at least 2, each with its own value of T_k; more if that gives fewer than 4096 in all.
+        Queries T_l per input, at least 2, each with its own value of T_k; more if there are fewer than 4096 in all.
     confidence : float
         Level of the interval.
     seed : int
@@ -92,7 +92,7 @@ def information_between_layers(
         Budget of a pass in bytes, as in `propagate`; the signals of both layers are held in full.
     decoders : sequence of InputDecoder, optional
         Decoders q(x|t) of T_l, of your own, as in `layer_information`. They bound I(X;T_l), which is at most I(T_k;T_l)
-        in a chain, from below; the lower end of the interval is the larger one of two, each at half of its risk.
+        in a chain, from below; the lower end of the interval is the larger of two ends, each with half of the risk.
         ``estimator="known"`` refuses them.
     estimator : {"draws", "known"}
         With "known" the network is differentiated, and the noises behind each query are inferred, as in
@@ -140,11 +140,11 @@ def information_between_layers(
     for nothing else, choose q. Each end of the interval has half of the risk. With a little of a wide density in q, the
     terms of the upper end are bounded, and the end is a bet, which holds for any number of queries; the flag
     ``"tail_assumed"`` says that the activation function does not bound the signals, so that the bound of the terms
-    assumes that no signal lies more than 10 times as far out as those of the pool and of the queries that choose q, or
-    more than 10 times as far from the subspace of the pool as those of these queries. The lower end is a Student bound,
-    from the spread over the queries of each input, less an allowance for events that occur in none of the queries,
-    which makes the same assumption unless the layers are neighbours. Between neighbours the lower bound cannot exceed
-    the logarithm of the number of all draws.
+    assumes that no signal lies more than 10 times as far from the center as those of the pool and of the queries that
+    choose q, or more than 10 times as far from the subspace of the pool as those of these queries. The lower end is a
+    Student bound, from the spread over the queries of each input, less an allowance for events that occur in none of
+    the queries, which makes the same assumption unless the layers are neighbours. Between neighbours the lower bound
+    cannot exceed the logarithm of the number of all draws.
 
     The time grows as the square of the units of `second`, and beyond some thousand as their cube, because the densities
     of other passes have covariances of all units.
@@ -209,7 +209,7 @@ def _estimate(pair: LayerPair, settings: _Settings) -> Estimate:
     values = queries + max(1, queries // 4)  # the values of T_k beyond `queries` serve only to choose densities
     sample = sample_pair(pair, draws, values, seed)
 
-    # Whole passes over the inputs, so the mean of the expectations of the terms is that of all inputs.
+    # The passes are whole, so the mean of the expectations of the terms is that of all inputs.
     weight = unseen_probability(pair.n_inputs * queries, risk)
     with single_threaded_torch():
         choice = stream(seed, RandomStream.PAIR_TRIAL_INPUTS)

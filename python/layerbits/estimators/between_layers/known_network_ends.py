@@ -35,9 +35,9 @@ class PairBounds:
     means : Interval
         The bound below and the bound above, on average.
     standard_error : float
-        Standard error of their middle, or more.
+        Upper bound of the standard error of the middle of `means`.
     tail_assumed : bool
-        Whether an end assumes how far signals may lie out.
+        Whether an end assumes a largest distance of signals from their center.
     """
 
     interval: Interval
@@ -107,12 +107,12 @@ class _EntropyGivenFirst:
     def of(cls, pair: LayerPair, noise: GaussianNoise, queries: int, risk: float, seed: int) -> _EntropyGivenFirst:
         pilot_passes = -(-_PILOT_VALUES // pair.n_inputs)
         values = first_values(pair, queries + pilot_passes, seed).transpose(0, 1).flatten(0, 1)
-        makers = np.tile(np.arange(pair.n_inputs), queries + pilot_passes)
+        indices = np.tile(np.arange(pair.n_inputs), queries + pilot_passes)
         # The pilot takes random inputs, because the inputs may be sorted; each final pass takes every input once.
         n_pilot = pilot_passes * pair.n_inputs
         pilot = stream(seed, RandomStream.KNOWN_PAIR_PILOT).permutation(n_pilot)[:_PILOT_VALUES]
-        order = np.concatenate([pilot, np.arange(n_pilot, len(makers))])
-        inputs, values = rows_of(pair.inputs, makers[order]), values[torch.from_numpy(order)]
+        order = np.concatenate([pilot, np.arange(n_pilot, len(indices))])
+        inputs, values = rows_of(pair.inputs, indices[order]), values[torch.from_numpy(order)]
         given = GivenNoises(pair.network, inputs, pair.second, whitened(noise), (pair.first, values))
         model = NetworkSignalModel.of_passes(given, noise, is_whole=True)
         terms = entropy_of_random_inputs(

@@ -16,7 +16,7 @@ from layerbits.estimators.classes import Classes
 from layerbits.estimators.decoder import Decoder
 from layerbits.estimators.dropout_decoders import decoders_of
 from layerbits.estimators.log_densities import Queries, mixed, mixture_log_sums
-from layerbits.estimators.wide_density import WideDensity, assumed_radius
+from layerbits.estimators.wide_density import WideDensity
 
 # Number of queries that choose a density: enough to compare the densities, at a fraction of the cost.
 _CHOOSING_QUERIES = 1024
@@ -44,7 +44,7 @@ class MarginalDensities:
     largest_omitted : float
         Upper bound of these terms.
     tail_assumed : bool
-        Whether the bounds assume how far signals may lie out.
+        Whether the bounds assume a largest distance of signals from their center.
     """
 
     plug_in: Doubles
@@ -101,14 +101,9 @@ def _omitted_terms(sample: PairSample, evaluated: int, weight: float) -> tuple[D
     Signals without a known bound are assumed to lie at most 10 times as far from the subspace as those that choose q
     and the noise together.
     """
-    omitted = sample.omitted
-    if omitted is None:
+    if sample.omitted is None:
         return np.zeros(sample.queries.shape), 0.0
-    if not math.isfinite(omitted.largest_square):
-        distances = np.sqrt(omitted.squares)
-        pilot, final = float(distances[:, evaluated:].max()), float(distances[:, :evaluated].max())
-        radius = assumed_radius(pilot, final, math.sqrt(omitted.count))
-        omitted = dataclasses.replace(omitted, largest_square=radius**2)
+    omitted = sample.omitted.with_assumed_range(slice(evaluated, None), slice(evaluated))
     return omitted.terms(weight), omitted.largest_term(weight)
 
 

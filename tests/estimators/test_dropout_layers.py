@@ -1,6 +1,6 @@
 """Layers with DropoutNoise, and layers behind them: true values by quadrature and Monte Carlo, mixed noise, refusals.
 
-Values are compared within Z standard errors: at Z = 5 a correct estimator fails one test in 1.7 million. Intervals have
+Values are compared within 5 standard errors: a correct estimator fails one test in 1.7 million. Intervals have
 the level CONFIDENCE, so that a correct estimator fails one test in a million. Seeds are fixed.
 """
 
@@ -19,7 +19,7 @@ from tests.support.answers import entropy, grid, information_of_channel, normal
 from tests.support.networks import dense, noisy_identities, tanh_mlp
 from tests.support.random_arrays import normal_tensor
 
-Z = 5
+STANDARD_ERRORS = 5
 CONFIDENCE = 1 - 1e-6
 
 NOISE = lb.DropoutNoise(0.5, 0.2)
@@ -42,7 +42,7 @@ def axis_around(centers, scales):
 
 
 def assert_near(row, truth):
-    assert abs(row.value - truth) <= Z * row.standard_error + 1e-9
+    assert abs(row.value - truth) <= STANDARD_ERRORS * row.standard_error + 1e-9
     assert row.standard_error < 0.02
     assert row.lower <= row.value <= row.upper
 
@@ -85,7 +85,7 @@ def test_first_layer_has_the_information_of_plain_monte_carlo(n, d):
     signals, noise = torch.relu(normal_tensor(n, d)) / d**0.5, lb.DropoutNoise(0.7, 0.3)
     truth, error = monte_carlo_information(signals.numpy(), noise, 20_000, seed=1)
     row = lb.layer_information(noisy_identities(1, noise), signals, queries=20_000 // n)["0", "I(X;T)"]
-    assert abs(row.value - truth) <= Z * math.hypot(row.standard_error, error)
+    assert abs(row.value - truth) <= STANDARD_ERRORS * math.hypot(row.standard_error, error)
 
 
 def test_a_tiny_alpha_gives_the_numbers_of_gaussian_noise():
@@ -141,7 +141,7 @@ def test_every_layer_of_a_network_without_noise_is_that_of_its_activations():
     for layer, activations in lb.layer_activations(model, inputs).items():
         truth, error = monte_carlo_information(activations.double().numpy(), NOISE, 20_000, seed=1)
         row = table[layer, "I(X;T)"]
-        assert abs(row.value - truth) <= Z * math.hypot(row.standard_error, error)
+        assert abs(row.value - truth) <= STANDARD_ERRORS * math.hypot(row.standard_error, error)
         assert row.flags == ("measurement_noise",)
 
 

@@ -1,6 +1,6 @@
 """First layers: intervals and values against tables, quadrature and Monte Carlo.
 
-Values are compared within Z standard errors: at Z = 5 a correct estimator fails one test in 1.7 million. Seeds are
+Values are compared within 5 standard errors: a correct estimator fails one test in 1.7 million. Seeds are
 fixed.
 """
 
@@ -32,7 +32,7 @@ from tests.support.early_ends import allowed_misses, wrong_ends
 from tests.support.networks import INPUTS, dense, noisy_identities, tanh_network
 from tests.support.random_arrays import normal_tensor
 
-Z = 5
+STANDARD_ERRORS = 5
 
 # Each end of an interval may be wrong with probability RISK. Correct ends are wrong too often with probability 1e-6.
 RISK = 0.05
@@ -121,7 +121,7 @@ def test_single_neuron_has_the_tabled_information(weight, sigma, value):
     model = nn.Sequential(dense(torch.tensor([[weight]]), bias=-2.0 * weight), nn.Tanh())
     inputs = torch.tensor([[-3.0], [-1], [1], [3]]).double().repeat(100, 1)
     row = layer_information(noisify(model, sigma=sigma, layers="1"), inputs, queries=400)["1", "I(X;T)"]
-    assert abs(row.value - value) <= Z * row.standard_error + 1e-4  # the precision of the table
+    assert abs(row.value - value) <= STANDARD_ERRORS * row.standard_error + 1e-4  # the precision of the table
 
 
 def test_table_of_the_single_neuron_is_complete():
@@ -132,7 +132,7 @@ def test_first_layer_is_exact_with_one_draw():
     row = layer_information(tanh_network(), INPUTS, draws=1, layers="1")["1", "I(X;T)"]
     means = propagate(tanh_network(), INPUTS, draws=1, layers="1")["1"][:, 0].numpy()
     truth, error = gaussian_mixture_information(means, 0.01 * np.eye(3), 100_000, seed=1)
-    assert abs(row.value - truth) <= Z * math.hypot(row.standard_error, error)
+    assert abs(row.value - truth) <= STANDARD_ERRORS * math.hypot(row.standard_error, error)
 
 
 def test_number_of_draws_does_not_change_a_first_layer():
@@ -161,7 +161,7 @@ def test_labels_have_the_information_of_the_mixtures_of_their_classes():
     truth, error = gaussian_mixture_information(means, 0.25 * np.eye(2), 200_000, seed=1, classes=classes)
     row = layer_information(noisy_identities(1), means.repeat(30, axis=0), classes.repeat(30), queries=400)
     row = row["0", "I(T;Y)"]
-    assert abs(row.value - truth) <= Z * math.hypot(row.standard_error, error)
+    assert abs(row.value - truth) <= STANDARD_ERRORS * math.hypot(row.standard_error, error)
 
 
 def test_draws_do_not_limit_the_queries():

@@ -1,6 +1,6 @@
 """Tables of layer_information: rows, labels, the paper's estimator, invariance, seeds, and extreme values.
 
-Independent values are compared within Z standard errors: at Z = 5 a correct estimator fails one test in 1.7 million.
+Independent values are compared within 5 standard errors: a correct estimator fails one test in 1.7 million.
 """
 
 import functools
@@ -17,7 +17,7 @@ from layerbits.kernels import NormalStream
 from tests.support.networks import INPUTS, LABELS, dense, noisy_identities, tanh_network
 from tests.support.random_arrays import normal_tensor
 
-Z = 5
+STANDARD_ERRORS = 5
 
 
 def standard_errors_apart(first, second):
@@ -113,7 +113,7 @@ def test_labels_may_be_booleans():
 def test_paper_estimator_agrees_with_the_estimator_draws():
     """Different seeds make the two estimates independent."""
     draws, paper = (default_table(estimator=name, seed=seed) for seed, name in enumerate(("draws", "paper")))
-    assert standard_errors_apart(draws["3", "I(X;T)"], paper["3", "I(X;T)"]) <= Z
+    assert standard_errors_apart(draws["3", "I(X;T)"], paper["3", "I(X;T)"]) <= STANDARD_ERRORS
 
 
 def test_paper_estimator_takes_entropies_given_the_input_from_a_separate_sample():
@@ -155,13 +155,13 @@ def test_each_sample_and_layer_has_its_own_noise_for_the_queries(monkeypatch):
 def test_order_of_inputs_does_not_change_the_information():
     order = torch.from_numpy(np.random.default_rng(5).permutation(20))
     tables = [layer_information(tanh_network(), x, seed=seed) for seed, x in enumerate((INPUTS, INPUTS[order]))]
-    assert standard_errors_apart(*(table["3", "I(X;T)"] for table in tables)) <= Z
+    assert standard_errors_apart(*(table["3", "I(X;T)"] for table in tables)) <= STANDARD_ERRORS
 
 
 def test_rotation_of_a_layer_does_not_change_the_information():
     rotated = INPUTS @ torch.linalg.qr(normal_tensor(4, 4, seed=9)).Q
     tables = [layer_information(noisy_identities(1), x, seed=seed) for seed, x in enumerate((INPUTS, rotated))]
-    assert standard_errors_apart(*(table["0", "I(X;T)"] for table in tables)) <= Z
+    assert standard_errors_apart(*(table["0", "I(X;T)"] for table in tables)) <= STANDARD_ERRORS
 
 
 def test_translation_changes_the_value_only_by_rounding():
@@ -177,7 +177,7 @@ def wide_network():
 def test_wide_layer_has_the_information_of_its_subspace():
     table = layer_information(wide_network(), INPUTS, seed=1)
     expected = layer_information(noisy_identities(1), INPUTS)
-    assert standard_errors_apart(table["0", "I(X;T)"], expected["0", "I(X;T)"]) <= Z
+    assert standard_errors_apart(table["0", "I(X;T)"], expected["0", "I(X;T)"]) <= STANDARD_ERRORS
 
 
 def test_entropy_of_a_wide_layer_counts_the_noise_of_every_dimension():
@@ -188,7 +188,7 @@ def test_entropy_of_a_wide_layer_counts_the_noise_of_every_dimension():
 def test_float32_agrees_with_float64():
     double = default_table()
     single = layer_information(tanh_network().float(), INPUTS.float(), seed=1)
-    assert standard_errors_apart(double["3", "I(X;T)"], single["3", "I(X;T)"]) <= Z
+    assert standard_errors_apart(double["3", "I(X;T)"], single["3", "I(X;T)"]) <= STANDARD_ERRORS
 
 
 def test_array_and_tensor_give_the_same_values():
@@ -255,7 +255,7 @@ def test_half_precision_agrees_with_float64_up_to_rounded_signals_and_is_flagged
     half_table, double_table = layer_information(half, inputs, seed=1), layer_information(double, inputs.double())
     half_row, double_row = (table["1", "I(X;T)"] for table in (half_table, double_table))
     rounding = moves.norm(dim=1).max().item() * math.sqrt(3) / 0.1
-    margin = Z * math.hypot(half_row.plug_in_error, double_row.plug_in_error) + rounding
+    margin = STANDARD_ERRORS * math.hypot(half_row.plug_in_error, double_row.plug_in_error) + rounding
     assert abs(half_row.plug_in - double_row.plug_in) <= margin < 0.2
     assert {row.flags for row in half_table} == {("before_rounding",)}
     assert not any("before_rounding" in row.flags for row in double_table)
@@ -289,8 +289,7 @@ def test_sigma_too_small_for_float32_is_refused(noisy):
     ):
         measure(inputs, 1e-4)
     measure(inputs, 5e-4)
-    tanh = torch.nn.Sequential(torch.nn.Tanh())
-    truth = layer_information(tanh, inputs.double(), sigma=1e-4, layers="0").rows[0]
+    truth = layer_information(torch.nn.Sequential(torch.nn.Tanh()), inputs.double(), sigma=1e-4, layers="0").rows[0]
     row = measure(inputs.double(), 1e-4).rows[0]
     assert row.lower <= truth.upper
     assert truth.lower <= row.upper

@@ -18,7 +18,7 @@ from tests.support.networks import dense, noisy_identities
 from tests.support.random_arrays import normal_tensor
 
 TASKS = {task.name: task for task in V1}
-Z = 5
+STANDARD_ERRORS = 5
 
 
 def sample_network(noisy, inputs, *, layers=None, draws=8, queries=None, seed=0):
@@ -137,7 +137,7 @@ def test_exact_reduction_keeps_the_information():
     directions = torch.linalg.qr(normal_tensor(300, 3, seed=1)).Q
     row = layer_information(noisy_identities(1), points @ directions.T + normal_tensor(300, seed=2))["0", "I(X;T)"]
     truth, error = gaussian_mixture_information(points.numpy(), 0.25 * np.eye(3), 100_000, seed=1)
-    assert abs(row.value - truth) <= Z * math.hypot(row.standard_error, error)
+    assert abs(row.value - truth) <= STANDARD_ERRORS * math.hypot(row.standard_error, error)
 
 
 @pytest.mark.parametrize("layer", ["0", "1"])
@@ -159,11 +159,11 @@ def test_omitted_dimensions_lose_at_most_the_dimension_loss(monkeypatch, layer):
     assert dimensions < 17
     assert 0.02 < sample.dimension_loss < 0.4
     row = layer_information(noisy, inputs, layers=layer, draws=32, confidence=0.999, estimator="draws")[layer, "I(X;T)"]
-    assert row.lower - Z * error <= truth <= row.upper + Z * error
+    assert row.lower - STANDARD_ERRORS * error <= truth <= row.upper + STANDARD_ERRORS * error
     if sample.is_exact:
         centers = sample.signals[:, 0].numpy()
         reduced, reduced_error = gaussian_mixture_information(centers, 0.25 * np.eye(dimensions), 30_000, seed=2)
-        margin = Z * math.hypot(error, reduced_error)
+        margin = STANDARD_ERRORS * math.hypot(error, reduced_error)
         assert reduced - margin <= truth <= reduced + sample.dimension_loss + margin
 
 

@@ -10,7 +10,7 @@ the channel, so
 
     0 <= E I^(X;T) - I(X;T) <= mean over x of log(1 + (R_x - 1) / r).
 
-Means are compared within Z = 5 standard errors. A correct estimator errs by more with a probability of 6e-7 if errors
+Means are compared within 5 standard errors. A correct estimator errs by more with a probability of 6e-7 if errors
 are normal, and of 1.6e-4 with the standard error of 16 seeds (Student, 15 degrees of freedom). Seeds are fixed.
 """
 
@@ -29,7 +29,7 @@ from tests.support.answers import gaussian_mixture_information, information_of_c
 from tests.support.networks import INPUTS, LinearChain, ScalarChain, dense
 from tests.support.random_arrays import normal_tensor
 
-Z = 5
+STANDARD_ERRORS = 5
 LINEAR, COPIES = LinearChain(), 10
 CLASSES = np.arange(30) % 2
 
@@ -52,7 +52,7 @@ def test_linear_network_has_the_information_of_its_gaussian_channel(draws, estim
     truth, error = linear_information(3)
     options = {"layers": "2", "draws": draws, "queries": min(draws // 2, 16), "estimator": estimator}
     row = layer_information(LINEAR.noisy(), LINEAR.inputs(COPIES), **options)["2", "I(X;T)"]
-    error = Z * math.hypot(row.plug_in_error, error)
+    error = STANDARD_ERRORS * math.hypot(row.plug_in_error, error)
     assert truth - error <= row.plug_in <= truth + linear_bias(3, draws) + error
 
 
@@ -63,7 +63,7 @@ def test_linear_network_has_the_class_information_of_its_gaussian_channel():
     row = layer_information(LINEAR.noisy(), LINEAR.inputs(COPIES), labels, layers="2", queries=16, estimator="draws")[
         "2", "I(T;Y)"
     ]
-    error, bias = Z * math.hypot(row.plug_in_error, error), linear_bias(3, 32)
+    error, bias = STANDARD_ERRORS * math.hypot(row.plug_in_error, error), linear_bias(3, 32)
     assert truth - bias - error <= row.plug_in <= truth + bias + error
 
 
@@ -71,7 +71,7 @@ def test_linear_network_has_the_conditional_entropy_of_a_gaussian():
     truth = np.linalg.slogdet(2 * np.pi * np.e * LINEAR.covariance(0, 3))[1] / 2
     options = {"layers": "2", "draws": 64, "queries": 16}
     row = layer_information(LINEAR.noisy(), LINEAR.inputs(COPIES), **options)["2", "h(T|X)"]
-    error = Z * row.plug_in_error
+    error = STANDARD_ERRORS * row.plug_in_error
     assert truth - linear_bias(3, 64) - error <= row.plug_in <= truth + error
 
 
@@ -98,9 +98,9 @@ def scalar_rows(draws):
 
 
 def scalar_mean(draws, column):
-    """Return the mean of a column over seeds, and Z times its standard error."""
+    """Return the mean of a column over seeds, and 5 times its standard error."""
     values = [getattr(row, column) for row in scalar_rows(draws)]
-    return np.mean(values), Z * stats.sem(values)
+    return np.mean(values), STANDARD_ERRORS * stats.sem(values)
 
 
 SCALAR_TRUTH = information_of_channel(SCALAR.densities(2), SCALAR.axis)

@@ -13,7 +13,7 @@ from tests.support.random_arrays import normal_tensor
 
 INFORMATION, MARGINAL_ENTROPY = QUANTITIES[:2]
 TASKS = {task.name: task for task in calibration.V1}
-Z = 5  # standard errors
+STANDARD_ERRORS = 5
 
 
 def bounds(bases, draws, sigma, labels=None, seed=0):
@@ -58,7 +58,7 @@ def test_first_order_bias_tells_most_of_the_bias_where_own_shares_are_small(name
     shares, first_order, errors = biases(name, draws, seeds=12)
     assert shares.mean() < 0.25
     spread = np.hypot(first_order.std(ddof=1), errors.std(ddof=1) / 2) / np.sqrt(len(errors))
-    assert first_order.mean() >= errors.mean() / 2 - Z * spread
+    assert first_order.mean() >= errors.mean() / 2 - STANDARD_ERRORS * spread
 
 
 def test_first_order_bias_tells_little_of_the_bias_where_own_shares_are_large():

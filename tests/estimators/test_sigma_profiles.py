@@ -1,6 +1,6 @@
 """Profiles over sigma compared with quadrature, tabulated values and plain Monte Carlo; intervals and audits.
 
-Values are compared within Z standard errors; seeds are fixed. The tabulated values are rounded by up to 1e-6. At the
+Values are compared within 5 standard errors; seeds are fixed. The tabulated values are rounded by up to 1e-6. At the
 smallest sigma one query in millions is nearer to the other center: without such a query the value is 1.2e-6 too high,
 with a standard error near 0. The tolerance of 2.2e-6 is the sum of both errors.
 """
@@ -18,7 +18,7 @@ from layerbits.estimators.sigma_profiles import _audited
 from tests.support.answers import BPSK, gaussian_mixture_information, information_in_plane, information_on_line
 from tests.support.random_arrays import normal_tensor
 
-Z = 5
+STANDARD_ERRORS = 5
 LINE = np.array([-1.0, 0.2, 0.4, 3.0])
 
 
@@ -34,18 +34,18 @@ def test_cube_has_the_tabulated_information_of_its_axes(d):
     corners = torch.cartesian_prod(*[torch.tensor([-1.0, 1.0]).double()] * d).reshape(-1, d)
     profile = sigma_profile(corners.repeat(2048 // len(corners), 1), list(BPSK))
     for row, truth in zip(profile, BPSK.values(), strict=True):
-        assert abs(row.value - d * truth) <= Z * row.standard_error + d * 2.2e-6
+        assert abs(row.value - d * truth) <= STANDARD_ERRORS * row.standard_error + d * 2.2e-6
 
 
 def test_line_has_the_information_of_quadrature():
     for row in sigma_profile(LINE.repeat(500)[:, None], np.geomspace(0.05, 5, 8)):
-        assert abs(row.value - information_on_line(LINE, row.sigma)) <= Z * row.standard_error + 1e-9
+        assert abs(row.value - information_on_line(LINE, row.sigma)) <= STANDARD_ERRORS * row.standard_error + 1e-9
 
 
 def test_plane_has_the_information_of_quadrature():
     centers = normal_tensor(5, 2, seed=4).numpy()
     for row in sigma_profile(centers.repeat(400, 0), [0.1, 0.5, 1.0]):
-        assert abs(row.value - information_in_plane(centers, row.sigma)) <= Z * row.standard_error + 1e-9
+        assert abs(row.value - information_in_plane(centers, row.sigma)) <= STANDARD_ERRORS * row.standard_error + 1e-9
 
 
 # 150 points in 160 dimensions span 149, in which one pass serves all sigmas; in 3 dimensions each sigma has its own.
@@ -62,7 +62,7 @@ def test_information_about_inputs_and_classes_is_that_of_plain_monte_carlo(d):
         for row in rows_of(profile, quantity)[4::8]:
             covariance = row.sigma**2 * np.eye(d)
             value, error = gaussian_mixture_information(points.numpy(), covariance, 400, seed=3, classes=labels)
-            assert abs(row.value - value) <= Z * math.hypot(row.standard_error, error) + 1e-6
+            assert abs(row.value - value) <= STANDARD_ERRORS * math.hypot(row.standard_error, error) + 1e-6
 
 
 @few_and_many_dimensions

@@ -15,7 +15,7 @@ from tests.support.answers import gaussian_mixture_information
 from tests.support.networks import dense
 from tests.support.random_arrays import normal_tensor
 
-Z = 5
+STANDARD_ERRORS = 5
 
 
 def sample_network(noisy, inputs):
@@ -33,7 +33,8 @@ def wide_network(scale, units=300):
 def test_wide_layer_with_separated_draws_is_measured_on_the_means(monkeypatch, scale):
     """T given x is N(scale Q x, 0.25 (scale^2 + 1) I): its entropy is known, and I(X;T) is that of a mixture.
 
-    The draws of an input are 300 scale^2 / 2 sigma^2 apart, and all draws are separated, but the inputs are not.
+    The mean squared distance of two draws of an input is 300 scale^2 in units of 2 sigma^2, so all draws are separated,
+    but the inputs are not.
     """
     monkeypatch.setattr(layer_sample, "_WHOLE_VALUES", 1)
     noisy, inputs = wide_network(scale), normal_tensor(20, 300) / 12
@@ -47,13 +48,13 @@ def test_wide_layer_with_separated_draws_is_measured_on_the_means(monkeypatch, s
     truths = {"I(X;T)": (truth, error), "h(T|X)": (given_input, 0), "h(T)": (given_input + truth, error)}
     for quantity, (value, value_error) in truths.items():
         row = table["1", quantity]
-        assert row.lower - Z * value_error <= value <= row.upper + Z * value_error, quantity
+        assert row.lower - STANDARD_ERRORS * value_error <= value <= row.upper + STANDARD_ERRORS * value_error, quantity
     assert table["1", "I(X;T)"].upper == pytest.approx(math.log(20), abs=1e-9)
     assert table["1", "I(X;T)"].decoded > 0.5
 
 
 def test_wide_layer_with_draws_close_together_keeps_all_dimensions(monkeypatch):
-    """At a scale of 0.05 the draws of an input are less than a sigma apart, so the plug-in depends on all of them."""
+    """At a scale of 0.05 two draws of an input are about 1.2 sigma apart, so the plug-in depends on all dimensions."""
     monkeypatch.setattr(layer_sample, "_WHOLE_VALUES", 1)
     sample = sample_network(wide_network(0.05), 20 * normal_tensor(20, 300))
     assert sample.signals.shape[2] > 64

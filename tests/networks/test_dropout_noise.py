@@ -18,7 +18,7 @@ from tests.support.random_arrays import normal_tensor
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")  # from torch's own code
 
-Z = 5  # standard errors: a correct build fails one comparison in 1.7 million, and seeds are fixed
+STANDARD_ERRORS = 5  # a correct build fails one comparison in 1.7 million, and seeds are fixed
 
 NOISE = DropoutNoise(0.5, 0.3)
 INPUTS = normal_tensor(6, 4, seed=1).float()
@@ -52,8 +52,8 @@ def assert_moments(values, signal, alpha=NOISE.alpha, sigma=NOISE.sigma):
     Their standard errors are sqrt(v / n) and v sqrt(2 / n).
     """
     variance, n = (alpha * signal) ** 2 + sigma**2, len(values)
-    assert ((values.mean(0) - signal).abs() <= Z * (variance / n).sqrt()).all()
-    assert ((values.var(0) - variance).abs() <= Z * variance * math.sqrt(2 / n)).all()
+    assert ((values.mean(0) - signal).abs() <= STANDARD_ERRORS * (variance / n).sqrt()).all()
+    assert ((values.var(0) - variance).abs() <= STANDARD_ERRORS * variance * math.sqrt(2 / n)).all()
 
 
 SIGNAL = torch.tensor([0.0, -0.4, 1.0, 3.0], dtype=torch.float64)

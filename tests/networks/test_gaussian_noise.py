@@ -19,7 +19,7 @@ from tests.support.answers import gaussian_mixture_information, information_in_p
 from tests.support.networks import dense, noisy_identities, tanh_mlp
 from tests.support.random_arrays import normal_tensor
 
-Z = 5  # standard errors: correct code fails one comparison in 1.7 million; seeds are fixed
+STANDARD_ERRORS = 5  # correct code fails one comparison in 1.7 million; seeds are fixed
 
 DEVIATIONS = torch.tensor([0.1, 0.5, 2.0], dtype=torch.float64)
 COVARIANCE = torch.tensor([[1.0, 0.6, -0.2], [0.6, 0.5, 0.1], [-0.2, 0.1, 0.4]], dtype=torch.float64)
@@ -48,7 +48,7 @@ def seeded(model, x):
 def assert_covariance_is(noise, covariance):
     n, diagonal = len(noise), covariance.diagonal()
     error = ((diagonal[:, None] * diagonal + covariance.square()) / n).sqrt()
-    assert ((noise.mT @ noise / n - covariance).abs() <= Z * error).all()
+    assert ((noise.mT @ noise / n - covariance).abs() <= STANDARD_ERRORS * error).all()
 
 
 # The covariance
@@ -160,14 +160,14 @@ def test_information_agrees_with_monte_carlo(sigma, covariance):
     means = normal_tensor(20, 3, seed=3)
     row = layer_information(noisy_identity(sigma), means, queries=64)["0", "I(X;T)"]
     truth, error = gaussian_mixture_information(means.numpy(), covariance.numpy(), 200_000, seed=1)
-    assert abs(row.value - truth) <= Z * math.hypot(row.standard_error, error)
+    assert abs(row.value - truth) <= STANDARD_ERRORS * math.hypot(row.standard_error, error)
 
 
 def test_information_on_the_line_agrees_with_quadrature():
     centers = np.array([-1.0, 0.2, 0.4, 3.0])
     inputs = torch.from_numpy(centers.repeat(500)[:, None])  # copies of an input add queries
     row = layer_information(noisy_identity(torch.tensor([[0.36]]).double()), inputs)["0", "I(X;T)"]
-    assert abs(row.value - information_on_line(centers, 0.6)) <= Z * row.standard_error
+    assert abs(row.value - information_on_line(centers, 0.6)) <= STANDARD_ERRORS * row.standard_error
 
 
 def test_information_in_the_plane_agrees_with_quadrature():
@@ -175,7 +175,7 @@ def test_information_in_the_plane_agrees_with_quadrature():
     covariance = np.array([[1.0, 0.5], [0.5, 0.5]])
     whitened = centers @ np.linalg.inv(np.linalg.cholesky(covariance)).T
     row = layer_information(noisy_identity(covariance), centers.repeat(500, 0))["0", "I(X;T)"]
-    assert abs(row.value - information_in_plane(whitened, 1.0)) <= Z * row.standard_error
+    assert abs(row.value - information_in_plane(whitened, 1.0)) <= STANDARD_ERRORS * row.standard_error
 
 
 def test_entropy_behind_noise_is_that_of_a_linear_gaussian_channel():
@@ -189,7 +189,7 @@ def test_entropy_behind_noise_is_that_of_a_linear_gaussian_channel():
     noisy = noisify(model, sigma={"0": COVARIANCE, "1": deviations}, layers=["0", "1"])
     covariance = weight @ COVARIANCE @ weight.T + deviations.square().diag()
     row = layer_information(noisy, normal_tensor(40, 3), draws=draws)["1", "h(T|X)"]
-    truth, error = float((2 * math.pi * math.e * covariance).logdet()) / 2, Z * row.plug_in_error
+    truth, error = float((2 * math.pi * math.e * covariance).logdet()) / 2, STANDARD_ERRORS * row.plug_in_error
     bias = math.log1p((float(covariance.det() / deviations.square().prod()) - 1) / draws)
     assert truth - bias - error <= row.plug_in <= truth + error
 

@@ -11,7 +11,7 @@ import layerbits
 from layerbits.networks import propagate
 
 EPS = torch.finfo(torch.float64).eps
-Z = 5  # a correct estimator errs by more standard errors with a probability of 6e-7; seeds are fixed
+STANDARD_ERRORS = 5  # a correct estimator errs by more standard errors with a probability of 6e-7; seeds are fixed
 
 
 def normal(*shape, seed=0):
@@ -94,7 +94,7 @@ def test_information_agrees_with_that_of_the_cpu():
         for quantity in ("I(X;T)", "I(T;Y)", "h(T)"):
             on_cpu, on_device = (table[layer, quantity] for table in tables)
             error = math.hypot(on_cpu.plug_in_error, on_device.plug_in_error)
-            assert abs(on_cpu.plug_in - on_device.plug_in) < Z * error
+            assert abs(on_cpu.plug_in - on_device.plug_in) < STANDARD_ERRORS * error
             assert max(on_cpu.lower, on_device.lower) < min(on_cpu.upper, on_device.upper)
 
 

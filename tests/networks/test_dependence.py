@@ -1,4 +1,4 @@
-"""Which inputs, random draws and noisy values act on each layer, found by the operations of two observed passes."""
+"""Which inputs, random numbers and noisy values act on each layer, found by the operations of two observed passes."""
 
 import pytest
 import torch

@@ -173,7 +173,7 @@ class InformationRow(Result):
         where the known network gives the narrower interval). Empty if the ends are equal.
     flags : tuple of str
         Flags of the notes. ``"saturated"``: I(X;T) may be log N, and its lower end is as near as the queries allow.
-        ``"tolerance_missed"``: the interval is wider than `tolerance` asks. ``"data_processing"``: an end comes from
+        ``"tolerance_missed"``: the interval is wider than `tolerance` allows. ``"data_processing"``: an end comes from
         another layer of a chain. ``"above_previous_layer"``: I(X;T) is larger than that of an earlier layer of a chain.
         ``"above_ceiling"``: the plug-in bound is larger than the entropies of X and Y allow. ``"ends_cross"``: `lower`
         is above `upper`. ``"above_larger_view"``: a slice has more information than the layer, or than larger random

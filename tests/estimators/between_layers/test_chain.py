@@ -106,7 +106,7 @@ class RandomSign(nn.Module):
 
 def test_random_number_that_acts_on_both_layers_is_refused():
     noisy = noisify(RandomSign(), sigma=0.4, layers=["a", "b"])
-    with pytest.raises(ValueError, match="first: got 'a', but a random draw of the network acts on 'b' by another"):
+    with pytest.raises(ValueError, match="first: got 'a', but a random number of the network acts on 'b' by another"):
         information_between_layers(noisy, INPUTS, "a", "b")
 
 

@@ -6,7 +6,7 @@ observed_pass          run the pass through a shadow of the network, with the re
 call_recorders         the hooks and the function modes of that pass, which record the calls
 activation_functions   the functions of torch that are layers, such as `F.relu`
 input_dependence       which tensors of the pass depend on the input
-sources                the sources of each tensor of a pass: the input, random draws, noisy values
+sources                the sources of each tensor of a pass: the input, random numbers, noisy values
 operations             the values that an operation of torch reads, writes or generates
 custom_operations      operations of the user and of other libraries
 shared_bytes           memory whose bytes belong to other memory too

@@ -1,7 +1,7 @@
-"""`DependenceGraph`: which inputs, random draws and noisy values act on the signal of each layer of a network.
+"""`DependenceGraph`: which inputs, random numbers and noisy values act on the signal of each layer of a network.
 
-The nodes are the input, every random draw of the network itself, and the noisy value T of every layer. The edges lead
-from the sources of a signal S to T = S + Z. The noise Z of a layer acts on its T alone.
+The nodes are the input, every call of the network for random numbers, and the noisy value T of every layer. The edges
+lead from the sources of a signal S to T = S + Z. The noise Z of a layer acts on its T alone.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class DependenceGraph:
         """Return whether the input acts on a layer through the noisy value of an earlier layer alone.
 
         Then X, T of the earlier layer and T of the layer are a Markov chain. No path leads past the earlier layer from
-        the input, nor from a random draw or noise that acts on the earlier layer.
+        the input, nor from random numbers or noise that acts on the earlier layer.
         """
         return not self.unknown and earlier != layer and not self.paths_past(earlier, layer)
 

@@ -1,6 +1,6 @@
 """`SourceTracking`: the sources that the values of each tensor of a pass may depend on.
 
-A source is the input of the network, a random draw of the network itself, or the noisy value of a layer. The memory of
+A source is the input of the network, a random number of the network itself, or the noisy value of a layer. The memory of
 a tensor, which its views share, carries a set of sources. The result of an operation depends on the sources of all
 tensors that the operation reads, whatever their values are: a path that acts once in a thousand passes is found.
 
@@ -28,7 +28,7 @@ from layerbits.networks.observation.shared_bytes import SharedBytes
 
 
 class Source(NamedTuple):
-    """A source of values: `kind` is ``"input"``, ``"draw"`` or ``"layer"``; `name` is that of a layer or draw."""
+    """A source of values: `kind` is ``"input"``, ``"random"`` or ``"layer"``; `name` names the layer or call."""
 
     kind: str
     name: str = ""
@@ -36,7 +36,7 @@ class Source(NamedTuple):
     def __str__(self) -> str:
         if self.kind == "layer":
             return f"the noise of {self.name!r}"
-        return "the input" if self.kind == "input" else "a random draw of the network"
+        return "the input" if self.kind == "input" else "a random number of the network"
 
 
 Sources = frozenset[Source]
@@ -44,7 +44,7 @@ INPUT = Source("input")
 NOTHING: Sources = frozenset()
 
 # All generators that the network passes to operations: two of them may have the same seed, and the same numbers.
-_GIVEN_GENERATOR = Source("draw", "of a generator of the network")
+_GIVEN_GENERATOR = Source("random", "of a generator of the network")
 
 
 @dataclasses.dataclass
@@ -248,7 +248,7 @@ class SourceTracking(TorchDispatchMode):  # type: ignore[no-untyped-call]
             # Random numbers after the same seed are equal, so they are no independent sources.
             self.opaque = "sets the seed or the state of a generator"
         self._n_random += 1
-        return frozenset({Source("draw", str(self._n_random))})
+        return frozenset({Source("random", str(self._n_random))})
 
     def _keep_generator_states(self, operation: Operation) -> None:
         if operation.is_random and operation.generator is None:

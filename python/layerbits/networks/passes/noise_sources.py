@@ -21,7 +21,7 @@ def noise_sources(network: MeasuredNetwork, layer: str, without: str = "") -> tu
         reason = f"of a network that {graph.unknown}"
     else:
         origins = graph.origins(layer, without)
-        if any(source.kind == "draw" for source in origins):
+        if any(source.kind == "random" for source in origins):
             reason = "on which random numbers of the network itself act"
         else:
             sources = tuple(name for name in network.layer_names if Source("layer", name) in origins)

@@ -72,6 +72,7 @@ def test_seeds_are_numbers_or_a_range(text, seeds):
         (["sigmas=1"], None, "sigmas: no such setting; there are seed"),
         ([], "0-20", "--seeds: got '0-20', wanted seeds such as 0:20"),
         ([], "-1:3", "--seeds: got '-1:3'"),
+        (["seed=1"], "0:3", "--seeds: got --set seed= too"),
     ],
 )
 def test_text_of_another_form_is_refused(texts, seeds, message):

@@ -259,6 +259,12 @@ def test_other_objects_than_axes_are_refused(ax):
         plots.curves(HISTORY, ax=ax)
 
 
+@pytest.mark.parametrize("quantity", [["I(X;T)", "I(T;Y)"], None])
+def test_a_curve_has_one_quantity(quantity):
+    with pytest.raises(TypeError, match=r"^quantity: got (list|NoneType), wanted one name"):
+        plots.curves(HISTORY, quantity)
+
+
 def test_missing_matplotlib_is_named_with_its_extra(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r"^matplotlib: not installed.* pip install 'layerbits\[plots\]'"):

@@ -68,7 +68,7 @@ def load_parameters(model: nn.Module, path: Path) -> None:
     """
     if not path.is_file():
         raise UsageError(f"--checkpoint: {path}: no such file")
-    state: Any = {}
+    state: Any = None
     try:
         if path.suffix == ".safetensors":
             require_package("safetensors", extra="transformers", purpose="files of this name")
@@ -88,7 +88,7 @@ def load_parameters(model: nn.Module, path: Path) -> None:
         reason = f" ({reason[:200]})" if " " in reason else ""  # for a text file, the error may be a number alone
         names, known = list(model.state_dict()), set(state) if isinstance(state, Mapping) else set()
         missing = [name for name in names if name not in known]
-        problem = f"has no parameters of this network{reason}"
+        problem = f"cannot be read{reason}" if state is None else f"has no parameters of this network{reason}"
         if 0 < len(missing) < len(names):
             problem = f"lacks {len(missing)} of {counted(len(names), 'tensor')} of this network: {listed(missing)}"
         raise UsageError(

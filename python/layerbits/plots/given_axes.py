@@ -55,6 +55,12 @@ def checked_names(argument: str, names: Sequence[str] | None, known: Iterable[st
     return names
 
 
+def checked_name(argument: str, name: str, known: Iterable[str]) -> str:
+    """Return the name; raise a TypeError or ValueError if it is no text or not known."""
+    check_type(argument, name, str, wanted="one name, a text")
+    return checked_names(argument, name, known)[0]
+
+
 def checked_unit(argument: str, units: Iterable[str]) -> str:
     """Return the unit of all rows; raise an error if they differ."""
     unit, *others = dict.fromkeys(units)

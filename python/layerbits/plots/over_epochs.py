@@ -16,7 +16,7 @@ from layerbits.plots.figures import (
     literal,
     reference_line,
 )
-from layerbits.plots.given_axes import check_history, checked_names, checked_unit, given_axes, layers_with
+from layerbits.plots.given_axes import check_history, checked_name, checked_names, checked_unit, given_axes, layers_with
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -65,7 +65,7 @@ def curves(
     """
     check_history(history)
     quantities = dict.fromkeys(row.quantity for _, row in history.rows)
-    (quantity,) = checked_names("quantity", quantity, quantities)
+    quantity = checked_name("quantity", quantity, quantities)
     layers = checked_names("layers", layers, layers_with(history, [quantity]))
     unit, axes = checked_unit("history", (row.unit for _, row in history.rows)), given_axes(ax)
     curve_panel(axes, xlabel="epoch", ylabel=literal(f"{quantity} in {unit}"))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from layerbits._base import check_type
 from layerbits.estimators import SigmaProfile
 from layerbits.plots.figures import band, curve_panel, curve_styles, legend_of_layers, literal, reference_line
-from layerbits.plots.given_axes import checked_names, checked_unit, given_axes
+from layerbits.plots.given_axes import checked_name, checked_names, checked_unit, given_axes
 from layerbits.plots.over_epochs import limit_label
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def sigma_profile(
     'sigma'
     """
     check_type("profile", profile, SigmaProfile, wanted="the SigmaProfile of sigma_profile")
-    (quantity,) = checked_names("quantity", quantity, dict.fromkeys(row.quantity for row in profile))
+    quantity = checked_name("quantity", quantity, dict.fromkeys(row.quantity for row in profile))
     layers = checked_names("layers", layers, profile.layers)
     unit, axes = checked_unit("profile", (row.unit for row in profile)), given_axes(ax)
     for layer, style in zip(layers, curve_styles(layers), strict=True):

@@ -48,7 +48,7 @@ def parse_grid(
     Raises
     ------
     UsageError
-        A text has another form, or names no setting.
+        A text has another form, or names no setting; or both arguments have seeds.
     """
     types = typing.get_type_hints(config_type)
     grid: dict[str, list[str]] = {}
@@ -61,6 +61,8 @@ def parse_grid(
         is_tuple = any(typing.get_origin(kind) is tuple for kind in (types[name], *typing.get_args(types[name])))
         grid.setdefault(name, []).extend([value] if is_tuple else value.split(","))
     if seeds is not None:
+        if "seed" in grid:
+            raise UsageError("--seeds: got --set seed= too, wanted the seeds in one of both")
         grid["seed"] = [str(seed) for seed in _parse_seeds(seeds)]
     return grid
 

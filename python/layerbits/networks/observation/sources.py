@@ -1,7 +1,7 @@
 """`SourceTracking`: the sources that the values of each tensor of a pass may depend on.
 
-A source is the input of the network, a random number of the network itself, or the noisy value of a layer. The memory of
-a tensor, which its views share, carries a set of sources. The result of an operation depends on the sources of all
+A source is the input of the network, a random number of the network itself, or the noisy value of a layer. The memory
+of a tensor, which its views share, carries a set of sources. The result of an operation depends on the sources of all
 tensors that the operation reads, whatever their values are: a path that acts once in a thousand passes is found.
 
 Values can leave torch, for Python, NumPy or the size of a tensor. Later operations may depend on them without a trace,

@@ -116,14 +116,14 @@ def scatter(points: Array, labels: Array | None = None, *, limit: float | None =
     given = np.zeros(len(rows), np.int64) if labels is None else class_labels(labels, len(rows))
     names, classes = np.unique(given, return_inverse=True)
     colors = np.asarray(class_colors(len(names)))[classes]
-    style: dict[str, Any] = {"c": colors, "s": min(20, max(3, 4000 / max(len(rows), 1))), "alpha": 0.5, "linewidths": 0}
-    axes.scatter(*rows.T, **style)
+    style: dict[str, Any] = {"c": colors, "s": min(20, max(3, 4000 / max(len(rows), 1))), "alpha": 0.7, "linewidths": 0}
+    axes.scatter(*rows.T, **style | ({"depthshade": False} if is_3d else {}))  # the shade hides the colors of classes
     if ax is None:
         axes.set(**{f"{axis}label": f"unit {number}" for number, axis in enumerate("xyz"[: rows.shape[1]], 1)})
         if labels is not None:
             _add_class_legend(axes, names)
     if is_3d:
-        axes.tick_params(labelsize="xx-small", pad=-4)
+        axes.tick_params(labelsize="small" if ax is None else "xx-small", pad=-4)
         axes.locator_params(nbins=3)
         cast("Axes3D", axes).set_box_aspect(None, zoom=0.9 if ax is None else 1.15)  # smaller if the axes have names
     if limit is not None:

@@ -180,6 +180,21 @@ def test_lightning_training_that_ends_within_an_epoch_measures_whole_epochs_alon
     assert callback.history.epochs == epochs
 
 
+@pytest.mark.filterwarnings("ignore", "error:at")
+def test_fast_dev_run_of_lightning_leaves_the_folder_to_the_training(tmp_path):
+    options = OPTIONS | {"at": [0, 1, 3], "directory": tmp_path / "mine"}
+    callback = lb.integrations.lightning.InformationCallback(INPUTS, LABELS, **options)
+    loader = DataLoader(DATA, batch_size=10)
+
+    lightning_trainer(tmp_path, callback, fast_dev_run=True).fit(lightning_classifier(), loader)
+    assert not (tmp_path / "mine").exists()
+    lightning_trainer(tmp_path, callback).fit(lightning_classifier(), loader)
+    history = callback.history
+    assert history.epochs == (0, 1, 3)
+    lightning_trainer(tmp_path, callback, fast_dev_run=True).fit(lightning_classifier(), loader)
+    assert lb.read_history(tmp_path / "mine") == callback.history == history
+
+
 @pytest.mark.parametrize("library", ["lightning", "transformers"])
 def test_results_before_a_training_are_refused(tmp_path, library):
     callback = getattr(lb.integrations, library).InformationCallback(INPUTS, directory=tmp_path, **OPTIONS)

@@ -11,7 +11,7 @@ class InformationCallback(MonitoredTraining, Callback):
     """Measure the information of each layer at chosen epochs of a training by Lightning.
 
     The values and the ends of their intervals go to the loggers of the trainer, under the names of
-    `InformationTable.scalars`.
+    `InformationTable.scalars`. Under `fast_dev_run` the callback measures nothing and writes no file.
 
     Parameters
     ----------
@@ -58,12 +58,15 @@ class InformationCallback(MonitoredTraining, Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Check the data and the options."""
-        self._start(pl_module, trainer.world_size)
+        if not _is_dev_run(trainer):
+            self._start(pl_module, trainer.world_size)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Measure the network before the training if epoch 0 is chosen."""
+        if self._monitor is None or _is_dev_run(trainer):
+            return
         self._start_epoch = trainer.current_epoch
-        if self._monitor is not None and trainer.global_step == 0:
+        if trainer.global_step == 0:
             table = self._monitor.step(0)
             if table is not None:
                 for logger in trainer.loggers:  # `log_dict` would log at the end of epoch 1
@@ -71,11 +74,17 @@ class InformationCallback(MonitoredTraining, Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Measure the epoch if it is chosen and complete: the trainer also calls this when it stops within an epoch."""
-        if self._monitor is not None and trainer.is_last_batch:
+        if self._monitor is not None and trainer.is_last_batch and not _is_dev_run(trainer):
             table = self._monitor.step(trainer.current_epoch + 1)
             if table is not None:
                 pl_module.log_dict(table.scalars())
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Warn of the chosen epochs that the training did not complete, also if it had no steps."""
-        self._warn_of_missing_epochs()
+        if not _is_dev_run(trainer):
+            self._warn_of_missing_epochs()
+
+
+def _is_dev_run(trainer: Trainer) -> bool:
+    """Return whether the trainer runs a few batches in search of errors, without logs and checkpoints."""
+    return bool(trainer.fast_dev_run)  # type: ignore[attr-defined]  # set by a function outside of the class

@@ -196,6 +196,37 @@ def test_fast_dev_run_of_lightning_leaves_the_folder_to_the_training(tmp_path):
 
 
 @pytest.mark.parametrize("library", ["lightning", "transformers"])
+@pytest.mark.parametrize(
+    ("mistake", "error", "message"),
+    [
+        ({"sigm": 0.3}, TypeError, r"got an unexpected keyword argument 'sigm'"),
+        ({"directory": 3}, TypeError, r"directory: got int, wanted the path of a folder"),
+        ({"at": []}, ValueError, r"at: got no epoch"),
+        ({"settings": {}}, TypeError, r"settings: got dict"),
+        ({"log": "wandb"}, TypeError, r"log: got str, wanted a function"),
+        ({"seed": 0}, TypeError, r"seed: got a parameter of version 0\.1"),
+    ],
+)
+def test_mistakes_that_need_no_network_are_refused_before_the_training(library, mistake, error, message):
+    make = getattr(lb.integrations, library).InformationCallback
+    with pytest.raises(error, match=f"^{message}"):
+        make(INPUTS, **(OPTIONS | {"directory": "unused"} | mistake))
+
+
+@pytest.mark.parametrize("library", ["lightning", "transformers"])
+def test_missing_folder_is_named_before_the_training(library):
+    with pytest.raises(TypeError, match=r"^missing a required .*'directory'"):
+        getattr(lb.integrations, library).InformationCallback(INPUTS, **OPTIONS)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("library", ["lightning", "transformers"])
+def test_epochs_of_a_generator_are_measured(tmp_path, library):
+    callback, _ = fit(library, tmp_path, (epoch for epoch in (1, 2)))
+    assert callback.history.epochs == (1, 2)
+
+
+@pytest.mark.parametrize("library", ["lightning", "transformers"])
 def test_results_before_a_training_are_refused(tmp_path, library):
     callback = getattr(lb.integrations, library).InformationCallback(INPUTS, directory=tmp_path, **OPTIONS)
     with pytest.raises(lb.UsageError, match=r"^history: the training has not started"):

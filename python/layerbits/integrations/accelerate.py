@@ -36,6 +36,9 @@ class InformationTracker(MonitoredTraining, GeneralTracker):  # type: ignore[mis
 
     Raises
     ------
+    TypeError, ValueError
+        As in `layerbits.Monitor`. Names of arguments, `at`, `directory`, `settings` and `log` are checked at once, the
+        other arguments when the training starts.
     UsageError
         The training runs on several processes.
 

@@ -10,14 +10,15 @@ from torch import nn
 
 from layerbits._base import InformationHistory, UsageError, listed, stacklevel_of_user
 from layerbits.networks import Inputs, Labels
-from layerbits.training import Monitor
+from layerbits.training import Monitor, checked_monitor_options
 
 
 class MonitoredTraining:
     """The arguments of a `Monitor`, which is made when the training starts, and the history of the monitor."""
 
     def __init__(self, inputs: Inputs, labels: Labels | None = None, **options: Any) -> None:
-        self._inputs, self._labels, self._options = inputs, labels, options
+        self._inputs, self._labels = inputs, labels
+        self._options = checked_monitor_options(**options)
         self._monitor: Monitor | None = None
         self._state: Mapping[str, Any] = {}
         self._start_epoch = 0.0  # later than 0 if the training resumed

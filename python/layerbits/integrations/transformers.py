@@ -31,6 +31,9 @@ class InformationCallback(MonitoredTraining, TrainerCallback):
 
     Raises
     ------
+    TypeError, ValueError
+        As in `layerbits.Monitor`. Names of arguments, `at`, `directory`, `settings` and `log` are checked at once, the
+        other arguments when the training starts.
     UsageError
         The training starts on several processes.
 

@@ -15,7 +15,7 @@ from layerbits.training.history import (
 )
 from layerbits.training.loop import Batches, single_threaded, train
 from layerbits.training.measures import MEASURES_FILE, read_measures
-from layerbits.training.monitor import Monitor
+from layerbits.training.monitor import Monitor, checked_monitor_options
 from layerbits.training.monitor_record import MEASURE_ROWS
 from layerbits.training.regularizers import ParsevalRegularizer
 from layerbits.training.session import TrainingSession, generator_seed
@@ -34,6 +34,7 @@ __all__ = [
     "ParsevalRegularizer",
     "TrainingCurves",
     "TrainingSession",
+    "checked_monitor_options",
     "generator_seed",
     "load_checkpoint",
     "log_spaced",

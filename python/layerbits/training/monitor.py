@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import itertools
 import os
 import warnings
@@ -36,6 +37,9 @@ from layerbits.training.provenance import provenance_of
 _DEFAULT_SETTINGS = MeasurementSettings()
 # Parameters of version 0.1 that are settings now.
 _EARLIER_OPTIONS = ("draws", "queries", "tolerance", "confidence", "max_seconds", "max_draws", "seed", "estimator")
+_refuse_earlier_options = refuse_earlier_parameters(
+    noisy="model", **dict.fromkeys(_EARLIER_OPTIONS, "settings=MeasurementSettings(...)")
+)
 
 
 class Monitor:
@@ -111,7 +115,7 @@ class Monitor:
     ((1, 3), 'binned_entropy')
     """
 
-    @refuse_earlier_parameters(noisy="model", **dict.fromkeys(_EARLIER_OPTIONS, "settings=MeasurementSettings(...)"))
+    @_refuse_earlier_options
     @global_states_restored(after_success=False)
     def __init__(
         self,
@@ -135,13 +139,7 @@ class Monitor:
     ) -> None:
         self._processes = Processes(group)
         with self._processes.call("Monitor"):
-            self.at = checked_epochs(at)
-            if not isinstance(settings, MeasurementSettings):
-                raise TypeError(f"settings: got {type(settings).__name__}, wanted a layerbits.MeasurementSettings")
-            if not isinstance(directory, str | os.PathLike):
-                raise TypeError(f"directory: got {type(directory).__name__}, wanted the path of a folder")
-            if not os.fspath(directory):
-                raise ValueError("directory: got '', wanted the path of a folder; '.' is the current one")
+            self.at, self._log = _checked_options(at, directory, settings, log)
             data = read_inputs(inputs, model, labels, limit=limit, seed=settings.seed, max_memory=settings.max_memory)
             self._problem = Problem.of(
                 model,
@@ -155,7 +153,7 @@ class Monitor:
                 decoders=decoders,
             )
             self._problem.check_settings(settings)
-            self._settings, self._log = settings, MonitorLog(log)
+            self._settings = settings
             self._measures = checked_measures(measures, self._problem)
             self._overhead = Overhead(max_overhead, self.at[-1], model)
             self._path = Path(directory, INFORMATION_FILE)
@@ -310,3 +308,31 @@ class Monitor:
                 RuntimeWarning,
                 stacklevel=3,
             )
+
+
+@_refuse_earlier_options
+def checked_monitor_options(**options: Any) -> dict[str, Any]:
+    """Return keyword arguments of a `Monitor`, checked as far as this needs no network; `at` becomes a tuple.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument is missing or has an unknown name, or `at`, `directory`, `settings` or `log` is refused.
+    """
+    arguments = inspect.signature(Monitor).bind(None, None, **options)
+    arguments.apply_defaults()
+    given = arguments.arguments
+    at, _ = _checked_options(given["at"], given["directory"], given["settings"], given["log"])
+    return {**options, "at": at}
+
+
+def _checked_options(at: object, directory: object, settings: object, log: Any) -> tuple[tuple[int, ...], MonitorLog]:
+    """Return the epochs and the log of a monitor, from arguments that are checked without a network."""
+    epochs = checked_epochs(at)
+    if not isinstance(settings, MeasurementSettings):
+        raise TypeError(f"settings: got {type(settings).__name__}, wanted a layerbits.MeasurementSettings")
+    if not isinstance(directory, str | os.PathLike):
+        raise TypeError(f"directory: got {type(directory).__name__}, wanted the path of a folder")
+    if not os.fspath(directory):
+        raise ValueError("directory: got '', wanted the path of a folder; '.' is the current one")
+    return epochs, MonitorLog(log)

@@ -182,6 +182,23 @@ def test_measure_that_raises_is_named_and_the_information_of_the_epoch_is_kept(t
     assert [row.measure for row in resumed.measures[1]] == ["rank", "bad"] * 2
 
 
+def test_measure_that_raised_is_computed_by_the_next_step_of_the_epoch(tmp_path, monkeypatch):
+    def fails_once(activations, labels):
+        calls.append(labels)
+        return 1 / (len(calls) - 1)
+
+    calls, logged = [], []
+    monitor = make_monitor(tmp_path, {"fails_once": fails_once}, layers="1", log=logged.append)
+    with pytest.raises(lb.UsageError, match=r"^measures\['fails_once'\]: got ZeroDivisionError"):
+        monitor.step(1)
+    monkeypatch.setattr(monitor_module, "measure_layers", None)  # the information is not measured again
+    table = monitor.step(1)
+    assert monitor.step(1) is table
+    assert monitor.measures[1] == (("1", "fails_once", 1.0),)
+    assert dict(make_monitor(tmp_path, {"fails_once": fails_once}, layers="1").measures) == dict(monitor.measures)
+    assert [entry["measures/1/fails_once"] for entry in logged] == [1.0]
+
+
 def test_functions_with_a_name_need_no_mapping(tmp_path):
     monitor = make_monitor(tmp_path, [rank], layers="1")
     monitor.step(1)

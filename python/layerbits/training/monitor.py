@@ -212,6 +212,8 @@ class Monitor:
     def step(self, epoch: int) -> InformationTable | None:
         """Measure the network and write its table if `epoch` is chosen and has no table.
 
+        If one of `measures` raised an error at this epoch, a further call computes the measures alone.
+
         Parameters
         ----------
         epoch : int
@@ -235,21 +237,23 @@ class Monitor:
         epoch = checked_epoch("epoch", epoch)
         if epoch not in self.at:
             return None
-        is_new = epoch not in self._record.tables
         with self._processes.call("Monitor.step"):
             self._processes.check_equal("Monitor.step", epoch=epoch)
-            if epoch in self._record.tables:
-                if self._record.weights[epoch] != network_digest(self._problem.for_present_network()):
-                    raise UsageError(
-                        f"epoch: got {epoch}, which {self._path} holds for a network with other weights or noise; use "
-                        "another folder"
-                    )
-            elif self._processes.agreed("max_overhead", self._overhead.allows(epoch)):
+            has_table = epoch in self._record.tables
+            if has_table and self._record.weights[epoch] != network_digest(self._problem.for_present_network()):
+                raise UsageError(
+                    f"epoch: got {epoch}, which {self._path} holds for a network with other weights or noise; use "
+                    "another folder"
+                )
+            # A measure that raised an error left a table without measures.
+            has_all = has_table and (not self._measures or bool(self._record.measures[epoch]))
+            is_new = not self._processes.agreed("measures", has_all)
+            if is_new:
+                if not has_table and not self._processes.agreed("max_overhead", self._overhead.allows(epoch)):
+                    self._leave_out(epoch)
+                    return None
                 with self._overhead.measuring():
                     self._measure(epoch)
-            else:
-                self._leave_out(epoch)
-                return None
         if is_new and self._processes.rank == 0:
             self._log.send(epoch, self._record.tables[epoch], self._record.measures[epoch], self._path)
         return self._record.tables[epoch]
@@ -284,11 +288,12 @@ class Monitor:
                 "at every epoch; pass a copy to the monitor, such as inputs.clone()"
             )
         problem = self._problem.for_present_network()
-        environment, weights = environment_of(problem), network_digest(problem)
-        table = measure_layers(problem, self._settings, n_tables=len(self.at))
-        shared = {key: self._record.settings[key] for key in ("seed", "inputs", "labels")}
-        table = dataclasses.replace(table, provenance={**environment, **shared, WEIGHTS: weights})
-        self._record.add(epoch, table, weights, ())
+        if epoch not in self._record.tables:
+            environment, weights = environment_of(problem), network_digest(problem)
+            table = measure_layers(problem, self._settings, n_tables=len(self.at))
+            shared = {key: self._record.settings[key] for key in ("seed", "inputs", "labels")}
+            table = dataclasses.replace(table, provenance={**environment, **shared, WEIGHTS: weights})
+            self._record.add(epoch, table, weights, ())
         try:
             self._record.measures[epoch] = measure_activations(problem, self._measures)
         finally:  # an error of a measure leaves the information in the folder

@@ -19,6 +19,7 @@ from tests.support.vision import import_torchvision
 
 OPTIONS = {"at": [1, 3], "sigma": 0.5, "settings": lb.MeasurementSettings(queries=4)}
 DATA = TensorDataset(INPUTS, LABELS)
+PAGE = Path(__file__).parents[2] / "docs" / "in-training.md"
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -293,6 +294,38 @@ def test_transformers_training_is_measured_and_logged(tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore")
+def test_loader_of_the_documents_has_the_numbers_of_the_samples_of_a_trainer(tmp_path):
+    import transformers
+
+    (loader,) = re.findall(r"`(torch\.utils\.data\.DataLoader\(data.*?\))`", PAGE.read_text())
+    data = [{"x": x.tolist(), "label": int(label)} for x, label in DATA]
+    inputs = eval(loader, {"torch": torch, "transformers": transformers, "data": data})
+    trainer = transformers_trainer(tmp_path, num_train_epochs=1)
+    callback = lb.integrations.transformers.InformationCallback(
+        inputs, "labels", directory=tmp_path / "mine", **(OPTIONS | {"at": [1]})
+    )
+    trainer.add_callback(callback)
+    trainer.train()
+    table = lb.layer_information(trainer.model, INPUTS, LABELS, sigma=0.5, queries=4)
+    assert callback.history[1].scalars() == pytest.approx(table.scalars(), rel=1e-6)  # the loader has float32
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_loggers_of_lightning_get_the_numbers_of_a_monitor_as_the_documents_say(tmp_path):
+    from lightning.pytorch.loggers import CSVLogger
+
+    (log,) = re.findall(r"^\| Lightning \| `(.*)` \|$", PAGE.read_text(), re.MULTILINE)
+    logger = CSVLogger(tmp_path / "logs", flush_logs_every_n_steps=1)
+    options = OPTIONS | {"directory": tmp_path / "mine", "log": eval(log, {"logger": logger})}
+    monitor = lb.Monitor(WithLoss(), INPUTS, **options)
+    for epoch in range(4):
+        monitor.step(epoch)
+    with Path(logger.log_dir, "metrics.csv").open() as file:
+        logged = [(int(row["step"]), float(row["information/layers.1/I_XT"])) for row in csv.DictReader(file)]
+    assert logged == [(epoch, monitor.tables[epoch]["layers.1", "I(X;T)"].value) for epoch in (1, 3)]
+
+
+@pytest.mark.filterwarnings("ignore")
 def test_transformers_training_that_ends_within_an_epoch_measures_whole_epochs_alone(tmp_path):
     trainer = transformers_trainer(tmp_path, max_steps=5)  # an epoch has two steps
     callback = lb.integrations.transformers.InformationCallback(
@@ -343,8 +376,7 @@ def test_unknown_integration_is_an_unknown_attribute():
 @pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize("library", ["lightning", "transformers"])
 def test_training_of_the_documents_runs_as_it_stands(library, tmp_path, monkeypatch):
-    page = (Path(__file__).parents[2] / "docs/in-training.md").read_text()
-    (block,) = re.findall(rf"```python\n((?:import \w+\n)*import {library}\n.*?)```", page, re.DOTALL)
+    (block,) = re.findall(rf"```python\n((?:import \w+\n)*import {library}\n.*?)```", PAGE.read_text(), re.DOTALL)
     monkeypatch.chdir(tmp_path)
     names = {}
     with torch.random.fork_rng(devices=[]):

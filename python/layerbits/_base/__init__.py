@@ -25,7 +25,7 @@ from layerbits._base.information_history import InformationHistory
 from layerbits._base.information_table import COLUMNS, InformationTable, flat_name
 from layerbits._base.installed_versions import installed_version
 from layerbits._base.log_sums import log_add_exp, log_sum_exp
-from layerbits._base.notebook_tables import fixed, html_histogram, html_table, html_text_table
+from layerbits._base.notebook_tables import fixed, flags_in_words, html_histogram, html_table, html_text_table
 from layerbits._base.optional_packages import data_frame, data_set, require_package
 from layerbits._base.progress_bars import progress, progress_bar, show_text
 from layerbits._base.regular_files import open_regular, read_regular
@@ -108,6 +108,7 @@ __all__ = [
     "data_set",
     "file_stamp",
     "fixed",
+    "flags_in_words",
     "flat_name",
     "has_no_values",
     "html_histogram",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -146,8 +146,13 @@ def _bar(row: HtmlRow, scale: float) -> str:
     )
 
 
+def flags_in_words(flags: Iterable[str]) -> str:
+    """Return the flags of a row in alphabetical order, such as ``measurement noise, saturated``."""
+    return ", ".join(sorted(flag.replace("_", " ") for flag in flags))
+
+
 def _notes(note: str, flags: set[str]) -> str:
     """Return the note, or the flags in words, after a sign: a warning, or an information."""
-    text = note or ", ".join(sorted(flag.replace("_", " ") for flag in flags))
+    text = note or flags_in_words(flags)
     sign = "\N{WARNING SIGN}" if _WARNINGS & flags else "\N{INFORMATION SOURCE}"
     return f"{sign} {html.escape(text)}" if text else ""

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from layerbits import plots
-from layerbits._base import Doubles, InformationRow, counted, damaged_file, listed, parse_csv
+from layerbits._base import Doubles, InformationRow, counted, damaged_file, flags_in_words, listed, parse_csv
 from layerbits.report.thinning import evenly
 from layerbits.training import INFORMATION_FILE, MEASURES_FILE, read_history, read_measures, read_training
 
@@ -237,7 +237,7 @@ def _curve(rows: Sequence[InformationRow | None]) -> Curve:
         np.array([math.nan if row is None else getattr(row, field) for row in rows], dtype=np.float64)
         for field in ("value", "lower", "upper")
     )
-    notes = ["" if row is None else row.note or ", ".join(row.flags) for row in rows]
+    notes = ["" if row is None else row.note or flags_in_words(row.flags) for row in rows]
     return Curve(value, lower, upper, notes, [row is not None and "saturated" in row.flags for row in rows])
 
 

@@ -47,6 +47,20 @@ PROFILE = SigmaProfile(
 HISTOGRAM = pairwise_distance_histogram(np.array([[0.0], [1.0], [10.0], [11.0]]), np.array([0, 0, 1, 1]), bins=4)
 
 
+@pytest.mark.parametrize("plot", [plots.curves, plots.information_plane])
+@pytest.mark.filterwarnings("error")
+def test_infinite_end_reaches_the_edge_of_a_panel_with_finite_axes(plot, ax):
+    tables = dict(HISTORY.tables)
+    rows = [dataclasses.replace(row, upper=math.inf, lower=-math.inf) for row in tables[100]]
+    plot(InformationHistory({**tables, 100: InformationTable(tuple(rows), LIMITS)}, 0.95, False), ax=ax)
+    ax.figure.canvas.draw()
+    lower, upper = ax.get_ylim()
+    assert -2.0 < lower < upper < 4.0
+    vertices = np.concatenate([path.vertices for path in ax.collections[0].get_paths()])
+    assert np.isfinite(vertices).all()
+    assert vertices[:, 1].min() < lower < upper < vertices[:, 1].max()
+
+
 @pytest.fixture
 def ax():
     return plots.new_figure(width=6, height=4).add_subplot()

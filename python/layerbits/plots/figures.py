@@ -34,6 +34,7 @@ _GREY = "#666666"
 # Pairs of the largest number of decades of an axis and the first digits of its labelled ticks.
 _LABELLED = ((0.4, range(1, 10)), (1.0, (1, 2, 3, 4, 6)), (2.0, (1, 2, 5)), (math.inf, (1,)))
 _MOST_BESIDE = 14  # largest number of names in a legend beside a panel
+_FAR = 100.0  # a much larger number would overflow the coordinates of Agg, which have 24 bits for pixels
 _ROUNDING = 1e-9  # relative errors of the positions of ticks
 
 Color = str | tuple[float, float, float, float]
@@ -174,11 +175,21 @@ def band(axes: Axes, x: _Curve, curves: Iterable[_Curve], style: CurveStyle) -> 
     """Plot a curve of values over the band between the ends of their intervals.
 
     `curves` are the lower ends, the values and the upper ends at the positions x, each of shape (n,). At a single
-    position the band is a vertical line.
+    position the band is a vertical line. At an infinite end the band reaches the edge of the panel.
     """
-    lower, value, upper = curves
-    axes.fill_between(x, lower, upper, color=style.color, alpha=0.3, linewidth=3 if len(x) == 1 else 0)
+    lower, value, upper = (np.asarray(curve, dtype=np.float64) for curve in curves)
+    data_limits = axes.dataLim.frozen()
+    far_lower, far_upper = far_ends([lower, upper])
+    axes.fill_between(x, far_lower, far_upper, color=style.color, alpha=0.3, linewidth=3 if len(x) == 1 else 0)
+    axes.dataLim.set(data_limits)  # far ends do not lengthen the axis
+    axes.update_datalim(np.concatenate([np.column_stack([x, end]) for end in (lower, upper)]))  # of finite ends alone
     axes.plot(x, value, markersize=4, **dataclasses.asdict(style))
+
+
+def far_ends(ends: Sequence[Doubles]) -> list[Doubles]:
+    """Replace infinite ends by numbers far beyond all finite ends, since matplotlib plots no infinite numbers."""
+    far = _FAR * max(1.0, *(np.abs(end[np.isfinite(end)]).max(initial=0.0) for end in ends))
+    return [np.where(np.isinf(end), np.copysign(far, end), end) for end in ends]
 
 
 def reference_line(axes: Axes, value: float, label: str) -> None:

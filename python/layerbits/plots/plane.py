@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from layerbits._base import InformationHistory, InformationRow
-from layerbits.plots.figures import label_epochs, legend_below, legend_names, literal, marker, sequence_colors
+from layerbits.plots.figures import far_ends, label_epochs, legend_below, legend_names, literal, marker, sequence_colors
 from layerbits.plots.given_axes import check_history, checked_names, checked_unit, given_axes, layers_with
 from layerbits.plots.over_epochs import limit_label
 
@@ -129,9 +129,14 @@ def _plot_path(
     from matplotlib.patches import Rectangle
 
     epoch_colors = colors.to_rgba(np.array(list(pairs)))
-    rectangles = [Rectangle((x.lower, y.lower), x.upper - x.lower, y.upper - y.lower) for x, y in pairs.values()]
-    axes.add_collection(PatchCollection(rectangles, facecolors=epoch_colors, alpha=0.3, linewidths=0))
     points = np.array([[x.value, y.value] for x, y in pairs.values()]).reshape(-1, 2)
+    corners = np.array([[x.lower, y.lower, x.upper, y.upper] for x, y in pairs.values()]).reshape(-1, 4)
+    left, bottom, right, top = far_ends(list(corners.T))
+    sides = zip(left, bottom, right - left, top - bottom, strict=True)
+    rectangles = [Rectangle((x, y), width, height) for x, y, width, height in sides]
+    patches = PatchCollection(rectangles, facecolors=epoch_colors, alpha=0.3, linewidths=0)
+    axes.add_collection(patches, autolim=False)  # far ends do not lengthen the axes
+    axes.update_datalim(np.where(np.isinf(corners), np.tile(points, 2), corners).reshape(-1, 2))
     axes.plot(*points.T, color=_GREY, linewidth=0.8)
     saturated = np.array(["saturated" in x.flags for x, _ in pairs.values()], bool)
     faces = np.where(saturated[:, None], [[1.0, 1.0, 1.0, 1.0]], epoch_colors)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import layerbits as lb
-from layerbits._base import InformationRow, InformationTable, write_csv
+from layerbits._base import InformationRow, InformationTable, UsageError, write_csv
 from layerbits.cli import main
 from layerbits.report import write_report
 from layerbits.training.history import write_information
@@ -187,6 +187,22 @@ def test_run_that_has_not_finished_does_not_end_the_bands_of_those_that_have(sta
     assert names(HtmlPage(write_report(tmp_path).page)) == ["curve, 2 seeds", "seed=2"]
 
 
+def test_page_of_a_sweep_has_the_cells_that_have_finished(start_run, write_information, tmp_path):
+    (tmp_path / "sweep.json").write_text(json.dumps({"experiment": "curve", "cells": 3, "failures": {}}))
+    cells = [start_run(f"seed={seed}", seed=seed) for seed in range(3)]
+    for cell in cells:
+        write_information(cell.path / "information.csv")
+    with pytest.raises(UsageError, match="no run of the sweep has finished"):
+        write_report(tmp_path)
+    for cell in cells[:2]:
+        with cell.running():
+            pass
+    report = write_report(tmp_path)
+    assert names(HtmlPage(report.page)) == ["curve, 2 seeds"]
+    assert "curve: 2 runs" in HtmlPage(report.page).text
+    assert report.notes == ("2 of 3 runs of the sweep have finished; --resume continues it",)
+
+
 def test_runs_of_a_sweep_that_failed_or_have_not_begun_are_named(start_run, tmp_path):
     with start_run("seed=0").running():
         pass
@@ -199,8 +215,9 @@ def test_runs_of_a_sweep_that_failed_or_have_not_begun_are_named(start_run, tmp_
 
 
 @pytest.mark.parametrize("text", ["[1]", "{", '{"cells": "x", "failures": [1]}', "{}"])
-def test_damaged_record_of_a_sweep_hides_no_run(text, start_run, write_information, tmp_path):
-    write_information(start_run("seed=0").path / "information.csv")
+def test_damaged_record_of_a_sweep_hides_no_finished_run(text, start_run, write_information, tmp_path):
+    with (cell := start_run("seed=0")).running():
+        write_information(cell.path / "information.csv")
     (tmp_path / "sweep.json").write_text(text)
     assert names(HtmlPage(write_report(tmp_path).page)) == ["seed=0"]
 

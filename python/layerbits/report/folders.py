@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from layerbits._base import DRAFT_PREFIX, RUN_RECORD, UsageError
+from layerbits.experiments import SWEEP_RECORD, is_finished
 from layerbits.training import INFORMATION_FILE, SETTINGS_FILE, read_history
 
 _MAX_FOLDERS = 256
@@ -17,10 +18,13 @@ _REMEDY = "name the folder of a run, of a Monitor, or a folder of such folders"
 def run_folders(directories: Sequence[Path]) -> list[Path]:
     """Return the folders of runs: each directory, or the runs in its subfolders if it is no run itself.
 
+    Of a sweep, only the runs that have finished are returned.
+
     Raises
     ------
     UsageError
-        A directory is missing or contains no run, a file of a run is a link or no file, or there are too many runs.
+        A directory is missing or contains no run, no run of a sweep has finished, a file of a run is a link or no file,
+        or there are too many runs.
     """
     if not directories:
         raise UsageError(f"DIR: got none; {_REMEDY}")
@@ -81,7 +85,12 @@ def _runs_in(directory: Path) -> list[Path]:
             f"{directory}: no {RUN_RECORD} and no {INFORMATION_FILE} in it or in its subfolders, so nothing to report "
             f"on; {_REMEDY}"
         )
-    return runs
+    if not os.path.lexists(directory / SWEEP_RECORD):
+        return runs
+    finished = [run for run in runs if is_finished(run)]
+    if not finished:
+        raise UsageError(f"{directory}: no run of the sweep has finished; wait for one, or name the folder of a run")
+    return finished
 
 
 def _is_run(folder: Path) -> bool:

@@ -52,8 +52,8 @@ def write_report(
     ----------
     directories : path, or sequence of paths
         Folders of finished, interrupted or running runs, or of a `Monitor`: any folders with an information.csv. A
-        folder that is no run stands for the runs in its subfolders. Runs that differ in the seed alone are plotted as
-        one, with bands.
+        folder that is no run stands for the runs in its subfolders; that of a sweep, for those that have finished. Runs
+        that differ in the seed alone are plotted as one, with bands.
     out : path, optional
         The page; by default report.html in the folder, or for several folders in the working directory.
 

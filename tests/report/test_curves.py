@@ -38,6 +38,10 @@ def test_curve_has_values_ends_and_notes(data_of):
     assert curve["s"] == [0, 1]
 
 
+def test_flags_of_a_row_without_a_note_are_words(data_of):
+    assert data_of({1: [row(flags=("saturated", "measurement_noise"))]})["notes"] == ["measurement noise, saturated"]
+
+
 def test_nan_and_infinity_are_missing_numbers(data_of):
     data = data_of({1: [row()], 2: [row(value=math.nan, upper=math.inf)], 3: [row()]})
     curve = data["information"][0]["curves"]["I(X;T) in nats"][0]
@@ -194,14 +198,24 @@ def test_training_of_many_splits_is_refused(tmp_path):
         training_curves(tmp_path, "run")
 
 
-def test_layers_of_a_run_have_different_colors_beside_a_run_of_some_of_them(tmp_path):
+@pytest.mark.parametrize(
+    ("networks", "merged"),
+    [
+        (("abc", "abcde"), "abcde"),
+        (("bc", "abc"), "abc"),
+        (("ad", "abd", "cd"), "abcd"),
+        (("ab", "cd"), "abcd"),
+        (("ab", "ba", "bca"), "cab"),  # the first network has b behind a
+    ],
+)
+def test_layers_of_several_runs_have_different_colors_in_the_order_of_the_networks(networks, merged, tmp_path):
     runs = []
-    for number, layers in enumerate(("abc", "abcde")):
+    for number, layers in enumerate(networks):
         write_information(tmp_path / "information.csv", {1: InformationTable(tuple(map(row, layers)))})
         runs.append(information_curves(tmp_path, f"run {number}"))
     layers = page_data(runs, [], [])["layers"]
-    assert [layer["name"] for layer in layers] == list("abcde")
-    assert len({layer["light"] for layer in layers}) == len({layer["dark"] for layer in layers}) == 5
+    assert [layer["name"] for layer in layers] == list(merged)
+    assert len({layer["light"] for layer in layers}) == len({layer["dark"] for layer in layers}) == len(merged)
 
 
 def test_long_names_of_layers_are_cut_to_different_ones(data_of):

@@ -8,7 +8,8 @@ The content of the JSON::
     information, training
                       [{name, full, remark, epochs, limits: {quantity: [value, name]}, curves: {quantity: {i: curve}}}]
                       with the index i of the layer (of the split), and a curve {v, l, u, a, b, n, s}: values, lower
-                      and upper ends, ends of the range over seeds, indices of notes, 1 if saturated; null if missing
+                      and upper ends, ends of the range over seeds, indices of notes, 1 if saturated; null if missing,
+                      and for an infinite end
     notes             [text]
     points            [{name, full, layer, remark, limit, epochs, labels, points}], lists of n indices of classes and n
                       points by epoch; the axes end at -limit and limit
@@ -37,18 +38,18 @@ def page_data(
     """Return the data of the charts; see the docstring of the module."""
     notes: dict[str, int] = {}
     short = _short_names([*(run.name for run in (*information, *training)), *(run.name for run in points)])
-    layers = _layer_colors(information)
+    layers = _merged(curves for run in information for curves in run.curves.values())
     splits = list(dict.fromkeys(split for run in training for curves in run.curves.values() for split in curves))
     quantities = dict.fromkeys(quantity for run in information for quantity in run.curves)
     labels = {label for run in points for labels, _ in run.points.values() for label in labels}
     classes = sorted(labels, key=lambda label: (isinstance(label, str), label))
     class_names = [label if isinstance(label, str) else f"{label:.12g}" for label in classes]
     return {
-        "layers": _named(layers, *zip(*layers.values(), strict=True)),
+        "layers": _named(layers, *(plots.sequence_colors(len(layers), dark=dark) for dark in (False, True))),
         "splits": _named(splits, *_class_colors(len(splits))),
         "planes": _planes(quantities),
         "measures": [name for name in quantities if not name.endswith((" in nats", " in bits"))],
-        "information": [_run(run, short[run.name], list(layers), notes) for run in information],
+        "information": [_run(run, short[run.name], layers, notes) for run in information],
         "training": [_run(run, short[run.name], splits, notes) for run in training],
         "notes": [cut_name(note, _MAX_TEXT) for note in notes],
         "points": [_points(run, short[run.name], classes) for run in points],
@@ -125,18 +126,23 @@ def _numbers(values: Iterable[float], digits: int = 8) -> list[float | None]:
     return [float(f"{value:.{digits}g}") if abs(value) < _LARGEST else None for value in values]
 
 
-def _layer_colors(runs: Sequence[RunCurves]) -> dict[str, tuple[Any, Any]]:
-    """Return the colours of each layer on a light and a dark page, by its place in the run of most layers that has it.
+def _merged(orders: Iterable[Iterable[str]]) -> list[str]:
+    """Return the names of all orders, each order kept where it does not contradict an earlier one.
 
-    So the layers of a run have different colours, even if another run has only some of these layers.
+    The new names of an order stand before the next name that an earlier order has, or at the end.
     """
-    layers_of = [list(dict.fromkeys(layer for curves in run.curves.values() for layer in curves)) for run in runs]
-    colors: dict[str, tuple[Any, Any]] = {}
-    for layers in sorted(layers_of, key=len, reverse=True):
-        light, dark = plots.sequence_colors(len(layers)), plots.sequence_colors(len(layers), dark=True)
-        for layer, *pair in zip(layers, light, dark, strict=True):
-            colors.setdefault(layer, (pair[0], pair[1]))
-    return {layer: colors[layer] for layers in layers_of for layer in layers}
+    merged: list[str] = []
+    for order in orders:
+        known = set(merged)
+        ending_in: dict[str, list[str]] = {}  # the new names before a known name, and the known name
+        names: list[str] = []
+        for name in order:
+            names.append(name)
+            if name in known:
+                ending_in[name] = names
+                names = []
+        merged = [name for end in merged for name in ending_in.get(end, [end])] + names
+    return merged
 
 
 def _class_colors(count: int) -> list[list[plots.Color]]:

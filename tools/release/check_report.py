@@ -10,7 +10,9 @@ chromium, chromedriver and the extra `browser`.
 from __future__ import annotations
 
 import base64
+import csv
 import http.server
+import re
 import shutil
 import sys
 import tempfile
@@ -87,7 +89,8 @@ def main() -> int:
         write_run(folder / "long", epochs=range(1, 4001), n_layers=5, seed=0)
         write_run(folder / "two" / "full", epochs=epochs, n_layers=3, seed=0)
         _write_bare_run(folder / "two" / "bare", epochs)
-        write_run(folder / "short", epochs=[3, 4], n_layers=2, seed=0)
+        write_run(folder / "short", epochs=[1, 2, 3, 4], n_layers=2, seed=0)
+        _write_single_epoch(folder / "single")
         write_run(folder / "initial", epochs=[0, *epochs], n_layers=2, seed=1)
         driver = _driver(folder / "profile")
         try:
@@ -101,6 +104,7 @@ def main() -> int:
                 _save_pictures(page, pictures)
             _check_missing_quantities(Page(driver, write_report(folder / "two").page))
             _check_short_training(Page(driver, write_report(folder / "short").page))
+            _check_single_epoch(Page(driver, write_report(folder / "single").page))
             _check_epoch_0(Page(driver, write_report(folder / "initial").page))
             _check_time(driver, write_report(folder / "long").page)
         finally:
@@ -275,13 +279,44 @@ def _check_missing_quantities(page: Page) -> None:
 
 def _check_short_training(page: Page) -> None:
     labels = page.texts("#curves svg .axis text[text-anchor=middle]:not([transform])")
-    _require(labels == ["3", "4", "epoch"], f"epochs are labelled by whole numbers; got {labels}")
+    _require(labels == ["1", "4", "2", "3", "epoch"], f"epochs are labelled by whole numbers; got {labels}")
     print("passed: short_training")
 
 
-def _check_epoch_0(page: Page) -> None:
+def _write_single_epoch(folder: Path) -> None:
+    """Write a table of one epoch without limits, in which no interval has a finite upper end."""
+    write_run(folder, epochs=[3], n_layers=2, seed=1)
+    (folder / "information.json").unlink()
+    with (folder / "information.csv").open(newline="") as file:
+        header, *rows = csv.reader(file)
+    place = header.index("upper")
+    with (folder / "information.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([header, *([*row[:place], "inf", *row[place + 1 :]] for row in rows)])
+
+
+def _check_single_epoch(page: Page) -> None:
     labels = page.texts("#curves svg .axis text[text-anchor=middle]:not([transform])")
-    _require(labels == ["0", "1", "10", "100", "1000", "epoch"], f"epoch 0 on a logarithmic axis; got {labels}")
+    _require(labels == ["3", "epoch"], f"a single epoch is the only tick; got {labels}")
+    _require(not page.one("#play").is_enabled(), "a single epoch cannot be played")
+    bands = [
+        [float(number) for number in re.findall("[0-9.]+", path)[1::2]] for path in _paths(page, "band", "#curves")
+    ]
+    _require([min(band) for band in bands] == [14, 14], f"bands without upper ends reach the top; got {bands}")
+    _require("∞" in page.texts("#rows td.number"), "an infinite end in the table")
+    _require(HOSTILE in page.texts("#rows td.name"), "whole names in the table")
+    labels = [box.get_attribute("aria-label") for box in page.all("#layers input")]
+    _require(labels == [HOSTILE, "encoder.layers.1.relu"], "whole names of layers for readers of screens")
+    key = page.one("#plane-key").text
+    _require(key.startswith("A rectangle") and "Dotted" in key, "key of the plane")
+    _require("Dashed" not in key and "Pale" not in key and "hollow" not in key, f"no key of missing parts; got {key}")
+    _require(page.messages() == [], "no message")
+    print("passed: single_epoch")
+
+
+def _check_epoch_0(page: Page) -> None:
+    page.emulate(width=1300)
+    labels = page.texts("#curves svg .axis text[text-anchor=middle]:not([transform])")
+    _require(labels == ["0", "2048", "1", "10", "100", "1000", "epoch"], f"epoch 0 on a logarithmic axis; got {labels}")
     print("passed: epoch_0")
 
 

@@ -19,6 +19,7 @@ function colored(parent, tag, { light, dark }, attributes = {}) {
 
 function number(value) {
   if (value === null || value === undefined) return "–";
+  if (!Number.isFinite(value)) return value > 0 ? "∞" : "−∞";
   return value !== 0 && (Math.abs(value) < 1e-3 || Math.abs(value) >= 1e6) ? value.toExponential(3) : value.toFixed(4);
 }
 
@@ -40,13 +41,17 @@ function scale([low, high], [start, end], isLogarithmic = false) {
   return (value) => start + ((map(value) - map(low)) / span) * (end - start);
 }
 
+// Return a scale that maps numbers beyond the ends of an axis, such as an infinite end of an interval, to its ends.
+const clamped = (position, [low, high]) => (value) => position(Math.max(low, Math.min(high, value)));
+
 // Return at most about `most` positions of ticks, whose distances are at least `least` on a linear axis.
 function ticks([low, high], isLogarithmic, most, least = 0) {
   const values = [];
   if (isLogarithmic) {
     const first = low || 1;
     if (low === 0) values.push(0);
-    const steps = high / first < 200 ? [1, 2, 5] : [1];
+    const ratio = high / first;
+    const steps = ratio < 10 ? [1, 2, 3, 4, 5, 6, 7, 8, 9] : ratio < 200 ? [1, 2, 5] : [1];
     for (let power = Math.floor(Math.log10(first)); 10 ** power <= high; power++) {
       values.push(...steps.map((step) => step * 10 ** power).filter((value) => value >= low && value <= high));
     }
@@ -59,8 +64,21 @@ function ticks([low, high], isLogarithmic, most, least = 0) {
   return values;
 }
 
-// Empty `svg`, plot axes in it, and return the scales of both axes.
-function axes(svg, { x, y, xLabel, yLabel, isLogarithmic = false, leastStep = 0 }) {
+// Return the first and the last epoch, and those ticks between them whose labels overlap no other label.
+function epochTicks([first, last], candidates, position) {
+  const chosen = [...new Set([first, last])];
+  const distance = (a, b) => Math.abs(position(a) - position(b));
+  const room = (a, b) => 4 * `${a}${b}`.length + 8; // a digit has at most 8 pixels
+  for (const tick of candidates) {
+    if (first < tick && tick < last && chosen.every((other) => distance(tick, other) >= room(tick, other))) {
+      chosen.push(tick);
+    }
+  }
+  return chosen;
+}
+
+// Empty `svg`, plot axes in it, and return the scales of both axes. `epochs` are the ends of the epochs on the x axis.
+function axes(svg, { x, y, xLabel, yLabel, isLogarithmic = false, epochs = null }) {
   const width = svg.parentElement.clientWidth || 480;
   const height = Math.min(420, Math.max(260, width * 0.7));
   const [left, right, top, bottom] = [52, width - 12, 14, height - 42];
@@ -74,7 +92,8 @@ function axes(svg, { x, y, xLabel, yLabel, isLogarithmic = false, leastStep = 0 
     add(grid, "path", { d: `M${left} ${position}H${right}` });
     add(grid, "text", { x: left - 6, y: position + 4, "text-anchor": "end" }, String(+value.toPrecision(6)));
   }
-  for (const value of ticks(x, isLogarithmic, width / 90, leastStep)) {
+  const xTicks = ticks(x, isLogarithmic, width / 90, epochs ? 1 : 0);
+  for (const value of epochs ? epochTicks(epochs, xTicks, scales.x) : xTicks) {
     add(grid, "path", { d: `M${scales.x(value)} ${bottom}v4` });
     const text = String(+value.toPrecision(6));
     const center = Math.min(scales.x(value), width - 4 * text.length); // a digit has at most 8 pixels

@@ -5,8 +5,14 @@
 const MOST_DOTS = 60; // epochs of a curve with dots
 const at = (position, value) => (value === null || value === undefined ? null : position(value));
 
+// Return both ends of an interval; an end that is missing beside the other is infinite. A measure has no interval.
+function endsOf(curve, index) {
+  const [lower, upper] = [curve.l?.[index] ?? null, curve.u?.[index] ?? null];
+  return lower === null && upper === null ? [null, null] : [lower ?? -Infinity, upper ?? Infinity];
+}
+
 function intervalText(curve, index, quantity) {
-  const ends = curve.l ? ` [${number(curve.l[index])}, ${number(curve.u[index])}]` : "";
+  const ends = curve.l ? ` [${endsOf(curve, index).map(number).join(", ")}]` : "";
   return `${quantity}: ${number(curve.v[index])}${ends}`;
 }
 
@@ -40,10 +46,11 @@ function plotPlane(svg, run, [xName, yName], last, { layers, domain }) {
     const [x, y] = [run.curves[xName]?.[index], run.curves[yName]?.[index]];
     if (!x || !y || last < 0) continue;
     const group = colored(svg, "g", layer, { "data-layer": index });
+    const [across, up] = [clamped(scales.x, domain(xName)), clamped(scales.y, domain(yName))];
+    const sides = (i) => [...endsOf(x, i).map((end) => at(across, end)), ...endsOf(y, i).map((end) => at(up, end))];
     const box = (i) => {
-      const [l, r] = [at(scales.x, x.l[i]), at(scales.x, x.u[i])];
-      const [b, t] = [at(scales.y, y.l[i]), at(scales.y, y.u[i])];
-      if ([l, r, b, t].includes(null)) return "";
+      const [l, r, b, t] = sides(i);
+      if ([l, b].includes(null)) return "";
       return `M${l.toFixed(1)} ${b.toFixed(1)}H${r.toFixed(1)}V${t.toFixed(1)}H${l.toFixed(1)}Z`;
     };
     const position = (i) => [at(scales.x, x.v[i]), at(scales.y, y.v[i])];
@@ -54,9 +61,8 @@ function plotPlane(svg, run, [xName, yName], last, { layers, domain }) {
     const [px, py] = position(last);
     if (px === null || py === null) continue;
     if (box(last)) {
-      const horizontal = `M${scales.x(x.l[last])} ${py}H${scales.x(x.u[last])}`;
-      const vertical = `M${px} ${scales.y(y.l[last])}V${scales.y(y.u[last])}`;
-      add(group, "path", { class: "bars", d: horizontal + vertical });
+      const [l, r, b, t] = sides(last);
+      add(group, "path", { class: "bars", d: `M${l} ${py}H${r}M${px} ${b}V${t}` });
     }
     add(group, "circle", { cx: px, cy: py, r: 4.5, class: x.s?.[last] ? "hollow" : "filled" });
     const texts = [intervalText(x, last, xName), intervalText(y, last, yName), note(x, last), note(y, last)];
@@ -66,10 +72,11 @@ function plotPlane(svg, run, [xName, yName], last, { layers, domain }) {
 
 // Plot a quantity of each layer over the epochs, with bands; a vertical line marks epoch `last`.
 function plotCurves(svg, run, quantity, last, { layers, domain, epochs }) {
-  const isLogarithmic = epochs[0] >= 0;
-  const x = epochs[0] < epochs[1] ? epochs : [epochs[0] * 0.9 - !isLogarithmic, epochs[0] * 1.1 + 1];
+  const hasSeveral = epochs[0] < epochs[1];
+  const isLogarithmic = epochs[0] >= 0 && hasSeveral;
+  const x = hasSeveral ? epochs : [epochs[0] - 0.5, epochs[0] + 0.5];
   const y = domain(quantity);
-  const scales = axes(svg, { x, y, xLabel: "epoch", yLabel: quantity, isLogarithmic, leastStep: 1 });
+  const scales = axes(svg, { x, y, xLabel: "epoch", yLabel: quantity, isLogarithmic, epochs });
   if (run.limits[quantity]) limitLine(svg, run.limits[quantity], scales, false);
   if (last >= 0) {
     const position = scales.x(run.epochs[last]);
@@ -77,13 +84,16 @@ function plotCurves(svg, run, quantity, last, { layers, domain, epochs }) {
   }
   svg.marks = [];
   const points = (column) => run.epochs.map((epoch, i) => [scales.x(epoch), at(scales.y, column[i])]);
-  // A band ends where an end is missing; a single interval is a bar.
-  const band = (lower, upper) => {
+  // A band has a gap where an interval is missing, and reaches the edge of the chart at an infinite end; a single
+  // interval is a bar.
+  const band = (l, u) => {
+    const up = clamped(scales.y, y);
+    const intervals = run.epochs.map((_, i) => endsOf({ l, u }, i));
     const parts = [[]];
-    run.epochs.forEach((_, i) => (lower[i] === null || upper[i] === null ? parts.push([]) : parts.at(-1).push(i)));
+    intervals.forEach(([lower], i) => (lower === null ? parts.push([]) : parts.at(-1).push(i)));
     const outline = (part) => {
-      const edge = (column) => part.map((i) => [scales.x(run.epochs[i]), scales.y(column[i])]);
-      const [below, above] = [edge(lower), edge(upper)];
+      const edge = (end) => part.map((i) => [scales.x(run.epochs[i]), up(intervals[i][end])]);
+      const [below, above] = [edge(0), edge(1)];
       if (part.length > 1) return line([...above, ...below.reverse()]);
       const [[x, low], [, high]] = [below[0], above[0]];
       return line([[x - 2, low], [x + 2, low], [x + 2, high], [x - 2, high]]);

@@ -75,14 +75,14 @@ function fillTable() {
       const row = add(body, "tr");
       add(row, "td", { title: run.full }, run.name);
       add(row, "td", { "data-value": run.epochs[last] }, String(run.epochs[last]));
-      add(row, "td", { title: layer.full, "data-value": layer.full }, layer.name);
-      const [lower, upper] = [curve.l?.[last] ?? null, curve.u?.[last] ?? null]; // a measure has no interval
+      add(row, "td", { class: "name" }, layer.full);
+      const [lower, upper] = endsOf(curve, last);
       for (const value of [curve.v[last], lower, upper]) {
         add(row, "td", { class: "number", "data-value": value ?? "–" }, number(value));
       }
-      const cell = add(row, "td", { "data-value": upper === null || lower === null ? "–" : upper - lower });
-      if (upper !== null && lower !== null) {
-        const position = scale([low, high], [0, 120]);
+      const cell = add(row, "td", { "data-value": lower === null ? "–" : upper - lower });
+      if (lower !== null) {
+        const position = clamped(scale([low, high], [0, 120]), [low, high]);
         const svg = add(cell, "svg", { width: 120, height: 12, "aria-hidden": "true" });
         add(svg, "path", { class: "limit", d: "M0 6H120" });
         const group = colored(svg, "g", layer);
@@ -105,6 +105,9 @@ function plotAll() {
     const pair = data.planes[byId("plane").value];
     const options = { layers, domain };
     plotPanels(byId("planes"), withCurves(pair), (svg, run, last) => plotPlane(svg, run, pair, last, options));
+    for (const sentence of byId("plane-key").children) {
+      sentence.hidden = !byId("planes").querySelector(sentence.dataset.part);
+    }
   }
   if (data.information.length) {
     const options = { layers, domain, epochs: extent(data.information.flatMap((run) => run.epochs)) };
@@ -135,7 +138,7 @@ function goTo(index) {
 
 function checkbox(parent, name, isChecked, change, color) {
   const label = add(parent, "label", { title: name.full });
-  const input = add(label, "input", { type: "checkbox" });
+  const input = add(label, "input", { type: "checkbox", "aria-label": name.full });
   input.checked = isChecked;
   if (color) colored(label, "span", color, { class: "swatch" });
   label.append(name.name);
@@ -181,6 +184,7 @@ function makeControls() {
   slider.addEventListener("input", plotAll);
   let timer = 0;
   const play = byId("play");
+  play.disabled = epochs.length < 2;
   const stop = () => (clearInterval(timer), (timer = 0), (play.textContent = "Play"));
   play.addEventListener("click", () => {
     if (timer) return stop();

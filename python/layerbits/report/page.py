@@ -145,8 +145,7 @@ def _charts(charts: Mapping[str, Any], fallback: bytes) -> str:
             pairs = [f"{y.partition(' in ')[0]} against {x}" for x, y in charts["planes"]]
             parts.append(
                 f"<h3>Information plane</h3>{_choice('plane', pairs)}{_panels('planes', 'Information plane')}"
-                '<p class="quiet">A rectangle spans the intervals of both informations at this epoch, pale ones those '
-                "of earlier epochs. A hollow mark is saturated. Dashed lines: the largest possible values.</p>"
+                f'<p class="quiet" id="plane-key">{_plane_key()}</p>'
             )
         elif any("(X;T) in " in quantity for quantity in quantities):
             parts.append(
@@ -180,7 +179,20 @@ def _charts(charts: Mapping[str, Any], fallback: bytes) -> str:
     return f'<section id="charts">{noscript}{"".join(parts)}</section>' if parts else ""
 
 
+# Sentences on the parts of an information plane, by the selector of the part; the scripts hide those on missing parts.
+_PLANE_PARTS = {
+    ".interval:not([d=''])": "A rectangle spans the intervals of both informations at this epoch.",
+    ".earlier:not([d=''])": "Pale rectangles are those of earlier epochs.",
+    ".hollow": "A hollow mark is saturated.",
+    ".limit": "Dashed lines: the largest possible values.",
+    ".diagonal": "Dotted line: equal values on both axes; no layer can be above it.",
+}
 _ROWS = ("run", "epoch", "layer", "value", "lower", "upper", "interval", "notes")
+
+
+def _plane_key() -> str:
+    spans = (f'<span data-part="{html.escape(part)}">{text}</span>' for part, text in _PLANE_PARTS.items())
+    return " ".join(spans)
 
 
 def _panels(name: str, label: str) -> str:

@@ -51,6 +51,12 @@ def test_runs_stand_side_by_side_and_no_file_of_a_run_changes(write_run, tmp_pat
     assert page.images == {}
 
 
+def test_folders_with_numbers_are_in_their_order(write_run, tmp_path):
+    for number in (10, 2, 1):
+        write_run(f"net{number}-a", {1: 1.0})
+    assert names(HtmlPage(write_report([tmp_path]).page)) == ["net1-a", "net2-a", "net10-a"]
+
+
 def test_page_of_several_folders_is_in_the_working_directory(write_run, tmp_path, monkeypatch):
     folders = [write_run(name, {1: 1.0}) for name in ("a", "b")]
     monkeypatch.chdir(tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Sequence
 from pathlib import Path
@@ -75,7 +76,7 @@ def _runs_in(directory: Path) -> list[Path]:
             raise UsageError(f"{directory}: {problem}; {_REMEDY}")
         if _is_run(directory):
             return [directory]
-        runs = [folder for folder in sorted(directory.iterdir()) if folder.is_dir() and _is_run(folder)]
+        runs = [folder for folder in directory.iterdir() if folder.is_dir() and _is_run(folder)]
     except OSError as error:
         raise UsageError(f"{error.filename or directory}: cannot be read ({error.strerror}); {_REMEDY}") from error
     if not runs and (directory / SETTINGS_FILE).exists():
@@ -85,12 +86,18 @@ def _runs_in(directory: Path) -> list[Path]:
             f"{directory}: no {RUN_RECORD} and no {INFORMATION_FILE} in it or in its subfolders, so nothing to report "
             f"on; {_REMEDY}"
         )
+    runs.sort(key=_with_numbers)
     if not os.path.lexists(directory / SWEEP_RECORD):
         return runs
     finished = [run for run in runs if is_finished(run)]
     if not finished:
         raise UsageError(f"{directory}: no run of the sweep has finished; wait for one, or name the folder of a run")
     return finished
+
+
+def _with_numbers(path: Path) -> list[str | int]:
+    """Return a key that sorts seed=2 before seed=10."""
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", path.name)]
 
 
 def _is_run(folder: Path) -> bool:

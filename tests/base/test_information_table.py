@@ -163,6 +163,13 @@ def test_notebook_table_escapes_notes_and_marks_warnings():
     assert notes == [None, None, "\N{WARNING SIGN} <raise> draws", None]
 
 
+@pytest.mark.parametrize(("name", "wrapped"), [("fc", None), ("block" * 20, "long")])
+def test_notebook_wraps_long_names(name, wrapped):
+    page = parsed(InformationTable((dataclasses.replace(ROW, layer=name),))._repr_html_())
+    assert page.findall(".//td")[0].get("class") == wrapped
+    assert ".layerbits td.long {min-width: 12em; max-width: 24em; overflow-wrap: anywhere}" in page.find("style").text
+
+
 def test_bar_of_a_narrow_interval_has_a_least_width_around_it():
     row = dataclasses.replace(ROW, lower=2.0, upper=2.0)
     page = parsed(InformationTable((row,), {"I(X;T)": 4.0})._repr_html_())

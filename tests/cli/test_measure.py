@@ -99,6 +99,7 @@ def test_network_of_a_script_is_measured_as_by_layer_information(script, tmp_pat
     assert history.epochs == (0,)
     assert values(history[0]) == measured(sigma=0.5)
     printed = capsys.readouterr().out
+    assert f"epoch 0: the network of {script}\n" in printed
     assert str(history[0]) in printed
     assert f"`layerbits report {out}`" in printed
     assert main(["report", str(out)]) == 0

@@ -13,10 +13,13 @@ from layerbits._base.types import Integers
 
 _WIDTH, _HEIGHT, _MARGIN = 160, 14, 4  # pixels of a bar
 _LEAST_BAR = 3  # pixels, or a narrow interval would be invisible below the mark of the value
+_SHORT = 24  # characters of a text that is not wrapped within words
+_LONG = ' class="long"'
 _BLUE, _GREY = "#0072B2", "#888888"  # both visible on white and on black
 _STYLE = (
     "<style>.layerbits td, .layerbits th {text-align: left !important; vertical-align: top} "
     ".layerbits td.number {text-align: right !important; font-variant-numeric: tabular-nums; white-space: nowrap} "
+    ".layerbits td.long {min-width: 12em; max-width: 24em; overflow-wrap: anywhere} "
     ".layerbits svg {max-width: none !important}"  # JupyterLab would cut pictures beside long notes
     "</style>"
 )
@@ -69,7 +72,7 @@ def html_table(titles: Sequence[str], rows: Sequence[HtmlRow]) -> str:
     lines = ""
     for row, bar in zip(rows, bars, strict=True):
         cell = f"<td>{bar}</td>" if has_bars else ""
-        lines += f"<tr>{_cells(row)}{cell}<td>{_notes(row.note, set(row.flags) - common)}</td></tr>"
+        lines += f"<tr>{_cells(row)}{cell}{_notes_cell(row.note, set(row.flags) - common)}</tr>"
     return f"{_table(heads, lines)}{f'<div>All rows: {_notes(str(), common)}</div>' if common else ''}"
 
 
@@ -122,7 +125,7 @@ def _steps(counts: Sequence[int]) -> str:
 
 def _cells(row: HtmlRow) -> str:
     numbers = (f"{fixed(row.value)} {row.unit}", f"[{fixed(row.lower)}, {fixed(row.upper)}]")
-    texts = "".join(f"<td>{html.escape(text)}</td>" for text in row.texts)
+    texts = "".join(f"<td{_LONG * (len(text) > _SHORT)}>{html.escape(text)}</td>" for text in row.texts)
     return texts + "".join(f'<td class="number">{html.escape(number)}</td>' for number in numbers)
 
 
@@ -149,6 +152,11 @@ def _bar(row: HtmlRow, scale: float) -> str:
 def flags_in_words(flags: Iterable[str]) -> str:
     """Return the flags of a row in alphabetical order, such as ``measurement noise, saturated``."""
     return ", ".join(sorted(flag.replace("_", " ") for flag in flags))
+
+
+def _notes_cell(note: str, flags: set[str]) -> str:
+    text = _notes(note, flags)
+    return f"<td{_LONG * (len(text) > _SHORT)}>{text}</td>"
 
 
 def _notes(note: str, flags: set[str]) -> str:

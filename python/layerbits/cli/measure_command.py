@@ -80,7 +80,8 @@ def _measure(arguments: argparse.Namespace) -> int:
     for epoch, path in checkpoints.items():
         if path is not None:
             load_parameters(network["model"], path)
-        print_text(f"epoch {epoch}\n{monitor.step(epoch)}")
+        source = f"the network of {arguments.script}" if path is None else path
+        print_text(f"epoch {epoch}: {source}\n{monitor.step(epoch)}")
     print_text(f"results are in {folder}; `layerbits report {folder}` plots them")
     return 0
 

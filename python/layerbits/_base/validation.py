@@ -30,7 +30,7 @@ def shown(value: object, *, longest: int = _LONGEST_TEXT) -> str:
 
 
 def shown_path(path: str | os.PathLike[str]) -> str:
-    """Return a path for messages, by `shown` with room for a longer text."""
+    """Return a path as `shown` does, with up to `_LONGEST_PATH` characters."""
     return shown(os.fspath(path), longest=_LONGEST_PATH)
 
 

@@ -62,7 +62,7 @@ def parse_grid(
         grid.setdefault(name, []).extend([value] if is_tuple else value.split(","))
     if seeds is not None:
         if "seed" in grid:
-            raise UsageError("--seeds: got --set seed= too, wanted the seeds in one of both")
+            raise UsageError("--seeds: got --set seed= too, wanted the seeds in one of the two")
         grid["seed"] = [str(seed) for seed in _parse_seeds(seeds)]
     return grid
 

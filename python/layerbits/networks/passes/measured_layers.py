@@ -83,8 +83,9 @@ def _with_rows_of_inputs(
         check_rows(network, inputs, names)
         if network.units.keys() >= set(names):
             return names
-    except ValueError as failed:  # without this error, a layer did not run in all passes of the check
+    except ValueError as failed:
         error = failed
+    # Rows failed the check, or a layer did not run in all of its passes.
     others = layers_with_other_rows(network, inputs)
     if others and not others.intersection(named):
         return _without(network, inputs, names, others, error)

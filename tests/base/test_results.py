@@ -52,6 +52,15 @@ def test_estimate_that_did_not_converge_says_so():
     assert text == "4.123 +- 0.004 nats (95 %: 4.115 to 4.131), tolerance not reached in 8192 draws"
 
 
+def test_estimate_names_the_assumption_of_its_ends():
+    estimate = dataclasses.replace(ESTIMATE, flags=("tail_assumed",))
+    assert estimate.note == "assumes that no signal lies 10 times as far from the center as in a pilot"
+    assert str(estimate).endswith(f", {estimate.note}")
+    assert estimate.note in estimate._repr_html_()
+    assert dataclasses.replace(estimate, converged=False).note.endswith(f" in 8192 draws; {estimate.note}")
+    assert ESTIMATE.note == ""
+
+
 def test_estimate_in_bits_prints_bits():
     assert str(ESTIMATE.bits) == "5.948 +- 0.006 bits (95 %: 5.937 to 5.960)"
 

@@ -44,6 +44,7 @@ def work(folder, store, rank, size):
     torch.distributed.init_process_group(
         "gloo", store=torch.distributed.FileStore(store, size), rank=rank, world_size=size, timeout=timeout
     )
+    (folder / f"{rank}.ready").touch()
     told = message(lambda: measure(folder / "monitor", torch.distributed.group.WORLD))
     (folder / f"{rank}.json").write_text(json.dumps(told))
 
@@ -65,7 +66,8 @@ def kill_rank(folder, reference, generator, size=2):
     folder.mkdir()
     processes, killed = start(folder, size), generator.randrange(size)
     awaited = generator.randrange(len(EPOCHS))
-    wait_until(lambda: len(measured_epochs(folder)) >= awaited)
+    # torch reports a rank that is missing when the group is made.
+    wait_until(lambda: len(list(folder.glob("*.ready"))) == size and len(measured_epochs(folder)) >= awaited)
     processes[killed].join(generator.uniform(0.0, 0.05))
     processes[killed].kill()
     for process in processes:

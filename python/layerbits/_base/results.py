@@ -120,9 +120,14 @@ class Estimate(Result):
         def __getattr__(self, name: str) -> NoReturn:
             raise missing_attribute("Estimate", name, {"low": "lower", "high": "upper"})
 
+    @property
+    def note(self) -> str:
+        """Notes in words on a missed tolerance and on an assumption of the ends; empty if there are none."""
+        notes = [] if self.converged else [f"tolerance not reached in {self.draws} draws"]
+        return "; ".join(notes + [TAIL_SENTENCE] * (TAIL_ASSUMED in self.flags))
+
     def _repr_html_(self) -> str:
-        note = "" if self.converged else f"tolerance not reached in {self.draws} draws"
-        return html_table((), [html_row(self)._replace(note=note)])
+        return html_table((), [html_row(self)._replace(note=self.note)])
 
     def __str__(self) -> str:
         error = "" if math.isnan(self.standard_error) else f" +- {fixed(self.standard_error, 3)}"
@@ -130,7 +135,7 @@ class Estimate(Result):
             f"{fixed(self.value, 3)}{error} {self.unit} "
             f"({100 * self.confidence:g} %: {fixed(self.lower, 3)} to {fixed(self.upper, 3)})"
         )
-        return text if self.converged else f"{text}, tolerance not reached in {self.draws} draws"
+        return f"{text}, {self.note}" if self.note else text
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -159,7 +164,7 @@ class InformationRow(Result):
     seconds : float
         Time to estimate all quantities of the layer, without the first passes, which all layers share.
     note : str
-        Notes of the audits and on a missed tolerance, in words; empty if there are none.
+        Notes of the audits, on a missed tolerance, and on an assumption, in words; empty if there are none.
     plug_in, plug_in_error : float
         Plug-in bound and its standard error, in `unit`.
     decoded, decoded_error : float
@@ -178,14 +183,15 @@ class InformationRow(Result):
         ``"above_ceiling"``: the plug-in bound is larger than the entropies of X and Y allow. ``"ends_cross"``: `lower`
         is above `upper`. ``"above_larger_view"``: a slice has more information than the layer, or than larger random
         slices. ``"sum_differs"``: I(X;T) is not the sum of I(T;Y) and I(X;T|Y).
+        ``"tail_assumed"``: the upper end of an entropy behind noise assumes that no signal is more than 10 times as
+        far from their center as the signals of a pilot. Layers of tanh, sigmoid and other bounded activation functions
+        need no such assumption.
 
         Flags of the measurement. ``"measurement_noise"``: the measurement adds the noise; the network runs without
         noise. ``"before_rounding"``: T is the sum of signal and noise before rounding to float16 or bfloat16. The
         rounded T carries no more information, but a mean of rounded values may. ``"other_output"``: the layer returns
         several tensors, the first has the noise, and a later layer uses another one, so that the layer is in no chain.
-        ``"masked"``: a readout of the tokens that a mask keeps, a function of T and the mask. ``"tail_assumed"``: the
-        upper end of an entropy behind noise assumes that no signal is more than 10 times as far from their center as
-        the signals of a pilot. Layers of tanh, sigmoid and other bounded activation functions need no such assumption.
+        ``"masked"``: a readout of the tokens that a mask keeps, a function of T and the mask.
 
     Examples
     --------
@@ -238,3 +244,4 @@ def row_text(row: InformationRow, width: int = 8) -> str:
 MEASUREMENT_NOISE, BEFORE_ROUNDING, OTHER_OUTPUT = "measurement_noise", "before_rounding", "other_output"
 MASKED = "masked"
 TAIL_ASSUMED = "tail_assumed"
+TAIL_SENTENCE = "assumes that no signal lies 10 times as far from the center as in a pilot"

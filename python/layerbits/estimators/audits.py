@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TypeVar
 
-from layerbits._base import InformationRow
+from layerbits._base import TAIL_ASSUMED, TAIL_SENTENCE, InformationRow
 from layerbits.estimators.sigma_profile_table import SigmaRow
 from layerbits.statistics import Interval
 
@@ -37,6 +37,7 @@ SENTENCES = {
     "ends_cross": "its bounds exclude each other: take more {means}",
     "sum_differs": "I(X;T) is not the sum of I(T;Y) and this: take more {means}",
     "above_larger_view": "above {view}, which contains it: take more {means}",
+    TAIL_ASSUMED: TAIL_SENTENCE,
     "below_larger_sigma": "below that at sigma = {sigma:g}: raise queries",
 }
 """The sentence of each flag of a note; `InformationRow` and `SigmaRow` describe the flags."""

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 
 from layerbits._base import TAIL_ASSUMED, InformationRow
-from layerbits.estimators.audits import with_notes
+from layerbits.estimators.audits import note, noted_too, with_notes
 from layerbits.estimators.classes import Classes
 from layerbits.estimators.layer_measurement import LayerMeasurement
 
@@ -40,6 +40,8 @@ def layer_rows(
         separated_lower = measurement.estimates["I(X;T)"].separated_lower
         taken = {quantity: estimate.taken for quantity, estimate in measurement.estimates.items() if estimate.taken}
         of_labels = with_notes(of_labels, previous, classes.ceilings, measurement.shortfall, separated_lower, taken)
+        assuming = {quantity for quantity, estimate in measurement.estimates.items() if estimate.tail_assumed}
+        of_labels = [noted_too(row, note(TAIL_ASSUMED)) if row.quantity in assuming else row for row in of_labels]
         rows += [
             dataclasses.replace(row, quantity=row.quantity.replace("Y", name))
             for row in of_labels
@@ -69,5 +71,5 @@ def _rows(
             decoded_error=estimate.decoded_error,
             decoder=estimate.decoder,
             limited_by=estimate.limited_by,
-            flags=flags + (TAIL_ASSUMED,) * estimate.tail_assumed,
+            flags=flags,
         )

@@ -19,6 +19,7 @@ from layerbits.experiments.framework import child_processes
 from layerbits.experiments.sweeps import cell_runs
 from tests.support.fork_server import FORK_SERVER
 from tests.support.killed_sweeps import COMMAND, PROGRAM, STEPS, cells_are_free, check_all, finished, fork, wait_until
+from tests.support.small_disk import small_disk
 
 CELLS = 4
 
@@ -197,26 +198,13 @@ def test_sweeps_of_schedulers_killed_at_30_moments_continue_on_others(tmp_path, 
     assert len(set(counts)) > 2
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    """Return a folder on a file system of 96 KiB, and a function that makes it larger."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=96k", "tmpfs", str(disk)]
-    if subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("needs the right to mount")
-    try:
-        yield disk, lambda: subprocess.run(["mount", "-o", "remount,size=8m", str(disk)], check=True)
-    finally:
-        subprocess.run(["umount", "--lazy", str(disk)], check=True)
-
-
-def test_sweep_on_a_full_disk_continues_when_there_is_room(small_disk):
-    disk, enlarge = small_disk
-    with contextlib.suppress(lb.UsageError):  # the tables of the sweep may not fit either
-        result = sweep(disk / "sweep", 20)
-        assert any("No space left" in cell.reason for cell in result.unfinished)
-    before = finished(disk / "sweep")
-    assert len(before) < 20
-    enlarge()
-    check_all(disk / "sweep", sweep(disk / "sweep", 20, resume=True), before)
+def test_sweep_on_a_full_disk_continues_when_there_is_room(tmp_path):
+    folder = tmp_path / "disk" / "sweep"
+    with small_disk(folder.parent, "size=96k") as enlarge:
+        with contextlib.suppress(lb.UsageError):  # the tables of the sweep may not fit either
+            result = sweep(folder, 20)
+            assert any("No space left" in cell.reason for cell in result.unfinished)
+        before = finished(folder)
+        assert len(before) < 20
+        enlarge()
+        check_all(folder, sweep(folder, 20, resume=True), before)

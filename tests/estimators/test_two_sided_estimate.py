@@ -159,3 +159,8 @@ def test_loss_beyond_the_ceiling_is_no_cause():
     estimate = information(2.0, loss=100.0)
     assert estimate.interval.upper == 2.0
     assert estimate.limited_by != "dimensions"
+
+
+def test_interval_that_rounding_closes_is_limited_by_nothing():
+    estimate = dataclasses.replace(information(1.4), interval=Interval(0.0, 1e-20))
+    assert (estimate.limited_by, estimate.shifted(1.0).limited_by) == ("queries", "")

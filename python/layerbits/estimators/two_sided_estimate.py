@@ -115,10 +115,12 @@ class TwoSidedEstimate:
         return self.point.value_in(self.interval)[1]
 
     def shifted(self, constant: float) -> TwoSidedEstimate:
-        """Return the estimate of the quantity plus a constant."""
+        """Return the estimate of the quantity plus a constant. Rounding may make the ends equal."""
+        interval = self.interval.shifted(constant)
         return dataclasses.replace(
             self,
-            interval=self.interval.shifted(constant),
+            interval=interval,
+            limited_by=self.limited_by if interval.lower < interval.upper else "",
             plug_in=self.plug_in + constant,
             decoded=self.decoded + constant,
             point=self.point.shifted(constant),

@@ -137,7 +137,8 @@ def refusals(rank):
         "buffers": message(lambda: lb.layer_information(normed, x, sigma=0.3, group=world)),
         "inputs": message(lambda: lb.layer_information(network(), x + rank, sigma=0.3, group=world)),
         "labels": message(lambda: lb.layer_information(network(), x, labels(100) * rank, sigma=0.3, group=world)),
-        "options": message(lambda: lb.layer_information(network(), x, sigma=0.3, draws=4 + rank, group=world)),
+        "draws": message(lambda: lb.layer_information(network(), x, sigma=0.3, draws=4 + rank, group=world)),
+        "sigma": message(lambda: lb.layer_information(network(), x, sigma=0.3 - float(rank), group=world)),
         "threads": message(lambda: with_threads(1 + rank, lambda: lb.mixture_information(x, 0.3, group=world))),
         "one has NaN": message(lambda: lb.mixture_information(nan, 0.3, group=world)),
         "no labels": message(

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import layerbits as lb
+from layerbits.kernels import processes
 from tests.processes import measurements
 from tests.support.process_groups import run_in_group
 
@@ -94,7 +95,7 @@ def test_monitor_of_a_sharded_network_measures_each_epoch_and_frees_the_weights(
 @pytest.mark.parametrize(
     ("call", "error"),
     [
-        ("other networks", "ValueError: group: got another value of networks on rank 1 than on rank 0"),
+        ("other networks", "ValueError: group: got different modules on rank 0 and rank 1"),
         ("mixed precision", "TypeError: model: got FSDPSequential, which computes in torch.bfloat16 by its mp_policy"),
         ("closure", "LayerSelectionError: model: got Linear at '0.linear', which forward reaches through a closure"),
         ("no group", "TypeError: model: got FSDPSequential, which is sharded, wanted the whole network"),
@@ -105,23 +106,24 @@ def test_sharded_networks_that_cannot_be_gathered_are_refused_by_all(two, call, 
 
 
 @pytest.mark.parametrize(
-    ("call", "part"),
+    ("call", "got"),
     [
-        ("weights", "parameters"),
-        ("buffers", "buffers"),
-        ("inputs", "inputs"),
-        ("labels", "labels"),
-        ("options", "settings"),
-        ("threads", "number of torch's threads"),
-        ("one has NaN", "centers"),
+        ("weights", "different parameters on rank 0 and rank 1"),
+        ("buffers", "different buffers on rank 0 and rank 1"),
+        ("inputs", "different inputs on rank 0 and rank 1"),
+        ("labels", "different labels on rank 0 and rank 1"),
+        ("draws", "draws = 4 on rank 0 and 5 on rank 1"),
+        ("sigma", "sigma = 0.3 on rank 0 and -0.7 on rank 1"),
+        ("threads", "number of torch's threads = 1 on rank 0 and 2 on rank 1"),
+        ("one has NaN", "different centers on rank 0 and rank 1"),
     ],
 )
-def test_processes_with_other_arguments_are_refused_by_all(two, call, part):
+def test_processes_with_other_arguments_are_refused_by_all(two, call, got):
     for rank in two[0]:
         message = rank["refusals"][call]
-        assert message.startswith(f"ValueError: group: got another value of {part} on rank 1 than on rank 0")
-        assert ("torch.distributed.broadcast(b, 0)" in message) == (part == "buffers")
-        assert ("torch.set_num_threads" in message) == (part == "number of torch's threads")
+        assert message.startswith(f"ValueError: group: got {got}, wanted the same on every rank; ")
+        assert ("torch.distributed.broadcast(b, 0)" in message) == (call == "buffers")
+        assert ("torch.set_num_threads" in message) == (call == "threads")
 
 
 @pytest.mark.parametrize(
@@ -166,3 +168,13 @@ def test_other_kinds_of_groups_are_refused(two, call, error):
 def test_group_needs_an_initialized_torch_distributed():
     with pytest.raises(ValueError, match=r"^group: got str without an initialized torch.distributed"):
         lb.mixture_information(torch.zeros(2, 1), 0.3, group="gloo")
+
+
+def test_rank_that_ends_with_the_store_of_the_group_is_described(monkeypatch):
+    def no_store(group):
+        raise RuntimeError("Connection reset by peer")
+
+    monkeypatch.setattr(torch.distributed.distributed_c10d, "_get_process_group_store", no_store)
+    arrivals = processes._Arrivals(None, 1, 3)
+    arrivals.add(1)
+    assert arrivals.missing().startswith("the store of the group does not answer, so the process that has it")

@@ -109,7 +109,8 @@ class Problem:
         """
         readouts, own_decoders = as_readouts(readout), checked_decoders(decoders)
         whole = unsharded(model, processes)
-        check_same_arguments(processes, whole, inputs, (layers, readout, sigma, max_memory, decoders))
+        options = {"layers": layers, "readout": readout, "sigma": sigma, "max_memory": max_memory, "decoders": decoders}
+        check_same_arguments(processes, whole, inputs, options)
         network = _measured_network(whole, inputs, layers, sigma, max_memory)
         names = measured_layers(network, inputs.tensors, layers)
         network_device = next((parameter.device for parameter in model.parameters()), inputs.tensors[0].device)
@@ -134,7 +135,7 @@ class Problem:
         processes = self.workers.processes
         self.network.restore()
         check_same_weights(processes, self.network.module)
-        check_same_noise(processes, self.network, settings=settings, layers=tuple(self.parts))
+        check_same_noise(processes, self.network, **vars(settings), layers=tuple(self.parts))
 
     def for_present_network(self) -> Problem:
         """Return the problem for the present noise and buffers of the network, which training may have changed.

@@ -167,11 +167,13 @@ def sigma_profile(
         risk = (1 - check_confidence(confidence)) / 2
         check_count("seed", seed, minimum=0)
         max_memory = check_max_memory(max_memory)
+        options = {"queries": queries, "confidence": confidence, "seed": seed}
         if isinstance(model, nn.Module):
             sigmas = _checked_sigmas(sigmas)
             data = read_inputs(inputs, model, labels, limit=limit, seed=seed, max_memory=max_memory)
             model = unsharded(model, processes)
-            check_same_arguments(processes, model, data, (layers, limit, sigmas, queries, confidence, seed, max_memory))
+            of_network = {"sigmas": sigmas, "layers": layers, "limit": limit, "max_memory": max_memory}
+            check_same_arguments(processes, model, data, {**of_network, **options})
             if len(data.labels) > 1:
                 raise ValueError(
                     f"labels: got {len(data.labels)} label sets, wanted one; call sigma_profile for each of them"
@@ -196,8 +198,7 @@ def sigma_profile(
             sigmas = _checked_sigmas(inputs if sigmas is None else sigmas)
             points = {layer: _as_points(layer, array) for layer, array in arrays.items()}
             classes = [_classes(labels, centers) for centers in points.values()]
-            options = (sigmas, queries, confidence, seed)
-            processes.check_equal("sigma_profile", activations=points, labels=classes, options=options)
+            processes.check_equal("sigma_profile", activations=points, labels=classes, sigmas=sigmas, **options)
             activations = points.items()
         rows: list[SigmaRow] = []
         limits: list[dict[str, float]] = []

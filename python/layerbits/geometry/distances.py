@@ -176,8 +176,8 @@ def pairwise_distance_histogram(
     """
     processes = Processes(group)
     with processes.call("pairwise_distance_histogram"):
-        options = (bins, metric, range)
-        processes.check_equal("pairwise_distance_histogram", points=points, labels=labels, options=options)
+        options = {"bins": bins, "metric": metric, "range": range}
+        processes.check_equal("pairwise_distance_histogram", points=points, labels=labels, **options)
         rows = as_matrix("points", points)
         metric = check_metric(metric)
         bin_count = check_count("bins", bins, minimum=1, maximum=MAX_BINS)

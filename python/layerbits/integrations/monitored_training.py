@@ -53,7 +53,8 @@ class MonitoredTraining:
     def _start(self, model: nn.Module, n_processes: int) -> Monitor:
         if n_processes > 1:
             raise UsageError(
-                f"trainer: got {n_processes} processes, wanted one; measure the checkpoints after the training"
+                f"trainer: got {n_processes} processes, wanted one; in a callback of your own, make a "
+                "Monitor(group=torch.distributed.group.WORLD), or measure the checkpoints after the training"
             )
         self._monitor = Monitor(model, self._inputs, self._labels, **self._options)
         self._restore(self._monitor)

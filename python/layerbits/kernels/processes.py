@@ -13,14 +13,13 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import threading
-import traceback
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 import torch
 import torch.distributed
 
-from layerbits._base import GroupError
+from layerbits._base import GroupError, shown
 from layerbits.kernels.digests import digest
 from layerbits.kernels.environments import environment
 
@@ -72,10 +71,15 @@ class _Arrivals:
             self._own = self._of(self._rank, number) or self._own + number
         return self._own
 
-    def late_ranks(self) -> list[int]:
-        """Return the ranks that have reached fewer exchanges than this process, as far as known."""
+    def missing(self) -> str:
+        """Name the ranks that have reached fewer exchanges than this process, as far as known."""
         numbers = {rank: self._of(rank) for rank in range(self._size)}
-        return [rank for rank, number in numbers.items() if number is not None and number < self._own]
+        late = [str(rank) for rank, number in numbers.items() if number is not None and number < self._own]
+        if late:
+            return f"rank {', '.join(late)} did not reach this step; "
+        if set(numbers.values()) == {None}:
+            return "the store of the group does not answer, so the process that has it, often rank 0, may have ended; "
+        return ""
 
     def _of(self, rank: int, added: int = 0) -> int | None:
         numbers: list[int] = []
@@ -163,28 +167,27 @@ class Processes:
         self.gather(f"the end of {name}", lambda: None)
 
     def check_equal(self, name: str, **parts: object) -> None:
-        """Compare hashes of the arguments of a call, of versions and of threads on all processes.
+        """Compare the arguments of a call, by hashes, and versions and threads on all processes.
 
         Raises
         ------
         ValueError
-            Processes differ; the message, on every process, names the part and a rank.
+            Processes differ; the message, on every process, names the argument and a rank, and shows short values.
         """
         if self.size == 1:
             return
-        ours = {**{part: digest(value) for part, value in parts.items()}, **environment()}
+        ours = {part: (digest(value), _short_text(value)) for part, value in (parts | environment()).items()}
         gathered = self.gather(f"the arguments of {name}", lambda: ours)
         for rank, theirs in enumerate(gathered):
-            for part, wanted in gathered[0].items():
-                if theirs.get(part) != wanted:
+            for part, first in gathered[0].items():
+                other = theirs.get(part, ("", ""))
+                if other[0] != first[0]:
                     self._failed = True
-                    is_environment = part in environment()
-                    detail = f" ({theirs.get(part)} and {wanted})" if is_environment else ""
-                    remedy = _SAME_ENVIRONMENT if is_environment else _REMEDIES.get(part, _REMEDY)
-                    raise ValueError(
-                        f"group: got another value of {part} on rank {rank} than on rank 0{detail}, wanted the same on "
-                        f"every rank; {remedy}"
-                    )
+                    got = f"got different {part} on rank 0 and rank {rank}"
+                    if "" not in (other[1], first[1]) and other[1] != first[1]:
+                        got = f"got {part} = {first[1]} on rank 0 and {other[1]} on rank {rank}"
+                    remedy = _SAME_ENVIRONMENT if part in environment() else _REMEDIES.get(part, _REMEDY)
+                    raise ValueError(f"group: {got}, wanted the same on every rank; {remedy}")
 
     def check_result(self, name: str, result: T) -> T:
         """Return a result; GroupError if it differs between the processes."""
@@ -197,19 +200,17 @@ class Processes:
         return result
 
     def _exchange(self, step: str, result: Any, error: Exception | None) -> list[_Report]:
-        message = "" if error is None else "".join(traceback.format_exception_only(error)).strip()
+        message = "" if error is None else f"{type(error).__name__}: {error}"
         reports: list[Any] = [None] * self.size
         try:
             report = _Report(step, message, result, self._arrivals.add(1))
             torch.distributed.all_gather_object(reports, report, group=self._group)
         except Exception as failure:  # torch raises errors of several types
             self._failed = True
-            late = self._arrivals.late_ranks()
-            missing = f"rank {', '.join(map(str, late))} did not reach this step; " if late else ""
             raise GroupError(
                 f"group: rank {self.rank} of {self.size} waited at {step!r} for the other ranks, and one has ended or "
-                f"did not take part within the time-out of the group; {missing}make the same call on every rank, and "
-                f"see the output of the other ranks ({failure})"
+                f"did not take part within the time-out of the group; {self._arrivals.missing()}make the same call on "
+                "every rank, and see the output of the other ranks"
             ) from (error or failure)
         self._arrivals.add(max(report.arrivals for report in reports) - reports[self.rank].arrivals)
         failed = [rank for rank, report in enumerate(reports) if report.error]
@@ -229,6 +230,11 @@ class Processes:
 
 
 ALONE = Processes()
+
+
+def _short_text(value: object) -> str:
+    """Return the text of a number, a name or a flag; empty for all other values."""
+    return shown(value) if value is None or isinstance(value, int | float | str) else ""
 
 
 def _rank_and_size(group: object) -> tuple[int, int]:

@@ -128,8 +128,8 @@ def mixture_information(
     """
     processes = Processes(group)
     with processes.call("mixture_information"):
-        options = (tolerance, confidence, seed, max_draws)
-        processes.check_equal("mixture_information", centers=centers, sigma=sigma, weights=weights, options=options)
+        options = {"tolerance": tolerance, "confidence": confidence, "seed": seed, "max_draws": max_draws}
+        processes.check_equal("mixture_information", centers=centers, sigma=sigma, weights=weights, **options)
         centers, weights = as_centers(centers), as_weights(weights)
         check_plain("mixture_information and mixture_entropy", centers, weights)
         centers, sigma = centers.detach(), as_sigma(sigma).item()

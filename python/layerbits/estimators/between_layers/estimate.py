@@ -178,7 +178,10 @@ def information_between_layers(
             raise ValueError(f"decoders: got {len(own_decoders)} with estimator='known', wanted none; use 'draws'")
         data = read_inputs(inputs, model, max_memory=max_memory)
         model = unsharded(model, processes)
-        options = (first, second, draws, queries, level, seed, max_memory, decoders, estimator)
+        options = {
+            "first": first, "second": second, "draws": draws, "queries": queries, "confidence": level, "seed": seed,
+            "max_memory": max_memory, "decoders": decoders, "estimator": estimator,
+        }  # fmt: skip
         check_same_arguments(processes, model, data, options)
         pair = LayerPair.of(model, data, (first, second), max_memory, Workers(processes=processes))
         check_same_noise(processes, pair.network)

@@ -37,7 +37,7 @@ def unsharded(model: nn.Module, processes: Processes) -> nn.Module:
     root = unwrapped(model)
     tensors = [(name, _form(tensor)) for name, tensor in (*root.named_parameters(), *root.named_buffers())]
     # Networks of other forms would gather other tensors, and wait for each other.
-    processes.check_equal("the network", networks=repr(model), tensors=tensors)
+    processes.check_equal("the network", modules=repr(model), tensors=tensors)
     for name, module in root.named_modules():
         if _is_unit(module):
             _check_unit(f"{type(module).__name__} at {name!r}" if name else type(module).__name__, module)

@@ -51,6 +51,14 @@ def test_entropies_keep_the_decoders_that_are_densities():
         assert own["signals", quantity].upper == builtin["signals", quantity].upper
 
 
+def test_decoder_that_processes_cannot_share_is_refused():
+    class Local(IsotropicGaussians):
+        pass
+
+    with pytest.raises(ValueError, match=r"^decoders\[0\]: pickle raised .* define its class in a module"):
+        CallerDecoder("decoders[0]", Local(), 0)._pickled()
+
+
 def test_worse_decoder_of_the_caller_is_not_chosen():
     class Nothing(IsotropicGaussians):
         def scores(self, queries):

@@ -65,6 +65,18 @@ MEASUREMENTS = {
     "two layers": lambda group: lb.information_between_layers(
         lb.noisify(network(), sigma=0.3), inputs(), "1", "5", draws=4, max_memory=2**20, group=group
     ),
+    "decoders": lambda group: lb.layer_information(
+        lb.noisify(network(), sigma=0.3), inputs(100), draws=8, decoders=[lb.NetworkDecoder(steps=20)], group=group
+    ),
+    "decoders of a pair": lambda group: lb.information_between_layers(
+        lb.noisify(network(), sigma=0.3),
+        inputs(100),
+        "1",
+        "5",
+        draws=4,
+        decoders=[lb.NetworkDecoder(steps=20)],
+        group=group,
+    ),
     "known channels": lambda group: lb.layer_information(network(), inputs(), labels(), sigma=0.3, group=group),
     "tolerance": lambda group: lb.layer_information(
         lb.noisify(network(), sigma=0.5), inputs(300), draws=8, tolerance=0.2, max_draws=64, group=group
@@ -73,7 +85,7 @@ MEASUREMENTS = {
 
 
 def results(group=None):
-    """Return the numbers of each measurement, and the pairs and passes that this process computed."""
+    """Return the numbers of each measurement, and the pairs, passes and fits that this process computed."""
     found = {}
     for name, measure in MEASUREMENTS.items():
         with counted_work() as work:
@@ -83,9 +95,9 @@ def results(group=None):
 
 @contextlib.contextmanager
 def counted_work():
-    """Count the pairs of log-sums that may be shared, and the passes."""
-    work = {"pairs": 0, "passes": 0}
-    log_sum, run = sharding.log_sum_exp_isotropic, Recorder.run
+    """Count the pairs of log-sums that may be shared, the passes, and the fits of network decoders."""
+    work = {"pairs": 0, "passes": 0, "fits": 0}
+    log_sum, run, fit = sharding.log_sum_exp_isotropic, Recorder.run, lb.NetworkDecoder.fit
 
     def counting_log_sum(points, centers, *arguments, **options):
         work["pairs"] += len(points) * len(centers)
@@ -95,11 +107,15 @@ def counted_work():
         work["passes"] += 1
         return run(recorder, of_pass)
 
-    sharding.log_sum_exp_isotropic, Recorder.run = counting_log_sum, counting_run
+    def counting_fit(decoder, signals, inputs):
+        work["fits"] += 1
+        fit(decoder, signals, inputs)
+
+    sharding.log_sum_exp_isotropic, Recorder.run, lb.NetworkDecoder.fit = counting_log_sum, counting_run, counting_fit
     try:
         yield work
     finally:
-        sharding.log_sum_exp_isotropic, Recorder.run = log_sum, run
+        sharding.log_sum_exp_isotropic, Recorder.run, lb.NetworkDecoder.fit = log_sum, run, fit
 
 
 def message(call):

@@ -33,6 +33,8 @@ def check_results(alone, ranks):
         for kind, total in work.items():
             shares = [rank[name][1][kind] for rank in ranks]
             assert sum(shares) >= total, (name, kind)
+            if kind == "fits":
+                assert shares == [total, *[0] * (len(ranks) - 1)], name
             if (name, kind) in SHARED:
                 assert max(shares) <= 0.8 * total, (name, kind)  # every process computes some by itself
 

@@ -146,7 +146,8 @@ def caller_candidates(
 ) -> Iterator[Candidate]:
     """Yield the decoders of the caller, each fitted to the draws (N, r, d) when the iteration reaches it."""
     for caller in callers:
-        fitted = caller.fitted(means_of(draws), split.queries.sigma, classes)
+        queries = split.queries
+        fitted = caller.fitted(means_of(draws), queries.sigma, classes, queries.workers.processes)
         evaluate = functools.partial(fitted.log_densities, split.final)
         yield Candidate(fitted.name, fitted.log_densities(split.trial), evaluate, is_density=False)
 

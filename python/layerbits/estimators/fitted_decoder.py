@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import math
+import pickle
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -23,7 +24,7 @@ from layerbits.estimators.input_decoders import InputDecoder
 from layerbits.estimators.log_densities import LogDensities, Queries
 from layerbits.estimators.score_sums import score_log_sums
 from layerbits.estimators.seeded_generators import seeded_generators
-from layerbits.kernels import RandomStream, derived_seed
+from layerbits.kernels import ALONE, Processes, RandomStream, derived_seed
 from layerbits.statistics import ByCondition
 
 _Result = TypeVar("_Result")
@@ -63,14 +64,22 @@ class CallerDecoder:
     decoder: InputDecoder
     seed: int
 
-    def fitted(self, draws: Tensor, sigma: float, classes: Classes) -> FittedDecoder:
-        """Return a copy that is fitted to draws (N, r, k), which carry no queries.
+    def fitted(self, draws: Tensor, sigma: float, classes: Classes, processes: Processes = ALONE) -> FittedDecoder:
+        """Return a copy that is fitted to draws (N, r, k), which carry no queries; the first process fits for all.
 
         Raises
         ------
         ValueError
-            The decoder cannot be copied, or `fit` raises an exception.
+            The decoder cannot be copied or, for several processes, pickled; or `fit` raises an exception.
         """
+        if processes.size == 1:
+            return FittedDecoder(self._fit(draws, sigma), sigma, classes)
+        pickled = processes.gather(
+            f"the fit of {self.label}", lambda: self._fit(draws, sigma)._pickled() if processes.rank == 0 else b""
+        )
+        return FittedDecoder(dataclasses.replace(self, decoder=pickle.loads(pickled[0])), sigma, classes)
+
+    def _fit(self, draws: Tensor, sigma: float) -> CallerDecoder:
         try:
             decoder = copy.deepcopy(self.decoder)
         except Exception as error:
@@ -81,9 +90,33 @@ class CallerDecoder:
         n, r, _ = draws.shape
         signals = draws.flatten(0, 1) / sigma
         inputs = torch.arange(n, device=draws.device).repeat_interleave(r)
-        fitted = FittedDecoder(dataclasses.replace(self, decoder=decoder), sigma, classes)
-        fitted.run("fit", lambda: decoder.fit(signals, inputs), draws.device)
-        return fitted
+        self.run("fit", lambda: decoder.fit(signals, inputs), draws.device)
+        return dataclasses.replace(self, decoder=decoder)
+
+    def _pickled(self) -> bytes:
+        try:
+            return pickle.dumps(self.decoder)
+        except Exception as error:
+            raise ValueError(
+                f"{self.label}: pickle raised {_shown(error)}, wanted a decoder that can be pickled, because one "
+                "process fits it for all; define its class in a module"
+            ) from error
+
+    def run(self, method: str, call: Callable[[], _Result], device: torch.device) -> _Result:
+        """Return the result of a call of the decoder, with seeded generators and with gradients enabled.
+
+        Raises
+        ------
+        ValueError, MemoryError
+            The call raises an exception; a MemoryError is raised as it is.
+        """
+        try:
+            with seeded_generators(self.seed, device), torch.enable_grad():
+                return call()
+        except MemoryError:
+            raise
+        except Exception as error:
+            raise ValueError(f"{self.label}: {method} raised {_shown(error)}") from error
 
 
 def caller_decoders(decoders: Sequence[InputDecoder], seed: int, layer: int) -> tuple[CallerDecoder, ...]:
@@ -142,8 +175,8 @@ class FittedDecoder:
     def _log_posteriors(self, points: Tensor) -> Tensor:
         """Return log q(x|t), (m, N) in float64, at points (m, k)."""
         queries = points / self.sigma
-        scores = self._checked(self.run("scores", lambda: self.caller.decoder.scores(queries), points.device), points)
-        return scores.double().log_softmax(1).clamp_(min=_LEAST_LOG_POSTERIOR)
+        scores = self.caller.run("scores", lambda: self.caller.decoder.scores(queries), points.device)
+        return self._checked(scores, points).double().log_softmax(1).clamp_(min=_LEAST_LOG_POSTERIOR)
 
     def _probe(self, queries: Queries, log_posteriors: Doubles) -> None:
         """Raise a ValueError if log posteriors (n, q) of the queries' inputs differ when a query is scored alone."""
@@ -184,22 +217,6 @@ class FittedDecoder:
                 "finite scores, also of a query alone; -infinity excludes an input"
             )
         return scores
-
-    def run(self, method: str, call: Callable[[], _Result], device: torch.device) -> _Result:
-        """Return the result of a call of the decoder, with seeded generators and with gradients enabled.
-
-        Raises
-        ------
-        ValueError, MemoryError
-            The call raises an exception; a MemoryError is raised as it is.
-        """
-        try:
-            with seeded_generators(self.caller.seed, device), torch.enable_grad():
-                return call()
-        except MemoryError:
-            raise
-        except Exception as error:
-            raise ValueError(f"{self.caller.label}: {method} raised {_shown(error)}") from error
 
 
 def _shown(error: Exception) -> str:

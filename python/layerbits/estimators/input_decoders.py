@@ -27,6 +27,7 @@ class InputDecoder(Protocol):
 
     Each fit takes a copy of the decoder: one for each layer, label set and round. Torch's, NumPy's and Python's global
     generators are seeded by the measurement for `fit` and `scores`, and restored afterwards; torch runs one thread.
+    With ``group=`` one process fits a decoder for all, so that it must be possible to pickle the fitted copy.
 
     Examples
     --------

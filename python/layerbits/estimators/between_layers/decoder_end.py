@@ -27,7 +27,8 @@ def decoder_lower_end(
     n_inputs = queries.shape[0]
     classes, weight = Classes.of(None, n_inputs), unseen_probability(n_inputs * evaluated, risk)
     trial = queries.select(trial_inputs, slice(evaluated, None))
-    fitted = [caller.fitted(sample.pool, queries.sigma, classes) for caller in callers]
+    processes = queries.workers.processes
+    fitted = [caller.fitted(sample.pool, queries.sigma, classes, processes) for caller in callers]
     trial_terms = [mix_with_prior(terms(_INFORMATION, decoder.log_densities(trial)), weight) for decoder in fitted]
     best = max(range(len(fitted)), key=lambda index: float(trial_terms[index].mean()))
     final = queries.select(slice(None), slice(evaluated))

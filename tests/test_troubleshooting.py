@@ -129,7 +129,7 @@ CALLS = {
     "sigma: got ..., near whose largest value the numbers of ... are ... apart": lambda: measure(
         network().bfloat16(), INPUTS.bfloat16(), sigma=1e-3
     ),
-    "share: got ..., but the activations of ... are equal for so many inputs": lambda: lb.suggest_sigma(
+    "share: got ..., but the activations of ... are equal, or too close for float64": lambda: lb.suggest_sigma(
         network(), INPUTS[:1].expand(8, -1)
     ),
     "inputs: got rows that act on one another": lambda: measure(network(Apply(lambda rows: rows - rows.mean(0)))),

@@ -211,6 +211,11 @@ def test_measurement_may_be_refused_only_where_the_task_says_so(monkeypatch):
         coverage([MODULES["offset-float32"]], seeds=[0])
 
 
+def test_text_in_place_of_tasks_is_refused():
+    with pytest.raises(TypeError, match=r"^tasks: got str"):
+        expected_seconds("", 1)
+
+
 def test_every_kind_of_task_has_expected_seconds():
     tasks = (*V1, *V2, *V3, *BASELINES)
     assert expected_seconds(tasks, 200) == pytest.approx(2 * expected_seconds(tasks, 100))

@@ -95,6 +95,11 @@ def test_path_with_a_null_byte_is_refused(tmp_path, name):
     assert "\n" not in str(raised.value)
 
 
+def test_empty_path_of_images_is_refused():
+    with pytest.raises(DataError, match=r"^labels: got empty text"):
+        read_labelled_images("images", "")
+
+
 def test_values_beyond_the_expected_size_are_not_read(tmp_path):
     zeros = gzip.compress(bytes(2**26))  # a gzip file may have several members: 1 GB in 1 MB
     path = write(tmp_path / "file", gzip.compress(b"\x00\x00\x08\x01\x00\x00\x00\x0a") + zeros * 16)

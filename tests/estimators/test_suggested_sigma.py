@@ -38,6 +38,16 @@ def test_sigma_of_two_points_leaves_the_share(share):
     assert abs(information - share * math.log(2)) < 5 * standard_error + 0.001
 
 
+def test_close_pairs_in_float64_keep_their_share():
+    """Eight pairs: sigma is far below their distances and near that within a pair."""
+    points = torch.arange(8, dtype=torch.float64).repeat_interleave(2)[:, None] / 8
+    points[1::2] += 1e-13
+    model = nn.Sequential(nn.Identity(), nn.Linear(1, 1)).double()
+    sigma = lb.suggest_sigma(model, points, share=0.95, layers="0")["0"]
+    estimate = lb.mixture_information(points, sigma, tolerance=0.002)
+    assert float(estimate) == pytest.approx(0.95 * math.log(16), abs=0.03)
+
+
 @pytest.mark.parametrize("scale", [1e-3, 1.0, 1e4])
 def test_sigma_scales_with_the_layer(scale):
     model = nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 2))

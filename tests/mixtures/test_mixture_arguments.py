@@ -96,9 +96,10 @@ def test_bad_weights_are_named(function, weights, error):
     [
         ([1.0, math.inf], "got an infinite weight, wanted finite weights$"),
         ([1e308, 1e308], "got an infinite total, wanted a finite total; scale the weights down$"),
+        ([5e-324, 5e-324], "got a total of 9.88131e-324, wanted at least 1e-292; scale the weights up$"),
     ],
 )
-def test_only_finite_weights_are_to_be_scaled_down(function, weights, message):
+def test_only_weights_of_a_finite_normal_total_are_taken(function, weights, message):
     with pytest.raises(ValueError, match=f"^weights: {message}"):
         function(weights=np.array(weights))
 

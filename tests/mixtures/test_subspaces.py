@@ -7,6 +7,7 @@ import pytest
 import torch
 from scipy.spatial.distance import pdist
 
+import layerbits as lb
 from layerbits.mixtures import NEGLIGIBLE, affine_coordinates, fit_subspace
 from tests.support.random_arrays import normal_tensor
 
@@ -165,3 +166,28 @@ def test_subspace_of_all_axes_leaves_nothing_out():
     coordinates, squared_distances = fit_subspace(centers, 0.1).coordinates(points)
     torch.testing.assert_close(coordinates, points - centers.mean(0))
     assert (squared_distances == 0).all()
+
+
+NEAR = 1.5 * np.arange(8.0)
+
+
+@pytest.mark.parametrize(("dtype", "far"), [("float32", 1e5), ("float32", 1e9), ("float64", 1e14)])
+def test_far_center_does_not_change_the_information_of_near_ones(dtype, far):
+    """The far center is told apart, so I = h(1/9) + 8/9 I(the near ones), h the entropy of a share."""
+    near = lb.mixture_information(NEAR[:, None], 1.0, tolerance=0.002)
+    estimate = lb.mixture_information(np.append(NEAR, far).astype(dtype)[:, None], 1.0, tolerance=0.002)
+    share = 8 / 9
+    of_shares = math.log(9) - share * math.log(8)
+    assert estimate.lower <= of_shares + share * near.upper
+    assert of_shares + share * near.lower <= estimate.upper
+
+
+@pytest.mark.parametrize("measure", [lb.mixture_information, lambda centers, sigma: lb.sigma_profile(centers, [sigma])])
+def test_noise_that_float64_does_not_resolve_is_refused(measure):
+    with pytest.raises(ValueError, match=r"^sigmas?: got 1e-18, wanted at least 1\.18e-15"):
+        measure(np.array([[0.0], [1e-17], [1.0]]), 1e-18)
+
+
+def test_tiny_noise_tells_distant_centers_apart():
+    centers = np.array([[0.0], [0.0], [1.0], [5.0]])
+    assert float(lb.mixture_information(centers, 1e-30)) == pytest.approx(1.5 * math.log(2), abs=1e-6)

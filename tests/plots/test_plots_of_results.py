@@ -246,6 +246,7 @@ REFUSALS = [
         lambda: plots.information_plane(HISTORY, quantities=("I(X;T)", "I(T;digit)")),
         r"^quantities: got 'I\(T;digit\)', wanted some of 'I\(X;T\)', 'I\(T;Y\)'",
     ),
+    (lambda: plots.information_plane(HISTORY, quantities=np.array(["I(X;T)", "I(T;digit)"])), "^quantities: got "),
     (lambda: plots.information_plane(UNLABELLED), r"^quantities: got 'I\(T;Y\)', .* measure with labels="),
     (
         lambda: plots.information_plane(NAMED_SETS),

@@ -39,6 +39,10 @@ def test_weights_of_inputs_determine_the_limits():
     assert largest_terms(4, classes, weights) == pytest.approx({name: b * math.log(2) for name, b in terms.items()})
 
 
+def test_ratio_of_weights_may_exceed_the_largest_number():
+    assert largest_terms(2, None, np.array([1e-320, 1.0]))["I(X;T)"] == pytest.approx(320 * math.log(10), rel=1e-5)
+
+
 @pytest.mark.parametrize("classes", [CLASSES, np.zeros(8, int), np.arange(8)])
 def test_no_ceiling_is_above_the_largest_term(classes):
     terms = largest_terms(8, classes)

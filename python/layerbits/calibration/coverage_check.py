@@ -147,7 +147,7 @@ def coverage(
 def check_tasks(tasks: Sequence[Task]) -> None:
     """Raise a TypeError unless `tasks` is a sequence of tasks."""
     check_type("tasks", tasks, Sequence, wanted="a sequence of tasks")
-    for task in tasks:
+    for task in [tasks] if isinstance(tasks, str) else tasks:
         check_type("tasks", task, get_args(CoverageTask), wanted="tasks, such as those of V1")
 
 
@@ -192,7 +192,7 @@ def expected_seconds(tasks: Sequence[Task], seeds: int) -> float:
     """
     check_tasks(tasks)
     check_count("seeds", seeds, minimum=1, maximum=2**53)
-    return sum(seeds * _SECONDS[type(task)] for task in tasks)
+    return math.fsum(seeds * _SECONDS[type(task)] for task in tasks)
 
 
 def _summarize(task: Task, quantity: str, estimates: Sequence[IntervalEstimate | None], seconds: float) -> Coverage:

@@ -112,6 +112,8 @@ def read_labelled_images(
     check_count("classes", classes, minimum=1)
     for name, path in (("images", images), ("labels", labels)):
         check_type(name, path, (str, os.PathLike), wanted="a path")
+        if path == "":
+            raise DataError(f"{name}: got empty text, wanted the path of an IDX file")
     pixels = _read_bytes(images, ndim=3, wanted="images, of shape (n, height, width)")
     class_numbers = _read_bytes(labels, ndim=1, wanted="labels, of shape (n,)")
     if len(pixels) != len(class_numbers):

@@ -19,8 +19,8 @@ from layerbits.kernels import Group, NormalStream, Processes, RandomStream, Work
 from layerbits.mixtures import (
     ChannelEstimate,
     KnownChannel,
-    affine_coordinates,
     common_noise_surprisals,
+    resolved_coordinates,
     with_equal_distances,
 )
 from layerbits.networks import (
@@ -235,7 +235,7 @@ def _channels(
     points: Tensor, classes: Integers | None, sigmas: Sequence[float], workers: Workers
 ) -> list[KnownChannel]:
     """Return a channel for each sigma; they share centers, reduced in dimension and sorted by class."""
-    centers = affine_coordinates(with_equal_distances(points), min(sigmas))[0]
+    centers = resolved_coordinates(with_equal_distances(points), min(sigmas), name="sigmas")
     if classes is not None:
         order = classes.argsort(kind="stable")
         centers, classes = centers[order], classes[order]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+import sys
 
 import numpy as np
 import numpy.typing as npt
@@ -34,9 +36,8 @@ _SIGMAS = 8
 # Default numbers of queries: the smallest number for an input, and the total of all inputs.
 _MIN_QUERIES, _TOTAL_QUERIES = 4, 2**12
 
-# Halvings of sigma after which activations count as equal: different float32 values differ by more than 2^-24 of their
-# size.
-_MAX_HALVINGS = 40
+# Least sigma beside the largest distance from the mean; float64 does not resolve the noise if it is smaller.
+_RESOLUTION = 8 * sys.float_info.epsilon
 
 
 @global_states_restored(after_success=False)
@@ -125,10 +126,14 @@ def _sigma_of(layer: str, activations: Tensor, share: float, queries: int, seed:
     wanted_information = share * math.log(len(activations))
     if not wanted_information:
         raise ValueError("inputs: got a single input, wanted at least 2")
-    variance = float((activations - activations.mean(0)).square().sum(1).mean())
-    largest_sigma = math.sqrt(variance / (2 * wanted_information))
-    for halvings in range(0, _MAX_HALVINGS if largest_sigma else 0, _SIGMAS - 1):
+    squares = (activations - activations.mean(0)).square().sum(1)
+    largest_sigma = math.sqrt(float(squares.mean()) / (2 * wanted_information))
+    least_sigma = max(math.sqrt(float(squares.max())) * _RESOLUTION, sys.float_info.min)
+    for halvings in itertools.count(step=_SIGMAS - 1):
         sigmas = largest_sigma * 0.5 ** np.arange(halvings, halvings + _SIGMAS)
+        sigmas = sigmas[sigmas >= least_sigma]
+        if not len(sigmas):
+            break
         coordinates, _ = affine_coordinates(activations, float(sigmas[-1]))
         information = _information(coordinates, sigmas, queries, seed)
         if information[-1] >= wanted_information:
@@ -141,8 +146,8 @@ def _sigma_of(layer: str, activations: Tensor, share: float, queries: int, seed:
             information = np.maximum.accumulate(np.insert(ends, 1, between))
             return math.exp(np.interp(wanted_information, information, np.log(finer_sigmas)))
     raise ValueError(
-        f"share: got {share}, but the activations of {layer!r} are equal for so many inputs that no sigma leaves "
-        f"{wanted_information:.3g} nats; lower share, or choose other layers"
+        f"share: got {share}, but the activations of {layer!r} are equal, or too close for float64, for so many "
+        f"inputs that no sigma leaves {wanted_information:.3g} nats; lower share, or choose other layers"
     )
 
 

@@ -11,7 +11,7 @@ from layerbits.mixtures.large_subspaces import as_points, coordinates_in_blocks,
 from layerbits.mixtures.line_channel import line_information
 from layerbits.mixtures.mean_subspaces import confusion_of_draws, mean_subspace, project
 from layerbits.mixtures.pairwise_bounds import mixture_entropy_bounds
-from layerbits.mixtures.subspaces import NEGLIGIBLE, Subspace, affine_coordinates, fit_subspace
+from layerbits.mixtures.subspaces import NEGLIGIBLE, Subspace, affine_coordinates, fit_subspace, resolved_coordinates
 
 __all__ = [
     "NEGLIGIBLE",
@@ -34,6 +34,7 @@ __all__ = [
     "mixture_log_density",
     "noise_entropy",
     "project",
+    "resolved_coordinates",
     "scales_of",
     "with_equal_distances",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from typing import TypeVar
 
 from torch import Tensor
@@ -11,6 +12,9 @@ from layerbits._base import Array
 from layerbits.kernels import as_floats, as_number
 
 Points = TypeVar("Points", bound=Array)
+
+# Least total of weights: shares of it, and their products with log-sums of 1e-16, are normal numbers.
+_LEAST = sys.float_info.min / sys.float_info.epsilon
 
 
 def as_centers(centers: Array) -> Tensor:
@@ -27,12 +31,15 @@ def as_weights(weights: Array | None) -> Tensor | None:
     Raises
     ------
     TypeError, ValueError
-        The weights are no floats, or a weight or their total is infinite.
+        The weights are no floats, a weight or their total is infinite, or their total is positive and below `_LEAST`.
     """
     if weights is None:
         return None
     tensor = as_floats("weights", weights)
-    if math.isinf(as_number("weights", tensor.detach().sum())):
+    total = as_number("weights", tensor.detach().sum())
+    if 0 < total < _LEAST:
+        raise ValueError(f"weights: got a total of {total:g}, wanted at least {_LEAST:.3g}; scale the weights up")
+    if math.isinf(total):
         if tensor.isinf().any():
             raise ValueError("weights: got an infinite weight, wanted finite weights")
         raise ValueError("weights: got an infinite total, wanted a finite total; scale the weights down")

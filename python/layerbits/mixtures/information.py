@@ -11,7 +11,7 @@ from layerbits.mixtures.arguments import as_centers, as_weights
 from layerbits.mixtures.density import noise_entropy
 from layerbits.mixtures.known_channel import KnownChannel
 from layerbits.mixtures.stratified_passes import StratifiedPasses
-from layerbits.mixtures.subspaces import affine_coordinates
+from layerbits.mixtures.subspaces import resolved_coordinates
 from layerbits.statistics import unseen_probability
 
 # Strata of the first two passes.
@@ -106,7 +106,8 @@ def mixture_information(
     Raises
     ------
     TypeError, ValueError
-        An argument has another type, dtype, device, shape or value than wanted; the message names the argument.
+        An argument has another type, dtype, device, shape or value than wanted; the message names the argument. Or some
+        centers are close, and float64 does not resolve sigma beside the farthest center.
     TypeError
         torch.func transforms the call.
     GroupError
@@ -142,7 +143,7 @@ def mixture_information(
         if not centers.isfinite().all():
             raise ValueError("centers: got NaN or infinity, wanted finite numbers")
 
-        coordinates = affine_coordinates(centers, sigma, weights=weights)[0]
+        coordinates = resolved_coordinates(centers, sigma, weights=weights)
         channel = KnownChannel(coordinates, sigma, weights=weights, workers=Workers(processes=processes))
         # Mixing with the prior costs about `prior_weight` nats.
         lost = max(sys.float_info.min, (tolerance or 1.0) / 10)  # nats that a term may lose
@@ -153,7 +154,8 @@ def mixture_information(
         passes.add(min(_FIRST_STRATA, max_draws // 2 - passes.strata))
         interval = passes.interval()
         while tolerance is not None and interval.half_width > tolerance and 2 * passes.strata + 4 <= max_draws:
-            forecast = _MARGIN * passes.strata * (interval.half_width / tolerance) ** 2
+            excess = interval.half_width / tolerance
+            forecast = _MARGIN * passes.strata * excess * excess  # infinity, where a power would raise an error
             strata = min(max(forecast - passes.strata, _FIRST_STRATA), _GROWTH * passes.strata)
             passes.add(min(int(strata), max_draws // 2 - passes.strata))
             interval = passes.interval()

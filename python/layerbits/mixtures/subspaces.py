@@ -11,13 +11,18 @@ from __future__ import annotations
 import dataclasses
 import math
 
+import numpy as np
 import torch
+from scipy.spatial import KDTree
 from torch import Tensor
 
 from layerbits.kernels import single_threaded_torch
 
 # Loss of information, in nats, below the resolution of every estimate here.
 NEGLIGIBLE = 1e-7
+
+# Least sigma in units of rounding of the farthest center.
+_STEPS = 8
 
 # Values of a block: 2 MiB in float32, the size of a second-level cache, and 4 MiB in float64.
 BLOCK_VALUES = 2**19
@@ -172,6 +177,41 @@ def affine_coordinates(
     scaled_deviations = deviations * (shares.sqrt() / sigma)[:, None]
     axes, cost = principal_axes(scaled_deviations.T @ scaled_deviations, max_dimensions, max_cost)
     return (deviations if axes is None else deviations @ axes).to(centers.dtype), cost
+
+
+def resolved_coordinates(
+    centers: Tensor, sigma: float, *, weights: Tensor | None = None, name: str = "sigma"
+) -> Tensor:
+    """Compute `affine_coordinates` in the dtype of the centers, or in float64 where that is too coarse for the noise.
+
+    Coordinates relative to the mean are rounded in proportion to the distance of the farthest center. This is harmless
+    where sigma is at least `_STEPS` units of rounding, and where rounding and noise are small beside all distances of
+    different centers.
+
+    Raises
+    ------
+    ValueError
+        In float64 sigma is smaller, and some centers are close; the message begins with `name`.
+    """
+    coordinates, _ = affine_coordinates(centers.double(), sigma, weights=weights)
+    farthest = float(coordinates.norm(dim=1).max())
+    for dtype in (centers.dtype, torch.float64):
+        least = _STEPS * torch.finfo(dtype).eps * farthest
+        if sigma >= least:
+            return coordinates.to(dtype)
+    if _least_distance(centers) < _STEPS * (least + sigma):
+        raise ValueError(
+            f"{name}: got {sigma:g}, wanted at least {least:.3g}: float64 does not resolve smaller noise beside "
+            f"a center at a distance of {farthest:.3g} from the mean; take larger noise, or leave out far centers"
+        )
+    return coordinates
+
+
+def _least_distance(centers: Tensor) -> float:
+    """Return the least distance of different centers (n, d); infinity if all are equal."""
+    rows = np.unique(centers.double().numpy(force=True), axis=0)
+    distances, _ = KDTree(rows).query(rows, k=[2])
+    return float(np.min(distances))
 
 
 def principal_axes(gram: Tensor, max_dimensions: int | None, max_cost: float) -> tuple[Tensor | None, float]:

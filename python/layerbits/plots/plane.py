@@ -74,7 +74,7 @@ def information_plane(
     """
     check_history(history)
     known = dict.fromkeys(row.quantity for _, row in history.rows)
-    if quantities == ("I(X;T)", "I(T;Y)") and known and "I(T;Y)" not in known:
+    if isinstance(quantities, tuple) and quantities == ("I(X;T)", "I(T;Y)") and known and "I(T;Y)" not in known:
         choices = " or ".join(str(("I(X;T)", name)) for name in known if name.startswith("I(T;"))
         wanted = f"wanted quantities={choices}" if choices else "wanted a history with it; measure with labels="
         raise ValueError(f"quantities: got 'I(T;Y)', {wanted}")

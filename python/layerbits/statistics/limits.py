@@ -53,6 +53,6 @@ def largest_terms(n_inputs: int, classes: Integers | None, weights: Doubles | No
 
 
 def _largest_log_ratio(totals: Doubles | float, weights: Doubles) -> float:
-    """Return the largest log(total / weight) over the positive weights."""
+    """Return the largest log(total / weight) over the positive weights; the ratio may overflow."""
     is_positive = weights > 0
-    return float(np.log(np.broadcast_to(totals, weights.shape)[is_positive] / weights[is_positive]).max())
+    return float((np.log(np.broadcast_to(totals, weights.shape)[is_positive]) - np.log(weights[is_positive])).max())

@@ -115,6 +115,7 @@ def is_right_type(function, result):
 def _names_an_argument(message, values):
     """Return whether a message begins with the name of an argument, or with a path or text that was an argument."""
     texts = [str(value) for value in values.values() if isinstance(value, str | os.PathLike) and value]
+    texts += [os.path.normpath(text) for text in texts]
     texts += [repr(text)[:80] for text in values.values() if isinstance(text, str)]
     # The arrays that `sigma_profile` takes in place of a model have a name of their own.
     return re.match(r"\w*", message).group() in {*values, "activations"} or message.startswith(tuple(texts))
@@ -143,6 +144,8 @@ def judge(function, arguments):
             verdict = type(error).__name__
             if not _names_an_argument(str(error), values):
                 raise AssertionError(f"the message begins with no argument: {str(error)[:300]!r}") from error
+        except TooSlowError as error:
+            raise TooSlowError(f"{error}: {arguments}") from None
     pyplot.close("all")
     assert verdict != "result" or is_right_type(function, result), f"got a result of type {type(result)}"
     changed = [key for key, value in global_state().items() if state[key] != value]

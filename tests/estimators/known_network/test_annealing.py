@@ -43,7 +43,10 @@ def log_weights_of(model, posteriors, queries, bridges):
     filled = torch.ones(points.shape[:2], dtype=torch.bool)
     targets = Targets(model, posteriors, torch.arange(model.n_inputs), points, filled)
     chains = [Chains(targets, bridges, [stream(seed, 900, i) for i in range(model.n_inputs)]) for seed in (1, 2)]
-    weights = chains[0].forward_log_weights(), chains[1].backward_log_weights(noises)
+    weights = (
+        chains[0].forward_log_weights(),
+        chains[1].backward_log_weights(noises, by_input(model, queries.squares).flatten()),
+    )
     return tuple(log_weights.transpose(0, 1).flatten() for log_weights in weights)
 
 

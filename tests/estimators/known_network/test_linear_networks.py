@@ -4,6 +4,7 @@ T given x is N(m_x, I + B B'), with B the product of the weights. Signals and de
 condition number of C is below 1e4, so that float64 leaves log densities within 1e-8.
 """
 
+import dataclasses
 import math
 
 import numpy as np
@@ -65,6 +66,20 @@ def test_all_estimates_equal_the_density_for_any_number_of_samples(effort):
     torch.testing.assert_close(estimates.fresh, truth, rtol=0, atol=ROUNDING)
     for values in (estimates.tilted, estimates.tilted_more, estimates.fresh_more):
         torch.testing.assert_close(values, own, rtol=0, atol=ROUNDING)
+
+
+@pytest.mark.parametrize("gain", [1e4, 9e4])
+def test_weights_are_exact_behind_strong_noise(gain):
+    """Rounding by 2e-16 of the condition number gain^2 in ten units leaves some 2e-5; unrefined products leave .5."""
+    model = dense_signals((3, 10, 10), 12, sigma=0.8, activation="identity")
+    left, _, right = torch.linalg.svd(model.weights[1])
+    values = torch.cat([torch.tensor([gain]), torch.linspace(0, 1, 9)]).double()
+    model = dataclasses.replace(model, weights=[model.weights[0], left @ values.diag() @ right])
+    queries, estimates = estimates_of(model, Effort(12, 7, 0))
+    truth = true_log_densities(model, queries.points)
+    own = truth[torch.arange(len(truth)), queries.rows]
+    torch.testing.assert_close(estimates.fresh, truth, rtol=0, atol=1e-4)
+    torch.testing.assert_close(estimates.tilted, own, rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("numbers", [NUMBERS, np.zeros(12, int)], ids=["three classes", "one class"])

@@ -59,7 +59,7 @@ class AnnealedSampler:
             of_batch = torch.cat([indices[i] for i in batch.tolist()])
             noises[targets.filled] = queries.noises[of_batch]
             generators = [stream(self.seed, RandomStream.KNOWN_REVERSED_CHAINS, int(row)) for row in targets.rows]
-            result = Chains(targets, self.bridges, generators).backward_log_weights(noises)
+            result = Chains(targets, self.bridges, generators).backward_log_weights(noises, queries.squares[of_batch])
             order.append(of_batch)
             log_weights.append(result[targets.filled])
         return torch.cat(order), torch.cat(log_weights)

@@ -77,13 +77,13 @@ class Targets:
         """The noises at v = 0, (b, n, k)."""
         return self.posteriors.centers(self.points)
 
-    def at(self, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Return h, (b, n), and its gradient, (b, n, k), at v."""
+    def at(self, values: Tensor, log_noise: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return h, (b, n), and its gradient, (b, n, k), at v; `log_noise` replaces log phi(t - g) of the chains."""
         noises = self.centers + self.posteriors.unwhiten(values)
         rows = self.rows[:, None].expand_as(self.filled)[self.filled]
         signals, products = self.model.residual_products(rows, noises[self.filled], self.points[self.filled])
         h = (values.square() - noises.square()).sum(-1) / 2 + self.posteriors.log_volumes[:, None]
-        h[self.filled] += noise_log_densities(signals, self.points[self.filled])
+        h[self.filled] += noise_log_densities(signals, self.points[self.filled]) if log_noise is None else log_noise
         gradients = -noises
         # Any direction is valid, also in place of a derivative that is NaN or infinite.
         gradients[self.filled] += torch.where(products.isfinite(), products, 0.0)
@@ -122,12 +122,13 @@ class Chains:
             log_weights += state.h / self.bridges.number
         return log_weights
 
-    def backward_log_weights(self, noises: Tensor) -> Tensor:
+    def backward_log_weights(self, noises: Tensor, squares: Tensor) -> Tensor:
         """Run chains in reverse from exact samples of the posterior, (b, n, k), and return their log weights, (b, n).
 
-        The law of such a chain is that of a forward chain, tilted by its weight over p(t|x).
+        `squares` are |t - g|^2 of the chains in the passes that made the queries, because a network rounds differently
+        in another batch. The law of such a chain is that of a forward chain, tilted by its weight over p(t|x).
         """
-        state = self._state(self.targets.posteriors.whiten(noises - self.targets.centers))
+        state = self._state(self.targets.posteriors.whiten(noises - self.targets.centers), -0.5 * squares)
         log_weights = state.h / self.bridges.number
         for bridge in range(self.bridges.number - 1, 0, -1):
             state.momenta = -state.momenta
@@ -136,8 +137,8 @@ class Chains:
             log_weights += state.h / self.bridges.number
         return log_weights
 
-    def _state(self, values: Tensor) -> _State:
-        return _State(values, self._normal(), *self.targets.at(values))
+    def _state(self, values: Tensor, log_noise: Tensor | None = None) -> _State:
+        return _State(values, self._normal(), *self.targets.at(values, log_noise))
 
     def _refresh(self, state: _State) -> None:
         kept = self.bridges.kept

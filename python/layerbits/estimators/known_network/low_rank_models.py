@@ -13,7 +13,7 @@ import dataclasses
 import torch
 from torch import Tensor
 
-from layerbits.estimators.known_network.linear_models import LARGEST_VARIANCE, SIGNALS, UnboundedGainError
+from layerbits.estimators.known_network.linear_models import LARGEST_SUM, SIGNALS, UnboundedGainError
 from layerbits.estimators.known_network.signal_model import SignalModel
 from layerbits.kernels import RandomStream, standard_normal, stream
 
@@ -87,8 +87,8 @@ class LowRankModels:
         residuals = signals.view(len(rows), SIGNALS, d) - fresh @ directions @ gains.mT
         # A fresh residual has, around the mean of n residuals, the variance of a residual times 1 + 1/n.
         variances = 1 + (1 + 1 / SIGNALS) * residuals.var(1)
-        largest = float((variances + gains.square().sum(2)).max())
-        if not largest <= LARGEST_VARIANCE:  # also for NaN
+        largest = float((variances.sum(1) + gains.square().sum((1, 2))).max())
+        if not largest <= LARGEST_SUM:  # also for NaN
             raise UnboundedGainError.of(largest)
         eigenvalues, axes = torch.linalg.eigh(gains.mT @ (gains / variances[..., None]))
         precisions = 1 + eigenvalues.clamp(min=0)

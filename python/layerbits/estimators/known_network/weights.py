@@ -103,8 +103,8 @@ class WeightSampler:
         noises = torch.zeros(*filled.shape, queries.noises.shape[1], dtype=torch.float64)
         points[filled], noises[filled] = queries.points[indices], queries.noises[indices]
         log_ratios = models.log_ratios(points, noises)[filled]
-        signals = self.proposals.model.signals(queries.rows[indices], queries.noises[indices])
-        return indices, noise_log_densities(signals, queries.points[indices]) + self._mixed(log_ratios)
+        # The proof needs the signals that made the queries: a network rounds differently in another batch.
+        return indices, self._mixed(log_ratios) - 0.5 * queries.squares[indices]
 
     def _mixed(self, log_ratios: Tensor) -> Tensor:
         """Return log p(w) - log q(w) for the proposal with the prior mixed in."""

@@ -54,9 +54,12 @@ class DensePosteriors:
     @classmethod
     def of(cls, models: LinearModels) -> DensePosteriors:
         """Return the posteriors of linear models."""
-        projections = models.precisions @ models.gains
-        covariances = torch.eye(models.gains.shape[2], dtype=torch.float64) - models.gains.mT @ projections
-        return cls(models, projections, torch.linalg.cholesky(covariances))
+        identity = torch.eye(models.gains.shape[2], dtype=torch.float64)
+        precisions = identity + models.gains.mT @ (models.gains / models.variances[..., None])
+        # U U^T with U upper triangular; the inverse of U^T is the root. I - G^T C^-1 G would cancel for large gains.
+        upper = torch.linalg.cholesky(precisions.flip(1, 2)).flip(1, 2)
+        roots = torch.linalg.solve_triangular(upper, identity, upper=True).mT
+        return cls(models, models.precisions @ models.gains, roots)
 
     @property
     def log_volumes(self) -> Tensor:

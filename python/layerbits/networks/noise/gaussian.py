@@ -138,8 +138,8 @@ class GaussianNoise:
         )
 
     def check_resolution(self, layer: str, step: float, dtype: torch.dtype) -> None:
-        """Raise ValueError if rounding to multiples of `step`, the unit in the last place, distorts the noise."""
-        check_resolution(layer, self.least_deviation, step, dtype)
+        """Raise ValueError if rounding to multiples of `step` distorts the noise in the direction of the least."""
+        check_resolution(layer, self.least_scale, step, dtype)
 
     @property
     def least_scale(self) -> float:

@@ -99,7 +99,9 @@ def test_cell_that_finished_and_lost_its_outcome_has_finished(tmp_path, program)
     class LosingExecutor(ThreadPoolExecutor):
         def submit(self, function, /, *arguments):
             function(*arguments)
-            raise ConnectionError("lost")
+            future = Future()
+            future.set_exception(ConnectionError("lost"))
+            return future
 
     (cell,) = lb.sweep("szt-tanh", {"seed": [1]}, tmp_path, executor=LosingExecutor(1)).cells
     assert (cell.status, cell.attempts, cell.reason, cell.summary) == ("finished", 1, "", {"loss": 0.5})
@@ -151,19 +153,62 @@ class WithoutFolder(Executor):
         return future
 
 
-class WithoutFuture(Executor):
+def test_workers_without_the_folder_are_named(tmp_path):
+    (cell,) = lb.sweep("szt-tanh", {"seed": [0]}, tmp_path / "sweep", quick=True, executor=WithoutFolder()).cells
+    assert cell.status == "failed"
+    assert "has no finished run; share it with all workers" in cell.reason
+
+
+class WithoutFuture:
     def submit(self, function, *arguments):
-        return None
+        return self
+
+
+class FromSubmitit(WithoutFuture):
+    __module__ = "submitit.auto.auto"
+
+
+def shut_down(executor):
+    executor.shutdown()
+    return executor
 
 
 @pytest.mark.parametrize(
-    ("executor", "reason"),
-    [(WithoutFolder, "has no finished run; share it with all workers"), (WithoutFuture, "submit returned NoneType")],
+    ("executor", "message"),
+    [
+        (shut_down(ThreadPoolExecutor(1)), "submit of ThreadPoolExecutor raised .*cannot schedule new futures after"),
+        (shut_down(ProcessPoolExecutor(1)), "submit of ProcessPoolExecutor raised .*cannot schedule new futures after"),
+        (WithoutFuture(), r"submit of WithoutFuture returned WithoutFuture, wanted .*local_executor\(4\)$"),
+        (FromSubmitit(), r".*local_executor\(4\); for submitit, use layerbits\.experiments\.slurm_executor$"),
+    ],
 )
-def test_executor_that_runs_nothing_is_named(tmp_path, executor, reason):
-    (cell,) = lb.sweep("szt-tanh", {"seed": [0]}, tmp_path / "sweep", quick=True, executor=executor()).cells
-    assert cell.status == "failed"
-    assert reason in cell.reason
+@pytest.mark.usefixtures("program")
+def test_executor_without_futures_ends_the_sweep(executor, message, tmp_path):
+    with pytest.raises(lb.UsageError, match=f"^executor: {message}"):
+        lb.sweep("szt-tanh", {"seed": [0, 1]}, tmp_path, executor=executor)
+    assert lb.sweep("szt-tanh", {"seed": [0, 1]}, tmp_path).unfinished == ()  # no run was started, so none is resumed
+
+
+@pytest.mark.parametrize("executor", ["x", 4, ThreadPoolExecutor])
+def test_executor_of_another_type_is_refused_before_the_folder_is_made(executor, tmp_path):
+    with pytest.raises(TypeError, match=r"^executor: got .*, wanted an executor of concurrent\.futures, such as "):
+        lb.sweep("szt-tanh", {"seed": [0]}, tmp_path / "new", executor=executor)
+    assert not (tmp_path / "new").exists()
+
+
+def test_executor_that_breaks_during_the_sweep_leaves_cells_that_failed(tmp_path, program):
+    program("")
+
+    class BreakingExecutor(ThreadPoolExecutor):
+        def submit(self, function, /, *arguments):
+            try:
+                return super().submit(function, *arguments)
+            finally:
+                self.shutdown()
+
+    first, second = lb.sweep("szt-tanh", {"seed": [0, 1]}, tmp_path, executor=BreakingExecutor(1)).cells
+    assert (first.status, second.status) == ("finished", "failed")
+    assert "cannot schedule new futures" in second.reason
 
 
 @pytest.mark.usefixtures("program")
@@ -191,14 +236,6 @@ def test_invalid_setting_is_refused_before_the_first_run(tmp_path):
 def test_any_executor_runs_cells(tmp_path):
     with ThreadPoolExecutor(1) as executor:
         assert lb.sweep("szt-tanh", {"seed": [0]}, tmp_path, executor=executor).unfinished == ()
-
-
-def test_broken_executor_leaves_cells_that_are_not_run(tmp_path):
-    executor = ProcessPoolExecutor(1)
-    executor.shutdown()
-    (cell,) = lb.sweep("szt-tanh", {"seed": [0]}, tmp_path, executor=executor, retries=0).cells
-    assert (cell.status, cell.summary) == ("failed", {})
-    assert "cannot schedule new futures" in cell.reason
 
 
 def test_interrupted_sweep_ends_its_cells(tmp_path, program, monkeypatch):

@@ -18,6 +18,7 @@ from layerbits._base import (
     data_frame,
     progress,
     read_json,
+    shown_repr,
     write_csv,
     write_json,
 )
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 SWEEP_RECORD, _TABLE = "sweep.json", "sweep.csv"
 _COLUMNS = ("cell", "status", "attempts", "reason")
+_WANTED_EXECUTOR = "an executor of concurrent.futures, such as layerbits.experiments.local_executor(4)"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -158,9 +160,9 @@ def sweep(
     ------
     UsageError
         No such experiment or setting, an invalid value, or a folder that is not empty, is in use by another process,
-        or holds a sweep of another experiment.
+        or holds a sweep of another experiment; or `executor` accepts no call, or returns no Future.
     TypeError, ValueError
-        `threads`, `timeout` or `retries` has the wrong type or value.
+        `executor`, `threads`, `timeout` or `retries` has the wrong type or value.
 
     Examples
     --------
@@ -175,6 +177,8 @@ def sweep(
     check_count("retries", retries, minimum=0)
     if timeout is not None:
         check_positive("timeout", timeout)
+    if isinstance(executor, type) or not (executor is None or callable(getattr(executor, "submit", None))):
+        raise TypeError(f"executor: got {shown_repr(executor)}, wanted {_WANTED_EXECUTOR}")
     settings = cells_of(grid)
     definition = experiment_named(experiment)
     # All settings are checked before the first run.
@@ -223,7 +227,7 @@ def _owned(path: Path, record: dict[str, Any], *, resume: bool) -> Iterator[None
 def _require_fitting(path: Path, record: Mapping[str, Any], *, resume: bool) -> None:
     if resume and (path / SWEEP_RECORD).exists():
         _require_equal(read_json(path / SWEEP_RECORD), record)
-    elif any(file.name != LOCK_FILE for file in path.iterdir()):
+    elif any(file.name not in (LOCK_FILE, SWEEP_RECORD) for file in path.iterdir()):  # no run was started
         raise UsageError(
             f"{path}: not empty; name another folder, or continue the sweep in it with resume=True, --resume"
         )
@@ -248,8 +252,10 @@ def _ended(runs: Mapping[str, CellRun], executor: Executor | None, retries: int)
         else:
             yield SweepCell(name, run.settings, FINISHED, 0, summary, "")
     with contextlib.nullcontext(executor) if executor is not None else local_executor(1) as pool:
-        pending = {_submit(pool, run): (name, 1) for name, run in waiting.items()}
+        pending: dict[Future[tuple[str, str]], tuple[str, int]] = {}
         try:
+            for name, run in waiting.items():
+                pending[_submit(pool, run, is_first=not pending)] = name, 1
             while pending:
                 for future in wait(pending, return_when=FIRST_COMPLETED).done:
                     name, attempt = pending.pop(future)
@@ -269,17 +275,30 @@ def _ended(runs: Mapping[str, CellRun], executor: Executor | None, retries: int)
                 future.cancel()
 
 
-def _submit(executor: Executor, run: CellRun) -> Future[tuple[str, str]]:
-    """Submit a cell; if the executor raises an exception, return a future with the exception."""
+def _submit(executor: Executor, run: CellRun, *, is_first: bool = False) -> Future[tuple[str, str]]:
+    """Submit a cell; if the executor raises an exception, return a future with the exception.
+
+    Raises
+    ------
+    UsageError
+        The executor raises an exception at the first call, or returns no Future.
+    """
+    name = type(executor).__name__
     try:
         submitted = executor.submit(run_cell, run)
-        if not isinstance(submitted, Future):
-            raise TypeError(f"executor: submit returned {type(submitted).__name__}, wanted a Future")
-        return submitted
     except Exception as error:
+        if is_first:
+            raise UsageError(f"executor: submit of {name} raised {error!r}, wanted {_WANTED_EXECUTOR}") from error
         future: Future[tuple[str, str]] = Future()
         future.set_exception(error)
         return future
+    if not isinstance(submitted, Future):
+        is_of_submitit = type(executor).__module__.startswith("submitit")
+        remedy = "; for submitit, use layerbits.experiments.slurm_executor" if is_of_submitit else ""
+        raise UsageError(
+            f"executor: submit of {name} returned {type(submitted).__name__}, wanted {_WANTED_EXECUTOR}{remedy}"
+        )
+    return submitted
 
 
 def _outcome(future: Future[tuple[str, str]], run: CellRun) -> tuple[str, str]:

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 import pytest
 
 import layerbits as lb
+from layerbits.cli import main
 from layerbits.experiments import dask_executor, slurm_executor
 from layerbits.experiments.sweeps import executors
 
@@ -42,6 +43,12 @@ def test_address_without_scheduler_is_refused(monkeypatch):
         dask_executor("tcp://127.0.0.1:1").__enter__()
 
 
+@pytest.mark.parametrize("address", ["foo", "http://127.0.0.1:1", "tcp://127.0.0.1"])
+def test_address_of_another_form_is_refused(address):
+    with pytest.raises(lb.UsageError, match=f"^dask: got {address}, wanted tcp://HOST:PORT or local "):
+        dask_executor(address).__enter__()
+
+
 def test_future_that_a_lost_scheduler_does_not_complete_is_cancelled(monkeypatch):
     monkeypatch.setattr(executors, "_POLL_SECONDS", 0.01)
     lost = SimpleNamespace(submit=lambda *_: Future(), shutdown=lambda wait: None)
@@ -52,8 +59,22 @@ def test_future_that_a_lost_scheduler_does_not_complete_is_cancelled(monkeypatch
 
 
 def test_missing_slurm_is_refused(tmp_path):
-    with pytest.raises(lb.UsageError, match="slurm"):
+    with pytest.raises(lb.UsageError, match=r"slurm: this machine has no srun, .* use `--slurm cluster=local`"):
         slurm_executor(tmp_path, {})
+
+
+def test_cluster_that_runs_jobs_in_this_process_is_refused(tmp_path):
+    with pytest.raises(lb.UsageError, match=r"slurm: got cluster=debug, wanted slurm or local"):
+        slurm_executor(tmp_path, {}, cluster="debug")
+
+
+@pytest.mark.stress
+def test_local_cluster_of_submitit_runs_from_the_command_line(tmp_path):
+    settings = [f"--set={name}={values[0]}" for name, values in SETTINGS.items()]
+    arguments = ["sweep", "szt-tanh", "--quick", "--seeds=0:1", *settings, f"--out={tmp_path / 'sweep'}"]
+    assert main([*arguments, "--slurm=cluster=local", "--slurm=timeout_min=10"]) == 0
+    assert len(list(tmp_path.glob("sweep/*/run.json"))) == 1
+    assert list(tmp_path.glob("sweep-jobs/*_result.pkl"))
 
 
 @pytest.mark.stress

@@ -60,7 +60,10 @@ def add_sweep(commands: Commands) -> None:
         "--dask", metavar="ADDRESS", help="run on the Dask scheduler at tcp://HOST:PORT; local: start N workers here"
     )
     engine.add_argument(
-        "--slurm", metavar="KEY=VALUE", action="append", help="run as jobs of Slurm with this option; repeatable"
+        "--slurm",
+        metavar="KEY=VALUE",
+        action="append",
+        help="run as jobs of Slurm with this option; repeatable. cluster=local: N jobs at a time here, without Slurm",
     )
     parser.add_argument("--timeout", metavar="SECONDS", type=float, help="end a run that takes longer (default: never)")
     parser.add_argument("--retries", metavar="K", type=int, default=1, help="try a failed run again (default: 1 time)")
@@ -122,7 +125,10 @@ def _executor(arguments: argparse.Namespace, path: Path) -> contextlib.AbstractC
         if not equals:
             raise UsageError(f"--slurm: got {text!r}, wanted KEY=VALUE, such as slurm_partition=cpu")
         options[key] = int(value) if value.isdecimal() else value
-    return slurm_executor(path.with_name(f"{path.name}-jobs"), options)
+    folder = path.with_name(f"{path.name}-jobs")
+    if "cluster" not in options:
+        return slurm_executor(folder, options)
+    return slurm_executor(folder, options, cluster=str(options.pop("cluster")), jobs=arguments.jobs)
 
 
 def _print_failure(cell: SweepCell, log: Path) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from layerbits._base import UsageError, check_count, require_package
+from layerbits._base import UsageError, check_count, require_package, shown
 
 _CONNECTION_SECONDS = 10.0
 _POLL_SECONDS = 1.0
@@ -55,7 +56,7 @@ def dask_executor(address: str, *, jobs: int = 1) -> Iterator[Executor]:
     Raises
     ------
     UsageError
-        Dask is not installed, or the scheduler does not answer within 10 s.
+        Dask is not installed, the address has another form, or the scheduler does not answer within 10 s.
     """
     require_package("distributed", extra="cluster", purpose="sweeps on Dask")
     distributed: Any = importlib.import_module("distributed")  # its functions have no types
@@ -67,7 +68,9 @@ def dask_executor(address: str, *, jobs: int = 1) -> Iterator[Executor]:
                 client = distributed.Client(stack.enter_context(cluster))
             else:
                 client = distributed.Client(address, timeout=_CONNECTION_SECONDS)
-        except (OSError, ValueError, TimeoutError) as error:
+        except ValueError as error:
+            raise UsageError(f"dask: got {shown(address)}, wanted tcp://HOST:PORT or local ({error})") from error
+        except (OSError, TimeoutError) as error:
             raise UsageError(
                 f"dask: got {address}, where no scheduler answers within {_CONNECTION_SECONDS:g} s "
                 f"({type(error).__name__}); start one with `dask scheduler`, or use `local`"
@@ -106,7 +109,9 @@ class _DaskExecutor(Executor):
                             future.set_running_or_notify_cancel()
 
 
-def slurm_executor(folder: Path, options: Mapping[str, Any], *, cluster: str | None = None) -> Executor:
+def slurm_executor(
+    folder: Path, options: Mapping[str, Any], *, cluster: str = "slurm", jobs: int = _LARGEST_ARRAY
+) -> Executor:
     """Return an executor that submits each cell as a job of Slurm, by submitit.
 
     Parameters
@@ -116,29 +121,38 @@ def slurm_executor(folder: Path, options: Mapping[str, Any], *, cluster: str | N
     options : mapping
         Parameters of ``submitit.AutoExecutor.update_parameters``, such as ``slurm_partition`` and ``timeout_min``.
     cluster : str, optional
-        ``local`` runs the jobs as processes of this machine; by default Slurm is needed.
+        ``slurm``, or ``local``, which runs the jobs as processes of this machine.
+    jobs : int, optional
+        Largest number of jobs at a time.
 
     Raises
     ------
     UsageError
-        submitit is not installed, there is no Slurm, or an option is unknown.
+        submitit is not installed, there is no Slurm, or the cluster or an option is unknown.
     """
     require_package("submitit", extra="cluster", purpose="sweeps on Slurm")
     import submitit
 
+    if cluster not in ("slurm", "local"):  # submitit's "debug" runs cells in this process, in its debugger
+        raise UsageError(f"slurm: got cluster={shown(cluster)}, wanted slurm or local")
+    if cluster == "slurm" and shutil.which("srun") is None:
+        raise UsageError(
+            "slurm: this machine has no srun, wanted one of a cluster with Slurm; to try without it, use "
+            "`--slurm cluster=local`"
+        )
     try:
-        executor = submitit.AutoExecutor(folder=folder, cluster=cluster or "slurm")
+        executor = submitit.AutoExecutor(folder=folder, cluster=cluster)
         executor.update_parameters(**options)
     except (RuntimeError, NameError, TypeError, ValueError) as error:
         raise UsageError(f"slurm: {' '.join(str(error).split())}") from error
-    return _JobExecutor(lambda function, arguments: executor.submit(function, *arguments).result())
+    return _JobExecutor(lambda function, arguments: executor.submit(function, *arguments).result(), jobs)
 
 
 class _JobExecutor(ThreadPoolExecutor):
     """An executor whose threads wait for the jobs of a batch system."""
 
-    def __init__(self, run_job: Callable[[Callable[..., Any], tuple[Any, ...]], Any]) -> None:
-        super().__init__(_LARGEST_ARRAY)
+    def __init__(self, run_job: Callable[[Callable[..., Any], tuple[Any, ...]], Any], jobs: int) -> None:
+        super().__init__(check_count("jobs", jobs, minimum=1))
         self._run_job = run_job
 
     def submit(self, function: Callable[..., Any], /, *arguments: Any, **_: Any) -> Future[Any]:

@@ -172,6 +172,27 @@ def test_cells_of_a_sweep_are_seeds_by_the_other_settings(start_run, write_infor
     assert names(HtmlPage(write_report(tmp_path).page)) == ["draws=3, 2 seeds", "draws=4, 2 seeds"]
 
 
+def test_cells_of_a_sweep_have_the_settings_that_differ_as_names(start_run, write_information, tmp_path):
+    record = {"experiment": "curve", "cells": 4, "failures": {}, "settings": ["label", "widths", "draws", "seed"]}
+    (tmp_path / "sweep.json").write_text(json.dumps(record))
+    for draws in ("20", "+5"):  # 5 comes before 20, as numbers do
+        for seed in (0, 1):
+            name, values = f"label=x,widths=4,2,draws={draws},seed={seed}", {"draws": int(draws), "seed": seed}
+            with (cell := start_run(name, label="x", widths=(4, 2), **values)).running():
+                write_information(cell.path / "information.csv")
+    page = HtmlPage(write_report(tmp_path).page)
+    assert names(page) == ["draws=5, 2 seeds", "draws=20, 2 seeds"]
+    assert "All runs have label=x, widths=4,2." in page.text
+    assert "draws=20, seed=1" in page.text
+
+
+def test_decimals_in_names_of_folders_are_in_their_order(write_run, tmp_path):
+    for sigma in (".2", ".05", "1e-3", "10", "9"):
+        write_run(f"sigma={sigma},draws=3", {1: 1.0})
+    ordered = ["1e-3", ".05", ".2", "9", "10"]
+    assert names(HtmlPage(write_report(tmp_path).page)) == [f"sigma={sigma},draws=3" for sigma in ordered]
+
+
 def test_numbers_of_seeds_are_summarized(start_run, tmp_path):
     for seed, loss in enumerate((1.0, 2.0, 6.0)):
         folder = start_run(f"seed={seed}", seed=seed)
@@ -220,7 +241,9 @@ def test_runs_of_a_sweep_that_failed_or_have_not_begun_are_named(start_run, tmp_
     )
 
 
-@pytest.mark.parametrize("text", ["[1]", "{", '{"cells": "x", "failures": [1]}', "{}"])
+@pytest.mark.parametrize(
+    "text", ["[1]", "{", '{"settings": 3}', '{"settings": [[1]]}', '{"cells": "x", "failures": [1]}', "{}"]
+)
 def test_damaged_record_of_a_sweep_hides_no_finished_run(text, start_run, write_information, tmp_path):
     with (cell := start_run("seed=0")).running():
         write_information(cell.path / "information.csv")

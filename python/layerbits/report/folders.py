@@ -95,9 +95,10 @@ def _runs_in(directory: Path) -> list[Path]:
     return finished
 
 
-def _with_numbers(path: Path) -> list[str | int]:
-    """Return a key that sorts seed=2 before seed=10."""
-    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", path.name)]
+def _with_numbers(path: Path) -> tuple[list[str | float], str]:
+    """Return a key that sorts seed=2 before seed=10, and sigma=.05 before sigma=.2."""
+    parts = re.split(r"((?<==)[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?(?=,|$)|\d+)", path.name)
+    return [float(part) if index % 2 else part for index, part in enumerate(parts)], path.name
 
 
 def _is_run(folder: Path) -> bool:

@@ -67,6 +67,7 @@ def render_page(
     notes: Sequence[str],
     fallback: bytes,
     over_seeds: Sequence[Sequence[object]],
+    common_settings: str = "",
 ) -> str:
     """Return the HTML of a report.
 
@@ -82,6 +83,8 @@ def render_page(
         A PNG file of the information, for browsers without scripts; empty if there is none.
     over_seeds : sequence of rows
         The table of `over_seeds_table`.
+    common_settings : str, optional
+        A sentence on the settings that all runs of a sweep share.
     """
     experiments = list(dict.fromkeys(run.record["experiment"] for run in runs))
     several = f"{len(runs)} runs" if len(experiments) > 1 else f"{experiments[0]}: {len(runs)} runs"
@@ -89,6 +92,7 @@ def render_page(
     body = [
         f"<h1>{_text(title)}</h1>",
         *(_head(runs[0]) if len(runs) == 1 else ()),
+        *([f"<p>{_text(common_settings)}</p>"] if common_settings else ()),
         *(f'<p class="notice">{_text(note)}</p>' for note in notes),
         *_section("Over seeds", _grid(SEEDS_COLUMNS, over_seeds)),
         *(_section("Runs", _comparison(runs)) if len(runs) > 1 else ()),

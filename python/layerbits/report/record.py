@@ -91,7 +91,7 @@ def _monitor_record(folder: Path) -> dict[str, Any]:
 def _configuration(path: Path, experiment: Experiment[Any], content: Mapping[str, Any]) -> Any:
     """Return the configuration of the run; raise UsageError if this version has other settings."""
     settings: dict[str, Any] = content["configuration"]
-    texts = {name: _as_text(value) for name, value in settings.items()}
+    texts = {name: as_text(value) for name, value in settings.items()}
     try:
         config = with_settings(experiment.config_type(), texts)
         for name, value in settings_as_json(config).items():
@@ -108,5 +108,6 @@ def _configuration(path: Path, experiment: Experiment[Any], content: Mapping[str
     return config
 
 
-def _as_text(value: object) -> str:
+def as_text(value: object) -> str:
+    """Return a value of run.json as `with_settings` reads it."""
     return ",".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -23,7 +23,7 @@ from layerbits.report.page import RunContent, render_page
 from layerbits.report.record import read_record
 from layerbits.report.seeds import over_seeds_table, run_names, seed_groups
 from layerbits.report.snapshot import copy_tables, last_written
-from layerbits.report.sweep_notes import notes_on_sweeps
+from layerbits.report.sweep_notes import named_by_settings, notes_on_sweeps
 from layerbits.report.thinning import MAX_ROWS, Table
 from layerbits.training import INFORMATION_FILE, MEASURES_FILE, read_history
 
@@ -89,6 +89,7 @@ def _write(page: Path, folders: Sequence[Path], notes: list[str], temporary: Pat
     stamps = {path: file_stamp(path) for path in folders[0].rglob("*.png")}  # also links, which are replaced
     last_writes = {folder: last_written(folder) for folder in folders}
     runs, notes_on_runs = _copy_runs(folders, temporary)
+    runs, common_settings = named_by_settings(runs)
     records = [run.record for run in runs]
     groups = seed_groups([run.name for run in runs], records)
     charts, chart_notes = read_charts(runs, groups)
@@ -109,7 +110,7 @@ def _write(page: Path, folders: Sequence[Path], notes: list[str], temporary: Pat
     notes += [*notes_on_runs, *figure_notes, *chart_notes, *(note for run in runs for note in _notes_on_files(run))]
     if len(notes) > _MAX_NOTES:
         notes[_MAX_NOTES:] = [f"{len(notes) - _MAX_NOTES} further notes are left out"]
-    html = render_page(contents, charts, notes, fallback, over_seeds_table(groups, records))
+    html = render_page(contents, charts, notes, fallback, over_seeds_table(groups, records), common_settings)
     _replace(page, html.encode(errors="replace"))
     return notes
 

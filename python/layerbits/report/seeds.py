@@ -18,7 +18,7 @@ SEEDS_COLUMNS = ("runs", "number", "seeds", "mean", "standard deviation", "least
 _ROUNDING = 1e-9
 
 # The part of a name that contains the seed, such as -seed3 or seed=3.
-_SEED = re.compile(r"[-_., ]?seeds?[-_= ]?\d+", re.IGNORECASE)
+_SEED = re.compile(r"(?:, |[-_., ])?seeds?[-_= ]?\d+", re.IGNORECASE)
 # Keys of information.json that may differ between such runs: seed, hashes of data that depend on it, left-out epochs.
 _MAY_DIFFER = ("seed", "inputs", "labels", "arguments", "left_out")
 

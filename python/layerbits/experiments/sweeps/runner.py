@@ -187,6 +187,7 @@ def sweep(
     }
     path = Path(directory).absolute()
     record = {"experiment": experiment, "quick": quick, "threads": threads}
+    state = record | {"settings": list(grid), "cells": len(settings)}
     with _owned(path, record, resume=resume):
         runs = {
             name: CellRun(experiment, texts, configurations[name], str(path / name), quick, threads, timeout)
@@ -194,13 +195,13 @@ def sweep(
         }
         cells: dict[str, SweepCell] = {}
         failures: dict[str, str] = {}
-        write_json(path / SWEEP_RECORD, record | {"cells": len(runs), "failures": failures})
+        write_json(path / SWEEP_RECORD, state | {"failures": failures})
         with contextlib.closing(_ended(runs, executor, retries)) as ended:
             for cell in progress(ended, name=f"sweep of {experiment}", total=len(runs)):
                 cells[cell.name] = cell
                 if cell.status != FINISHED:
                     failures[cell.name] = f"{cell.status}: {cell.reason}"
-                    write_json(path / SWEEP_RECORD, record | {"cells": len(runs), "failures": failures})
+                    write_json(path / SWEEP_RECORD, state | {"failures": failures})
                     if on_failure is not None:
                         on_failure(cell, runs[cell.name].log)
                 table = _table([cells[name] for name in runs if name in cells])

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from layerbits.cli import main
+from layerbits.cli import main, sweep_command
 from layerbits.experiments.sweeps import cell_runs
 
 PROGRAM = """
@@ -17,7 +17,7 @@ if run["settings"]["seed"] == "1":
 folder = pathlib.Path(run["folder"])
 folder.mkdir()
 record = {key: run[key] for key in ("experiment", "configuration")}
-record |= {"status": "finished", "summary": {"loss": float(run["threads"])}}
+record |= {"status": "finished", "summary": {"loss": float(run["threads"])}, "timings": {"training": 40.5}}
 (folder / "run.json").write_text(json.dumps(record))
 """
 
@@ -40,7 +40,7 @@ def test_sweep_runs_all_combinations(tmp_path, capsys):
     ]  # fmt: skip
     output = capsys.readouterr().out
     assert "szt-tanh: 4 runs, together about " in output
-    assert "4 of 4 runs have finished" in output
+    assert "4 of 4 runs finished" in output
     assert main([*arguments, f"--out={tmp_path}"]) == 2
     assert "resume" in capsys.readouterr().err
     assert main([*arguments, f"--out={tmp_path}", "--resume"]) == 0
@@ -53,9 +53,35 @@ def test_sweep_runs_all_combinations(tmp_path, capsys):
 def test_failed_cell_is_named_in_one_line_with_its_output(tmp_path, capsys):
     assert main(["sweep", "szt-tanh", "--seeds=0:3", f"--out={tmp_path}", "--retries=0"]) == 1
     output = capsys.readouterr()
-    assert output.err == f"layerbits: seed=1 failed: sigma: got 0; its output is in {tmp_path}/seed=1.log\n"
-    assert "2 of 3 runs have finished" in output.out
+    assert output.err.splitlines() == [
+        "seed=0: finished in 41 s, 1 of 3",
+        f"layerbits: seed=1 failed: sigma: got 0; its output is in {tmp_path}/seed=1.log",
+        "seed=2: finished in 41 s, 3 of 3",
+    ]
+    assert "2 of 3 runs finished" in output.out
     assert cells(tmp_path) == [("seed=0", "finished"), ("seed=1", "failed"), ("seed=2", "finished")]
+
+
+def test_bar_of_a_terminal_stands_for_the_lines_of_finished_cells(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(sweep_command, "is_terminal", lambda: True)
+    assert main(["sweep", "szt-tanh", "--seeds=0:1", f"--out={tmp_path}"]) == 0
+    output = capsys.readouterr()
+    assert output.err == ""
+    assert "szt-tanh: 1 run, together" in output.out
+    assert "1 of 1 run finished" in output.out
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_interrupted_sweep_names_its_folder_if_a_run_was_started(begun, tmp_path, capsys, monkeypatch):
+    def interrupt(*arguments, **options):
+        if begun:
+            (tmp_path / "seed=0.log").touch()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sweep_command, "sweep", interrupt)
+    assert main(["sweep", "szt-tanh", "--seeds=0:1", f"--out={tmp_path}"]) == 130
+    remedy = f"; finished runs are in {tmp_path}: add --resume to the command to continue" * begun
+    assert capsys.readouterr().err == f"layerbits: interrupted{remedy}\n"
 
 
 @pytest.mark.parametrize(

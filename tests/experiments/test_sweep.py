@@ -122,6 +122,13 @@ def test_cell_that_is_always_killed_names_the_signal(tmp_path, program):
     assert (cell.status, cell.attempts, cell.reason) == ("failed", 2, "its process was killed by signal 9")
 
 
+def test_cell_on_a_full_disk_is_not_tried_again(tmp_path, program):
+    program("sys.exit(f'layerbits: {folder}/run.json: cannot be written (No space left on device)')")
+    (cell,) = lb.sweep("szt-tanh", {"seed": [0]}, tmp_path, retries=3).cells
+    reason = "run.json: cannot be written (No space left on device); not tried again: make room, and resume the sweep"
+    assert (cell.status, cell.attempts, cell.reason) == ("failed", 1, reason)
+
+
 def test_cell_that_hangs_is_ended(tmp_path, program, monkeypatch):
     program("while True: time.sleep(1)")
     monkeypatch.setattr(child_processes, "_SECONDS_TO_END", 0.1)

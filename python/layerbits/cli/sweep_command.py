@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
+from collections.abc import Callable
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layerbits import plots
-from layerbits._base import UsageError, check_count, check_positive
+from layerbits._base import RUN_RECORD, UsageError, check_count, check_positive, counted, read_json
 from layerbits.cli.parser_parts import add_path, complete, complete_settings
-from layerbits.cli.terminal import duration, print_error, print_text
+from layerbits.cli.terminal import duration, is_terminal, print_error, print_line, print_text
 from layerbits.experiments import (
     EXPERIMENTS,
     SweepCell,
@@ -80,7 +82,8 @@ def _sweep(arguments: argparse.Namespace) -> int:
     configs = {name: experiment.configuration(texts, quick=arguments.quick) for name, texts in cells_of(grid).items()}
     # `expected_seconds` refuses a missing data set, so it is called before the sweep starts.
     seconds = [experiment.expected_seconds(config) for name, config in configs.items() if not is_finished(path / name)]
-    runs = f"{len(configs)} runs" if len(seconds) == len(configs) else f"{len(seconds)} of {len(configs)} runs left"
+    count = counted(len(configs), "run")
+    runs = count if len(seconds) == len(configs) else f"{len(seconds)} of {count} left"
     about = f", together about {duration(slowdown() * sum(seconds))}" if seconds else ""
     try:
         with _executor(arguments, path) as executor:
@@ -95,13 +98,14 @@ def _sweep(arguments: argparse.Namespace) -> int:
                 timeout=arguments.timeout,
                 retries=arguments.retries,
                 resume=arguments.resume,
-                on_failure=_print_failure,
+                on_end=_printer(len(configs)),
             )
     except KeyboardInterrupt:
-        return print_error(f"interrupted; finished runs are in {path}: add --resume to the command to continue", 130)
-    print_text(
-        f"{len(result.cells) - len(result.unfinished)} of {len(result.cells)} runs have finished; {path}/sweep.csv"
-    )
+        has_begun = any(path.glob("*.log"))
+        remedy = f"; finished runs are in {path}: add --resume to the command to continue" if has_begun else ""
+        return print_error(f"interrupted{remedy}", 130)
+    n_finished = len(result.cells) - len(result.unfinished)
+    print_text(f"{n_finished} of {counted(len(configs), 'run')} finished; {path}/sweep.csv")
     return int(bool(result.unfinished))
 
 
@@ -131,5 +135,16 @@ def _executor(arguments: argparse.Namespace, path: Path) -> contextlib.AbstractC
     return slurm_executor(folder, options, cluster=str(options.pop("cluster")), jobs=arguments.jobs)
 
 
-def _print_failure(cell: SweepCell, log: Path) -> None:
-    print_error(f"{cell.name} {cell.status}: {cell.reason}; its output is in {log}", 1)
+def _printer(n_cells: int) -> Callable[[SweepCell, Path], None]:
+    """Return a function that prints a line for a cell that failed, and where no bar is shown, for one that finished."""
+    numbers = itertools.count(1)
+
+    def print_cell(cell: SweepCell, log: Path) -> None:
+        number = next(numbers)
+        if cell.reason:
+            print_error(f"{cell.name} {cell.status}: {cell.reason}; its output is in {log}", 1)
+        elif cell.attempts and not is_terminal():
+            seconds = sum(read_json(log.with_name(cell.name) / RUN_RECORD).get("timings", {}).values())
+            print_line(f"{cell.name}: finished in {duration(seconds)}, {number} of {n_cells}")
+
+    return print_cell

@@ -46,10 +46,20 @@ class Parser(argparse.ArgumentParser):
 
 def print_error(message: str, status: int) -> int:
     """Print a message in one line on stderr, and return `status`."""
-    if sys.stderr is not None:  # print() would write to stdout
-        with contextlib.suppress(OSError, ValueError):  # stderr is closed; the status still reports the error
-            print(f"layerbits: {printable(' '.join(message.split()))}", file=sys.stderr, flush=True)
+    print_line(f"layerbits: {message}")
     return status
+
+
+def print_line(message: str) -> None:
+    """Print a message in one line on stderr; a closed stderr is no error."""
+    if sys.stderr is not None:  # print() would write to stdout
+        with contextlib.suppress(OSError, ValueError):
+            print(printable(" ".join(message.split())), file=sys.stderr, flush=True)
+
+
+def is_terminal() -> bool:
+    """Return whether stderr is a terminal, on which progress bars are shown."""
+    return sys.stderr is not None and not sys.stderr.closed and sys.stderr.isatty()
 
 
 def is_reader_gone() -> bool:

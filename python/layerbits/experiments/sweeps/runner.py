@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
+import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Executor, Future, wait
 from pathlib import Path
@@ -30,12 +32,11 @@ from layerbits.experiments.sweeps.executors import local_executor
 from layerbits.experiments.sweeps.grid import cells_of
 
 if TYPE_CHECKING:
-    import os
-
     import pandas
 
 SWEEP_RECORD, _TABLE = "sweep.json", "sweep.csv"
 _COLUMNS = ("cell", "status", "attempts", "reason")
+_DISK_FULL = os.strerror(errno.ENOSPC)
 _WANTED_EXECUTOR = "an executor of concurrent.futures, such as layerbits.experiments.local_executor(4)"
 
 
@@ -119,7 +120,7 @@ def sweep(
     timeout: float | None = None,
     retries: int = 1,
     resume: bool = False,
-    on_failure: Callable[[SweepCell, Path], None] | None = None,
+    on_end: Callable[[SweepCell, Path], None] | None = None,
 ) -> Sweep:
     """Run an experiment with all combinations of the settings of a grid.
 
@@ -148,8 +149,8 @@ def sweep(
         Largest number of further attempts for a cell that does not finish.
     resume : bool, optional
         Whether to continue the sweep in `directory`. Its grid may have grown.
-    on_failure : callable, optional
-        Called with each cell that has failed for good, and with the path of its output.
+    on_end : callable, optional
+        Called with each cell that has ended, finished or failed for good, and with the path of its output.
 
     Returns
     -------
@@ -202,8 +203,8 @@ def sweep(
                 if cell.status != FINISHED:
                     failures[cell.name] = f"{cell.status}: {cell.reason}"
                     write_json(path / SWEEP_RECORD, state | {"failures": failures})
-                    if on_failure is not None:
-                        on_failure(cell, runs[cell.name].log)
+                if on_end is not None:
+                    on_end(cell, runs[cell.name].log)
                 table = _table([cells[name] for name in runs if name in cells])
                 write_csv(path / _TABLE, *table, checksum=False)
     return Sweep(path, tuple(cells[name] for name in runs))
@@ -266,11 +267,16 @@ def _ended(runs: Mapping[str, CellRun], executor: Executor | None, retries: int)
                         status, reason = FINISHED, ""  # the cell has finished, and its outcome was lost on the way
                     elif status == FINISHED and summary is None:
                         status, reason = FAILED, f"{runs[name].folder} has no finished run; share it with all workers"
-                    if status not in (FINISHED, NOT_RUN) and attempt <= retries:
+                    run = runs[name]
+                    reason = reason.replace(f"{run.folder}/", "").replace(str(run.log), run.log.name)
+                    reason = reason.removeprefix("layerbits: ")
+                    if _DISK_FULL in reason:
+                        reason += "; not tried again: make room, and resume the sweep"
+                    elif status not in (FINISHED, NOT_RUN) and attempt <= retries:
                         pending[_submit(pool, runs[name])] = (name, attempt + 1)
-                    else:
-                        attempts = 0 if status == NOT_RUN else attempt
-                        yield SweepCell(name, runs[name].settings, status, attempts, summary or {}, reason)
+                        continue
+                    attempts = 0 if status == NOT_RUN else attempt
+                    yield SweepCell(name, runs[name].settings, status, attempts, summary or {}, reason)
         finally:
             for future in pending:
                 future.cancel()

@@ -268,7 +268,7 @@ def test_label_sets_share_queries_and_samples(monkeypatch, estimator):
 def test_gains_that_float64_cannot_invert_are_refused_and_left_to_draws():
     layers = dense(normal_tensor(3, 4, seed=2)), nn.Identity(), dense(normal_tensor(2, 3, seed=3)), nn.Identity()
     noisy = noisify(nn.Sequential(*layers), sigma={"1": 0.5, "3": 1e-7}, layers=nn.Identity)
-    with pytest.raises(ValueError, match="sigma: got noise of earlier layers that gives the signal of a unit"):
+    with pytest.raises(ValueError, match="sigma: got noise of earlier layers that moves the signals by"):
         layer_information(noisy, INPUTS, estimator="known", layers="3")
     auto = layer_information(noisy, INPUTS, estimator="auto", confidence=0.9, layers="3", draws=8)["3", "I(X;T)"]
     assert auto.decoder != "known network"

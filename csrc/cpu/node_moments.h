@@ -1,6 +1,7 @@
 // The moments of the centers of a node of a tree; an inner node adds the moments of its children.
 #pragma once
 
+#include <utility>
 #include <vector>
 
 #include "kernel_table.h"
@@ -18,13 +19,11 @@ struct NodeMoments {
   explicit NodeMoments(int64_t dim = 0)
       : mean(size_t(dim)), scatter(size_t(dim <= kMomentDims ? dim * (dim + 1) / 2 : 0)) {}
 
-  // Equal centers keep an exact mean and a spread of 0.
-  void add(const NodeMoments& other) {
+  // Equal centers keep an exact mean and a spread of 0. The mean of the heavier node moves by at
+  // most the standard deviation of the sum, however far away the lighter node is.
+  void add(NodeMoments other) {
+    if (weight < other.weight) std::swap(*this, other);
     if (other.weight == 0) return;
-    if (weight == 0) {
-      *this = other;
-      return;
-    }
     const double share = other.weight / (weight + other.weight);
     std::vector<double> difference(mean.size());
     for (size_t k = 0; k < mean.size(); ++k) difference[k] = other.mean[k] - mean[k];

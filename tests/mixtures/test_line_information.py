@@ -39,6 +39,33 @@ def test_far_centers_have_all_information_and_equal_ones_none():
     assert line_information(np.ones(8), 1.0)[0]["I(X;T)"] == pytest.approx(0, abs=1e-9)
 
 
+@pytest.mark.parametrize(
+    ("distance", "sigma"), [(5.6e14, 1), (1e16, 1), (1e17, 1), (1e20, 1), (1e300, 1e-5), (1.9, 9e-16)]
+)
+def test_two_centers_at_any_distance_have_log_2(distance, sigma):
+    values, errors = line_information(np.array([0, distance]), sigma, np.arange(2))
+    for value in (values["I(X;T)"], values["I(T;Y)"]):
+        assert abs(value - math.log(2)) < errors["I(X;T)"]
+
+
+def test_distance_that_exceeds_float64_separates_clusters():
+    values, _ = line_information(np.array([-1e308, 1e308]), 1.0)
+    assert values["I(X;T)"] == pytest.approx(math.log(2), abs=1e-6)
+
+
+@pytest.mark.parametrize("distance", [1e3, 4e14, 4e15])
+@pytest.mark.parametrize("n", [2, 8])
+def test_far_pairs_have_the_information_of_a_pair_and_log_n(distance, n):
+    # The spacing of float64 is at most 4 here, so that every center is exact.
+    pairs = (distance * np.arange(n)[:, None] + [0, 4]).ravel()
+    labels = np.arange(2 * n) % 2
+    values, errors = line_information(pairs, 2.0, labels)
+    of_pair = BPSK[1.0]  # centers at +-1 with sigma 1
+    assert abs(values["I(X;T)"] - math.log(n) - of_pair) < errors["I(X;T)"] + 1e-6
+    assert abs(values["I(T;Y)"] - of_pair) < errors["I(T;Y)"] + 1e-6
+    assert abs(values["I(X;T|Y)"] - math.log(n)) < errors["I(X;T|Y)"]
+
+
 def derivative_integral(centers, step=0.02):
     """Return the integral of the fourth derivative of p log(p / p_0), p_0 the density of the noise at 0."""
     points = np.arange(centers.min() - 12, centers.max() + 12, step)

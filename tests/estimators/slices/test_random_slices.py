@@ -40,6 +40,14 @@ def test_slices_behind_no_noise_have_the_information_of_quadrature():
         assert row.upper - row.lower < 0.2
 
 
+def test_slices_of_inputs_that_are_very_far_apart_have_all_information():
+    # Centers of a slice are 1e15 to 1e16 standard deviations apart.
+    signals = torch.tensor([[0.9], [-0.9]]).double().expand(2, 64)
+    readout = lb.RandomSlices(1, 64)
+    (row,) = lb.layer_information(identity(), signals, sigma=9e-16, layers="0", readout=readout)
+    assert row.value == pytest.approx(math.log(2), abs=1e-6)
+
+
 def test_anisotropic_noise_is_that_of_the_slice():
     """Only the slice of the first unit is noisy: SI_1 is the mean over angles with deviations |A^T diag(s)|."""
     deviations = torch.tensor([1.5, 0.3]).double()

@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 from scipy.special import digamma
 
-from layerbits.baselines import kde_entropy, kozachenko_leonenko_entropy, ksg_information
+from layerbits.baselines import (
+    kde_entropy,
+    kozachenko_leonenko_entropy,
+    ksg_information,
+    sliced_ksg_information,
+)
 from tests.support.random_arrays import normal_array
 
 N = 1000
@@ -100,3 +105,82 @@ def test_rows_of_a_density_have_no_note(entropy):
 def test_fewer_rows_than_dimensions_have_a_note(entropy):
     estimate = entropy(normal_array(20, 30))
     assert estimate.note == "20 rows span 19 of 30 dimensions, so that the value has no meaning: pass more than 30 rows"
+
+
+def lattice(random, values, d):
+    return random.integers(0, values, (N, d)).astype(float)
+
+
+def mean_of_seeds(estimate):
+    """Return the mean of 10 seeds and a tolerance: 5 standard errors, and the bias below 0.01 of test_neighbours.py."""
+    values = [estimate(np.random.default_rng(seed)) for seed in range(10)]
+    return np.mean(values), 5 * np.std(values, ddof=1) / math.sqrt(len(values)) + 0.01
+
+
+@pytest.mark.parametrize(
+    ("values", "d", "e"), [(16, 1, 2), (16, 2, 2), (4, 2, 2), (4, 3, 3), (50, 1, 1), (32, 1, 1), (16, 1, 1), (4, 1, 1)]
+)
+def test_independent_lattices_have_no_information(values, d, e):
+    """Many distances tie at the radius of a row; without noise the means are up to 1.06."""
+    mean, tolerance = mean_of_seeds(
+        lambda random: ksg_information(lattice(random, values, d), inputs=lattice(random, values, e)).value
+    )
+    assert abs(mean) < tolerance < 0.1
+
+
+@pytest.mark.parametrize(
+    ("values", "d", "classes"), [(4, 4, 10), (2, 8, 10), (16, 2, 10), (16, 3, 10), (16, 2, 2), (256, 1, 10)]
+)
+def test_lattice_has_no_information_on_independent_classes(values, d, classes):
+    mean, tolerance = mean_of_seeds(
+        lambda random: (
+            ksg_information(
+                lattice(random, values, d), inputs=INPUTS, labels=random.integers(0, classes, N)
+            ).label_information
+        )
+    )
+    assert abs(mean) < tolerance < 0.1
+
+
+def test_slices_of_independent_lattices_have_no_information():
+    """In one dimension every projection is the lattice."""
+    mean, tolerance = mean_of_seeds(
+        lambda random: sliced_ksg_information(lattice(random, 50, 1), inputs=lattice(random, 50, 1), slices=2).value
+    )
+    assert abs(mean) < tolerance < 0.1
+
+
+@pytest.mark.parametrize("values", [4, 16])
+def test_symmetric_channel_has_its_capacity(values):
+    """T is X, or with probability 0.7 any value. Up to 0.025 of bias: balls of the likely pairs reach the unlikely."""
+
+    def estimate(random):
+        inputs = lattice(random, values, 1)
+        return ksg_information(np.where(random.random((N, 1)) < 0.7, lattice(random, values, 1), inputs), inputs=inputs)
+
+    other = 0.7 / values
+    truth = math.log(values) + (0.3 + other) * math.log(0.3 + other) + (values - 1) * other * math.log(other)
+    mean, tolerance = mean_of_seeds(lambda random: estimate(random).value)
+    assert abs(mean - truth) < tolerance + 0.015 < truth / 2
+
+
+@pytest.mark.parametrize(("scale", "offset"), [(2.0**-40, 0), (2.0**40, 0), (1, 2.0**30)])
+def test_scale_and_offset_of_a_lattice_change_no_information(scale, offset):
+    """The numbers are exact. An offset of 2^30 would round noise away that is 2^-32 wide."""
+    random = np.random.default_rng(0)
+    rows, inputs = lattice(random, 50, 1), lattice(random, 50, 1)
+    moved = ksg_information(scale * rows + offset, inputs=scale * inputs + offset).value
+    assert moved == pytest.approx(ksg_information(rows, inputs=inputs).value, abs=1e-9)
+
+
+def test_values_that_differ_by_less_than_rounding_count_as_equal():
+    """Less their smallest value, -1, the values near 0 are all 1. The tolerance is that of four discrete pairs."""
+    rows, inputs = (np.where(normal_array(N, 1, seed=seed) < 0, -1, 1e-20 * normal_array(N, 1)) for seed in (1, 2))
+    assert abs(ksg_information(rows, inputs=inputs).value) < 40 / (2 * N)
+
+
+def test_labels_keep_the_value_of_a_lattice():
+    random = np.random.default_rng(0)
+    rows, inputs = lattice(random, 50, 1), lattice(random, 50, 1)
+    values = [ksg_information(rows, inputs=inputs, labels=labels).value for labels in (None, LABELS, None)]
+    assert values[0] == values[1] == values[2]

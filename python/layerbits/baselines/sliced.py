@@ -88,11 +88,11 @@ def sliced_ksg_information(
     random = stream(check_count("seed", seed, minimum=0), RandomStream.BASELINE_SLICES)
     projected = _projections(rows, n_slices, random)
     projected_inputs = _projections(input_rows, n_slices, random)
-    value = np.mean([pair_information(t, x, k) for t, x in zip(projected, projected_inputs, strict=True)])
+    value = np.mean([pair_information(t, x, k, random) for t, x in zip(projected, projected_inputs, strict=True)])
     label_information = None
     if labels is not None:
         classes = class_numbers(labels, n)
-        label_information = float(np.mean([class_information(t, classes, k) for t in projected]))
+        label_information = float(np.mean([class_information(t, classes, k, random) for t in projected]))
     return BaselineEstimate("SI(X;T)", f"sliced KSG, {n_slices} slices, k = {k}", float(value), label_information)
 
 

@@ -76,6 +76,7 @@ class RandomStream(enum.IntEnum):
     CRITIC_WEIGHTS = 67
     CRITIC_ROWS = 68
     BASELINE_SAMPLES = 69
+    BASELINE_TIES = 72
     # Experiments.
     SCATTER_NOISE = 16
     BINNED_NOISE = 17  # layer

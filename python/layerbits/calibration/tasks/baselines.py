@@ -135,6 +135,24 @@ def _ksg_discrete() -> BaselineTask:
     return _task(("ksg-discrete", "KSG on rows that coincide"), "I(X;T)", math.log(4), estimate, bound)
 
 
+def _ksg_lattice() -> BaselineTask:
+    """Make independent values of 16 and 256 integers, and 10 classes: distances tie at the radii of most rows."""
+
+    def estimate(seed: int) -> dict[str, float]:
+        random = _random(seed)
+        rows, inputs = (random.integers(0, 16, (_ROWS, dim)).astype(float) for dim in (1, 2))
+        result = ksg_information(rows, inputs=inputs)
+        of_classes = ksg_information(inputs, inputs=rows, labels=random.integers(0, 10, _ROWS)).label_information
+        assert of_classes is not None
+        return {"I(X;T)": result.value, "I(T;Y)": of_classes}
+
+    truth, bound = Truth(0.0, _ROUNDING, math.nan, "closed form"), _within(_ksg_variance(0.0), _ROWS, 0.01)
+    return BaselineTask(
+        "ksg-lattice", "KSG on independent integers", lambda: {"I(X;T)": truth, "I(T;Y)": truth}, estimate,
+        {"I(X;T)": bound, "I(T;Y)": bound},
+    )  # fmt: skip
+
+
 def _dead(name: str, quantity: str, estimate: Callable[[Doubles, Doubles], float]) -> BaselineTask:
     def of_seed(seed: int) -> float:
         return estimate(np.full((_ROWS, 3), 0.3), _random(seed).standard_normal((_ROWS, 2)))
@@ -263,6 +281,7 @@ def _infonce_cap() -> BaselineTask:
 BASELINES: tuple[BaselineTask, ...] = (
     _ksg_gaussian(0.6),
     _ksg_discrete(),
+    _ksg_lattice(),
     _dead("ksg-dead", "I(X;T)", lambda rows, inputs: ksg_information(rows, inputs=inputs).value),
     *_entropies(),
     *_of_two_rows(),

@@ -184,3 +184,21 @@ def test_labels_keep_the_value_of_a_lattice():
     rows, inputs = lattice(random, 50, 1), lattice(random, 50, 1)
     values = [ksg_information(rows, inputs=inputs, labels=labels).value for labels in (None, LABELS, None)]
     assert values[0] == values[1] == values[2]
+
+
+@ENTROPIES
+@pytest.mark.parametrize("labels", [None, LABELS])
+def test_coinciding_rows_have_a_note(entropy, labels):
+    """The entropy of 500 different rows is about 2.84, of the same rows twice -inf to 2.6."""
+    rows = np.repeat(normal_array(N // 2, 2), 2, axis=0)
+    expected = "coincide with others, so that they have no density, and a finite value has no meaning"
+    assert entropy(rows, labels=labels).note == f"1000 of 1000 rows (1 of all) {expected}"
+    rows[6:] = normal_array(N - 6, 2, seed=1)
+    assert entropy(rows, labels=labels).note == f"6 of 1000 rows (0.006 of all) {expected}"
+
+
+@ENTROPIES
+def test_note_names_the_subspace_and_the_coinciding_rows(entropy):
+    subspace, coinciding = entropy(np.ones((50, 2))).note.split("; ")
+    assert subspace.startswith("the rows lie in a subspace of 0 of 2 dimensions")
+    assert coinciding.startswith("50 of 50 rows")

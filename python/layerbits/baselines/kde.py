@@ -23,9 +23,10 @@ def kde_entropy(activations: Array, *, labels: Array | None = None, folds: int =
     The kernel is an isotropic Gaussian. The bandwidth, out of 21, has the largest mean log density of held-out rows.
     For a fixed bandwidth the expectation of the estimate is a cross-entropy and so too large; in high
     dimension it stays too large, because no bandwidth fits well. For a deterministic network on a finite data set the
-    value has no meaning, because the rows have no density: if many rows coincide, the smallest bandwidth determines the
-    value. If all rows coincide, or more than d rows lie in a subspace, up to rounding, the value is -inf, and `note`
-    says so; I(T;Y) is then estimated within the subspace. Up to d rows always lie in a subspace, as `note` says.
+    value has no meaning, because the rows have no density: if rows coincide, the value is too small, and if many do,
+    the smallest bandwidth determines it. If all rows coincide, or more than d rows lie in a subspace, up to rounding,
+    the value is -inf; I(T;Y) is then estimated within the subspace. Up to d rows always lie in a subspace. `note` says
+    so in each case.
 
     Parameters
     ----------

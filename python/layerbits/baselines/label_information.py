@@ -33,21 +33,30 @@ def estimate_from_entropy(
 ) -> BaselineEstimate:
     """Apply a differential entropy to all rows and, with labels, to each class: I(T;Y) = h(T) - sum_y p(y) h(T|y).
 
-    If more than d rows lie in a subspace of R^d, h(T) is -inf, and I(T;Y) that of the coordinates in the subspace.
+    If more than d rows lie in a subspace of R^d, h(T) is -inf, and I(T;Y) that of the coordinates in the subspace. The
+    note says so, and how many rows coincide.
     """
     matrix = as_finite_matrix("activations", activations)
     rows = _host_rows("activations", matrix)
     n, d = rows.shape
     directions = _directions(rows, float(np.finfo(matrix.detach().cpu().numpy().dtype).eps))
-    rank, note = len(directions), ""
+    rank, notes = len(directions), []
     value = entropy(rows)
-    if rank < d:
-        note = f"the rows lie in a subspace of {rank} of {d} dimensions, where they have no density"
-        if n > d:
-            value = -math.inf
-        else:
-            note = f"{n} rows span {rank} of {d} dimensions, so that the value has no meaning: pass more than {d} rows"
-    estimate = BaselineEstimate("h(T)", estimator, value, note=note)
+    if rank < d and n > d:
+        value = -math.inf
+        notes.append(f"the rows lie in a subspace of {rank} of {d} dimensions, where they have no density")
+    elif rank < d:
+        notes.append(
+            f"{n} rows span {rank} of {d} dimensions, so that the value has no meaning: pass more than {d} rows"
+        )
+    _, counts = np.unique(rows, axis=0, return_counts=True)
+    coinciding = int(counts[counts > 1].sum())
+    if coinciding:
+        notes.append(
+            f"{coinciding} of {n} rows ({coinciding / n:.2g} of all) coincide with others, so that they have no "
+            "density, and a finite value has no meaning"
+        )
+    estimate = BaselineEstimate("h(T)", estimator, value, note="; ".join(notes))
     if labels is None:
         return estimate
     within = rows @ directions.T if 0 < rank < d < n else rows

@@ -26,8 +26,8 @@ def kozachenko_leonenko_entropy(
     falls as n^(-1/2), and its bias roughly as n^(-2/d) in d dimensions. For a deterministic network on a finite data
     set the value has no meaning, because the rows have no density. The value is -inf, the entropy of rows without a
     density, if a row coincides with `neighbours` or more other rows, or if more than d rows lie in a subspace, up to
-    rounding; `note` says so. I(T;Y) is then estimated within the subspace. Up to d rows always lie in a subspace: the
-    value is then a number without meaning, as `note` says.
+    rounding. In a subspace I(T;Y) is estimated within it. Up to d rows always lie in a subspace, and if rows coincide
+    with fewer others the value is too small: both are numbers without meaning. `note` says so in each case.
 
     Parameters
     ----------

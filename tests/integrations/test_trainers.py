@@ -1,11 +1,7 @@
 """Callbacks in the real trainers of Lightning and transformers, with a tiny network."""
 
 import csv
-import doctest
 import functools
-import importlib.util
-import operator
-import re
 from pathlib import Path
 
 import pytest
@@ -19,7 +15,6 @@ from tests.support.vision import import_torchvision
 
 OPTIONS = {"at": [1, 3], "sigma": 0.5, "settings": lb.MeasurementSettings(queries=4)}
 DATA = TensorDataset(INPUTS, LABELS)
-PAGE = Path(__file__).parents[2] / "docs" / "in-training.md"
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -246,26 +241,6 @@ def test_lightning_training_on_several_processes_is_refused(tmp_path):
             callback.on_fit_start(trainer, lightning_classifier())
 
 
-@pytest.mark.filterwarnings("ignore")
-def test_lightning_training_from_a_checkpoint_replaces_the_later_epochs(tmp_path):
-    def fit(epochs, **options):
-        folder = tmp_path / "mine"
-        callback = lb.integrations.lightning.InformationCallback(INPUTS, directory=folder, **(OPTIONS | {"at": [1, 2]}))
-        trainer = lightning_trainer(tmp_path, callback, max_epochs=epochs)
-        trainer.fit(lightning_classifier(), DataLoader(DATA, batch_size=10, shuffle=True), **options)
-        return trainer, callback.history
-
-    torch.manual_seed(0)
-    trainer, first = fit(1)
-    trainer.save_checkpoint(tmp_path / "epoch1.ckpt")
-    fit(2, ckpt_path=tmp_path / "epoch1.ckpt")
-    torch.manual_seed(1)  # another order of the inputs, so epoch 2 ends with other weights
-    _, last = fit(2, ckpt_path=tmp_path / "epoch1.ckpt")
-    assert last.epochs == (1, 2)
-    assert last[1] == first[1]
-    assert lb.read_history(tmp_path / "mine") == last
-
-
 def transformers_trainer(tmp_path, **options):
     from transformers import Trainer, TrainingArguments
 
@@ -294,38 +269,6 @@ def test_transformers_training_is_measured_and_logged(tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_loader_of_the_documents_has_the_numbers_of_the_samples_of_a_trainer(tmp_path):
-    import transformers
-
-    (loader,) = re.findall(r"`(torch\.utils\.data\.DataLoader\(data.*?\))`", PAGE.read_text())
-    data = [{"x": x.tolist(), "label": int(label)} for x, label in DATA]
-    inputs = eval(loader, {"torch": torch, "transformers": transformers, "data": data})
-    trainer = transformers_trainer(tmp_path, num_train_epochs=1)
-    callback = lb.integrations.transformers.InformationCallback(
-        inputs, "labels", directory=tmp_path / "mine", **(OPTIONS | {"at": [1]})
-    )
-    trainer.add_callback(callback)
-    trainer.train()
-    table = lb.layer_information(trainer.model, INPUTS, LABELS, sigma=0.5, queries=4)
-    assert callback.history[1].scalars() == pytest.approx(table.scalars(), rel=1e-6)  # the loader has float32
-
-
-@pytest.mark.filterwarnings("ignore")
-def test_loggers_of_lightning_get_the_numbers_of_a_monitor_as_the_documents_say(tmp_path):
-    from lightning.pytorch.loggers import CSVLogger
-
-    (log,) = re.findall(r"^\| Lightning \| `(.*)` \|$", PAGE.read_text(), re.MULTILINE)
-    logger = CSVLogger(tmp_path / "logs", flush_logs_every_n_steps=1)
-    options = OPTIONS | {"directory": tmp_path / "mine", "log": eval(log, {"logger": logger})}
-    monitor = lb.Monitor(WithLoss(), INPUTS, **options)
-    for epoch in range(4):
-        monitor.step(epoch)
-    with Path(logger.log_dir, "metrics.csv").open() as file:
-        logged = [(int(row["step"]), float(row["information/layers.1/I_XT"])) for row in csv.DictReader(file)]
-    assert logged == [(epoch, monitor.tables[epoch]["layers.1", "I(X;T)"].value) for epoch in (1, 3)]
-
-
-@pytest.mark.filterwarnings("ignore")
 def test_transformers_training_that_ends_within_an_epoch_measures_whole_epochs_alone(tmp_path):
     trainer = transformers_trainer(tmp_path, max_steps=5)  # an epoch has two steps
     callback = lb.integrations.transformers.InformationCallback(
@@ -334,61 +277,3 @@ def test_transformers_training_that_ends_within_an_epoch_measures_whole_epochs_a
     trainer.add_callback(callback)
     trainer.train()
     assert callback.history.epochs == (1, 2)
-
-
-@pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("saves", [{"save_strategy": "epoch"}, {"save_strategy": "steps", "save_steps": 1}])
-def test_transformers_training_from_a_checkpoint_replaces_the_later_epochs(tmp_path, saves):
-    def train(resume_from_checkpoint=None, **options):
-        trainer = transformers_trainer(tmp_path, num_train_epochs=3, **saves, **options)
-        callback = lb.integrations.transformers.InformationCallback(
-            INPUTS, directory=tmp_path / "mine", measures=["binned_entropy"], **(OPTIONS | {"at": [1, 2, 3]})
-        )
-        trainer.add_callback(callback)
-        trainer.train(resume_from_checkpoint=resume_from_checkpoint)
-        return callback.history
-
-    def values(table):
-        return [(row.value, row.lower, row.upper) for row in table]
-
-    first = train()
-    last = train(tmp_path / "trainer/checkpoint-2", data_seed=7)  # an epoch has two steps
-    assert last.epochs == (1, 2, 3)
-    assert values(last[1]) == values(first[1])
-    assert values(last[2]) != values(first[2])
-    assert lb.read_history(tmp_path / "mine") == last
-
-
-@pytest.mark.parametrize("name", ["accelerate", "lightning", "transformers"])
-def test_missing_library_is_named_with_its_extra(monkeypatch, name):
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    monkeypatch.delitem(vars(lb.integrations), name, raising=False)
-    with pytest.raises(lb.UsageError, match=rf"^{name}: not installed.* pip install 'layerbits\[{name}\]'"):
-        getattr(lb.integrations, name)
-
-
-def test_unknown_integration_is_an_unknown_attribute():
-    with pytest.raises(AttributeError, match="has no attribute 'keras'"):
-        _ = lb.integrations.keras
-
-
-@pytest.mark.filterwarnings("ignore")
-@pytest.mark.usefixtures("one_thread")
-@pytest.mark.parametrize("library", ["lightning", "transformers"])
-def test_training_of_the_documents_runs_as_it_stands(library, tmp_path, monkeypatch):
-    (block,) = re.findall(rf"```python\n((?:import \w+\n)*import {library}\n.*?)```", PAGE.read_text(), re.DOTALL)
-    monkeypatch.chdir(tmp_path)
-    names = {}
-    with torch.random.fork_rng(devices=[]):
-        exec(compile(block, "in-training.md", "exec"), names)
-    assert len(names["callback"].history) >= 3
-    assert len(list(tmp_path.glob("*.png"))) == 1
-
-
-@pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize(
-    "name", ["lightning.InformationCallback", "transformers.InformationCallback", "accelerate.InformationTracker"]
-)
-def test_example_of_a_callback_prints_the_text_in_its_docstring(name):
-    (example,) = doctest.DocTestFinder(recurse=False).find(operator.attrgetter(name)(lb.integrations), name, globs={})
-    assert doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(example).failed == 0

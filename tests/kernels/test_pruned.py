@@ -109,38 +109,6 @@ def test_error_is_within_the_bound_for_means_that_the_dtype_rounds(offset):
         assert_error_within_bound(points, centers, 1.0, (None, 0.1))
 
 
-# The distance is as large as each dtype and the least weight of a tree allow.
-FAR_AND_LIGHT = pytest.mark.parametrize(
-    ("dtype", "distance", "weight"), [(np.float32, 1e12, 1e-37), (np.float64, 1e18, 1e-60), (np.float64, 1e40, 1e-200)]
-)
-
-
-@FAR_AND_LIGHT
-@pytest.mark.parametrize("sign", [1, -1])
-def test_error_is_within_the_bound_beside_a_far_and_light_center(dtype, distance, weight, sign):
-    # The far center is the first or the last of its leaf, and may move the mean only by weight * distance.
-    centers = np.array([[sign * distance], [0.3]], dtype)
-    points = np.array([[0.5], [3]], dtype)
-    weights = np.array([weight, 1], dtype)
-    assert_error_within_bound(points, centers, 1.0, (None, 1e-6, 1e-3), weights=weights)
-
-
-@FAR_AND_LIGHT
-@pytest.mark.parametrize("d", [1, 3])
-def test_error_is_within_the_bound_beside_far_and_light_centers_in_many_leaves(dtype, distance, weight, d):
-    # Far centers of both signs fill parts of leaves, whole leaves and nodes above these.
-    generator = np.random.default_rng(d)
-    for far in (1, 5, 40, 300):
-        centers = 1e-3 * generator.standard_normal((1500, d))
-        rows = generator.choice(len(centers), far, replace=False)
-        centers[rows] = distance * generator.standard_normal((far, d))
-        weights = 10.0 ** generator.uniform(-2, 0, len(centers))
-        weights[rows] = weight
-        points = generator.standard_normal((20, d))
-        points, centers, weights = (array.astype(dtype) for array in (points, centers, weights))
-        assert_error_within_bound(points, centers, 1.0, (None, 1e-6, 1e-3), weights=weights)
-
-
 def test_bound_from_a_rounded_mean_skips_no_relevant_center():
     # 32 corners of a cube of side sigma, with 4 of 8 coordinates at the upper side, are all 15.6 sigma from a query on
     # the diagonal, as their mean and variance imply. float32 rounds the mean to the near corner, which would make the

@@ -7,7 +7,7 @@ import torch
 
 import layerbits as lb
 from layerbits.kernels import processes
-from tests.processes import measurements
+from tests.processes import measurements, sharded_networks
 from tests.support.process_groups import run_in_group
 
 
@@ -22,7 +22,7 @@ def alone():
 @pytest.fixture(scope="module")
 def two(tmp_path_factory):
     folder = tmp_path_factory.mktemp("two")
-    ranks = run_in_group(partial(measurements.trained_and_refused, folder=str(folder)), 2, folder)
+    ranks = run_in_group(partial(sharded_networks.trained_and_refused, folder=str(folder)), 2, folder)
     return ranks, folder
 
 
@@ -70,8 +70,8 @@ def of_whole_network(weights, measure):
 
 @pytest.mark.usefixtures("alone")  # the number of threads
 def test_network_that_is_sharded_in_a_group_of_one_is_measured(tmp_path):
-    (found,) = run_in_group(measurements.of_network_sharded_alone, 1, tmp_path)
-    assert repr(found) == repr(of_whole_network([], measurements.SHARDED["noisy"]))
+    (found,) = run_in_group(sharded_networks.of_network_sharded_alone, 1, tmp_path)
+    assert repr(found) == repr(of_whole_network([], sharded_networks.SHARDED["noisy"]))
 
 
 @pytest.mark.usefixtures("alone")  # the number of threads
@@ -80,9 +80,9 @@ def test_sharded_network_has_the_numbers_of_the_whole_network_before_and_after_t
         found = rank["sharded"]
         assert found["still trains"]
         weights = found["weights"]
-        assert repr(found["untrained"]) == repr(of_whole_network([], measurements.SHARDED["noisy"]))
+        assert repr(found["untrained"]) == repr(of_whole_network([], sharded_networks.SHARDED["noisy"]))
         assert repr(found["untrained"]) != repr(found["noisy"])
-        for name, measure in measurements.SHARDED.items():
+        for name, measure in sharded_networks.SHARDED.items():
             assert repr(found[name]) == repr(of_whole_network(weights, measure)), name
 
 

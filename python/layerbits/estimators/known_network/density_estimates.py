@@ -136,7 +136,7 @@ class DensityEstimates:
         efforts : sequence of Effort
             In ascending order, and equal in all but numbers: each uses the first samples of the last one.
         seed : int
-            A seed that no other queries have.
+            A seed that no other final queries have.
         """
         indices = torch.arange(len(queries.rows))
         counts = [effort.counts(scores) for effort in efforts]

@@ -69,8 +69,8 @@ class RandomSlices:
 class PrincipalSlices:
     """A readout of the slice of the k leading principal axes of a layer: PI_k, which is at most I(X;T).
 
-    The axes are those of the covariance of the signals in the units of the layer. Behind noise they come from separate
-    passes of at most 1024 inputs.
+    The axes are those of the covariance of the signals in the units of the layer. They come from at most 1024 inputs,
+    behind noise from separate passes.
 
     Parameters
     ----------

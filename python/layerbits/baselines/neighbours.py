@@ -128,11 +128,9 @@ def ksg_information(
     if len(input_rows) != n:
         raise ValueError(f"inputs: got {len(input_rows)} rows, wanted {n}, one for each row of activations")
     check_rows(k, n)
-    value = pair_information(rows, input_rows, k, stream(0, RandomStream.BASELINE_TIES))
-    label_information = None
-    if labels is not None:
-        random = stream(0, RandomStream.BASELINE_TIES)  # with labels or without, the value is the same
-        label_information = class_information(rows, class_numbers(labels, n), k, random)
+    random = stream(0, RandomStream.BASELINE_TIES)
+    value = pair_information(rows, input_rows, k, random)
+    label_information = None if labels is None else class_information(rows, class_numbers(labels, n), k, random)
     return BaselineEstimate("I(X;T)", f"KSG, k = {k}", value, label_information)
 
 

@@ -125,7 +125,7 @@ def test_cell_that_is_always_killed_names_the_signal(tmp_path, program):
 def test_cell_on_a_full_disk_is_not_tried_again(tmp_path, program):
     program("sys.exit(f'layerbits: {folder}/run.json: cannot be written (No space left on device)')")
     (cell,) = lb.sweep("szt-tanh", {"seed": [0]}, tmp_path, retries=3).cells
-    reason = "run.json: cannot be written (No space left on device); not tried again: make room, and resume the sweep"
+    reason = "run.json: cannot be written (No space left on device); not tried again: free space, and resume the sweep"
     assert (cell.status, cell.attempts, cell.reason) == ("failed", 1, reason)
 
 

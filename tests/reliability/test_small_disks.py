@@ -1,4 +1,4 @@
-"""Runs and Monitors on disks that lack room or inodes name the file, and go on to the same numbers with more room."""
+"""Runs and Monitors on a disk without space or inodes name the file, and continue when there is more space."""
 
 import contextlib
 import random

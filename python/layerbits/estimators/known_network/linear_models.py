@@ -28,9 +28,9 @@ SIGNALS = 64
 # condition number of C, whose least eigenvalue is at least 1.
 LARGEST_SUM = 1e10
 
-# Sum from which products with the inverse of C are refined once. A product leaves a share of about 2e-16 times the sum
-# of the deviations, which are up to the root of the sum: 2e-7 noise deviations here. Refined, at most the square of
-# that share is left, 5e-12 of 1e5 noise deviations.
+# Sum above which products with the inverse of C are refined once. The relative error of a product is about 2e-16 times
+# the sum, and its values are up to the root of the sum: an error of 2e-7 noise deviations at 1e6, but .2 at 1e10.
+# Refined, the error at 1e10 is about 2e-6, the rounding of the refinement itself.
 _REFINED_SUM = 1e6
 
 

@@ -271,7 +271,7 @@ def _ended(runs: Mapping[str, CellRun], executor: Executor | None, retries: int)
                     reason = reason.replace(f"{run.folder}/", "").replace(str(run.log), run.log.name)
                     reason = reason.removeprefix("layerbits: ")
                     if _DISK_FULL in reason:
-                        reason += "; not tried again: make room, and resume the sweep"
+                        reason += "; not tried again: free space, and resume the sweep"
                     elif status not in (FINISHED, NOT_RUN) and attempt <= retries:
                         pending[_submit(pool, runs[name])] = (name, attempt + 1)
                         continue
